@@ -1,0 +1,1 @@
+"""Orders to a farm, from the outside."""

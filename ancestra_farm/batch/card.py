@@ -1,0 +1,130 @@
+"""The model card: what a model can do and needs, as data, so that a batch is checked before any weight is loaded."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ancestra_farm.batch.base import Model, Rate, Scalar
+
+ModelId = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$")]
+
+Role = Literal[
+    "text_to_image",
+    "image_to_image",
+    "image_to_video",
+    "text_to_video",
+    "video_to_video",
+    "first_last_frame",
+    "extend",
+    "interpolate",
+    "upscale",
+]
+
+#: Roles whose output is one frame.
+STILL_ROLES: frozenset[str] = frozenset({"text_to_image", "image_to_image"})
+#: How many pictures or clips of earlier stages a role starts from.
+INPUTS_OF_ROLE: dict[str, int] = {
+    "text_to_image": 0,
+    "text_to_video": 0,
+    "image_to_image": 1,
+    "image_to_video": 1,
+    "video_to_video": 1,
+    "first_last_frame": 2,
+    "extend": 1,
+    "interpolate": 1,
+    "upscale": 1,
+}
+
+
+class SizeGrid(Model):
+    """Which picture sizes the model takes: multiples of ``multiple_of``, within the bounds, in pixels."""
+
+    multiple_of: int = Field(ge=1, le=256)
+    min: int = Field(ge=8)
+    max: int = Field(ge=8, le=8192)
+    default: tuple[int, int]
+
+    def accepts(self, width: int, height: int) -> bool:
+        """Whether the model makes pictures of ``width`` × ``height`` pixels."""
+        return all(v % self.multiple_of == 0 and self.min <= v <= self.max for v in (width, height))
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        if not self.accepts(*self.default):
+            raise ValueError(f"the default size {self.default} is not on the model's own grid")
+        return self
+
+
+class FrameGrid(Model):
+    """Which clip lengths the model makes: k·step + offset frames (Wan: 4k+1), from ``min`` to ``max`` frames."""
+
+    step: int = Field(ge=1)
+    offset: int = Field(ge=0)
+    min: int = Field(ge=1)
+    max: int = Field(ge=1, le=10_000)
+
+    def accepts(self, frames: int) -> bool:
+        """Whether the model makes a clip of exactly ``frames`` frames."""
+        return self.min <= frames <= self.max and (frames - self.offset) % self.step == 0
+
+    def at_least(self, frames: int) -> int | None:
+        """The shortest clip on the grid with ``frames`` frames or more; None where the model makes none so long."""
+        wanted = max(frames, self.min)
+        fitted = wanted + (self.offset - wanted) % self.step
+        return fitted if fitted <= self.max else None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.at_least(self.min) is None:
+            raise ValueError("no clip length fits this grid")
+        return self
+
+
+class Parameter(Model):
+    """One knob of a model: its type, default and allowed range or choices."""
+
+    type: Literal["int", "float", "bool", "str"]
+    default: Scalar
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[Scalar, ...] | None = None
+    doc: str = ""
+
+
+class ModelCard(Model):
+    """What a model is, can do and needs. One YAML file each in ``models/catalog/``; a batch names it by ``id``."""
+
+    id: ModelId
+    family: Literal["procedural", "diffusers", "embedded"]
+    roles: tuple[Role, ...] = Field(min_length=1)
+    title: str = ""
+    pipeline: str | None = Field(default=None, description="diffusers pipeline class")
+    source: str | None = Field(default=None, description="local folder or hub repository")
+    revision: str | None = None
+    digests: dict[str, str] = Field(default_factory=dict, description="sha256 by file name")
+    licence: str
+    dtype: Literal["float32", "bfloat16", "float16", "uint8"] = "float32"
+    vram_gib: float = Field(default=0.0, ge=0, description="0: runs on a CPU slot")
+    gpus: int = Field(default=0, ge=0, le=16)
+    cpus: float = Field(default=1.0, gt=0)
+    sizes: SizeGrid
+    frames: FrameGrid | None = Field(default=None, description="None: the model makes stills only")
+    rate: Rate | None = Field(default=None, description="native frames per second of its clips")
+    guides: tuple[str, ...] = ()
+    looks: bool = False
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    draft: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the draft rung")
+    full: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the full rung")
+    seconds_per_candidate: float = Field(default=1.0, gt=0, description="a first guess, replaced by measured seconds")
+    verified: str = "config-only"
+
+    @model_validator(mode="after")
+    def _clips_have_a_grid(self) -> Self:
+        makes_clips = any(role not in STILL_ROLES for role in self.roles)
+        if makes_clips and (self.frames is None or self.rate is None):
+            raise ValueError("a model that makes clips states its frame grid and native rate")
+        for rung in (self.draft, self.full):
+            unknown = sorted(set(rung) - set(self.parameters))
+            if unknown:
+                raise ValueError(f"draft/full set parameters the card does not declare: {', '.join(unknown)}")
+        return self

@@ -1,0 +1,1 @@
+"""The farm on Ray: controller, hosts, stitch tasks. The only package that imports ray."""

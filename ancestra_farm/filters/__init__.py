@@ -1,0 +1,1 @@
+"""What judges: frame and clip checks, hashes, and the cost-ordered cascade."""

@@ -1,0 +1,1 @@
+"""What happened: the store, the log, the Parquet tables, verify."""

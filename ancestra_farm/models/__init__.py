@@ -1,0 +1,1 @@
+"""What generates: the protocol, the families, the catalogue of model cards."""

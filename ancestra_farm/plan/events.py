@@ -1,0 +1,269 @@
+"""What can happen to a batch, as records: the vocabulary of the log.
+
+Each class is one kind of event. Events are facts and binding decisions; folding them in order gives the whole state of
+a farm, and nothing is decided again. They live beside the plan because both the scheduler, which decides them, and the
+ledger, which keeps them, speak this vocabulary and must not know each other.
+
+Conventions: ``at`` is seconds since the Unix epoch, UTC. A *branch* is the candidates of one segment of one stage of
+one shot that share a list of inputs; its key is unique within the batch (``anc_010_0010/still/0``). ``position`` counts
+candidates within a branch. A position is made at rung ``draft`` and, if promoted, at rung ``full``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ancestra_farm.plan.recipe import Rung
+
+#: How an attempt at a candidate ended. ``judged``: there is a verdict. The others are causes of failure.
+Cause = Literal["judged", "exception", "out_of_memory", "deadline", "crash", "host_lost", "aborted"]
+#: A released candidate's current state. ``promoted`` and ``not_promoted`` are the ends of passing drafts.
+Outcome = Literal[
+    "released", "survivor", "rejected", "failed", "quarantined", "lost", "skipped", "promoted", "not_promoted"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochTaken:
+    """A controller or an order began to write under ``epoch``; lower epochs are void from here on."""
+
+    epoch: int
+    who: str
+    purpose: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmitted:
+    """A batch, or a newer revision of one of the same name, was accepted.
+
+    ``document`` is the batch as canonical JSON and ``cards`` the model cards it names, by id, as canonical JSON: the
+    plan can always be made again from the log alone. ``digest`` is over both.
+    """
+
+    batch: str
+    digest: str
+    document: str
+    cards: dict[str, str]
+    who: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BranchOpened:
+    """A segment of a stage has its inputs. ``inputs``: one tuple of parent ids for each input; ``((),)``: no inputs.
+
+    ``generation`` counts rounds: later picks re-open a stage's roots under the next generation; branches of earlier
+    generations are superseded. ``tail`` names the survivor a chained segment goes on from, None for a root.
+    """
+
+    batch: str
+    branch: str
+    shot: str
+    stage: str
+    segment: int
+    generation: int
+    inputs: tuple[tuple[str, ...], ...]
+    tail: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaveReleased:
+    """Positions [start, stop) of a branch will be tried; ``rung`` says how. ``filters``: the cascade's order.
+
+    A wave with drafts is released at ``draft`` first; its ``full`` release (same wave number) names the promoted
+    ``positions`` explicitly and otherwise leaves them None.
+    """
+
+    batch: str
+    branch: str
+    wave: int
+    rung: Rung
+    start: int
+    stop: int
+    filters: tuple[str, ...]
+    at: float
+    positions: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One attempt at one candidate ended, with a verdict (cause ``judged``) or without.
+
+    ``phash``: 64-bit perceptual hash of the frame that stands for the candidate. ``scores`` by name; ``filter_s``:
+    seconds by filter that ran. ``media``/``thumbnail``: store paths, the thumbnail with a ``#xywh=`` fragment.
+    ``device_s``: seconds the device was held for this attempt.
+    """
+
+    batch: str
+    branch: str
+    position: int
+    rung: Rung
+    candidate_id: str
+    cause: Cause
+    passed: bool
+    at: float
+    reasons: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+    filter_s: dict[str, float] = field(default_factory=dict)
+    judged_in_full: bool = False
+    phash: int | None = None
+    media: str | None = None
+    thumbnail: str | None = None
+    generate_s: float = 0.0
+    judge_s: float = 0.0
+    device_s: float = 0.0
+    host: str = ""
+    ticket: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateGivenUp:
+    """No further attempt will be made: three strikes (``quarantined``) or too many unexplained losses (``lost``)."""
+
+    batch: str
+    branch: str
+    position: int
+    rung: Rung
+    outcome: Literal["quarantined", "lost", "failed"]
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaveClosed:
+    """Every candidate of a wave (at this rung) has ended; the decision over the whole wave, in index order.
+
+    For a draft wave ``promoted`` are made in full next. For a full wave ``survivors`` passed and are distinct from all
+    earlier survivors of the shot's stage; ``duplicates`` passed too but resemble (position → candidate id of the
+    original). ``skipped`` positions were released but lie past a stop.
+    """
+
+    batch: str
+    branch: str
+    wave: int
+    rung: Rung
+    survivors: tuple[int, ...]
+    duplicates: dict[int, str]
+    promoted: tuple[int, ...]
+    skipped: tuple[int, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BranchClosed:
+    """Nothing more is released in this branch. ``tails``: survivors the next segment goes on from, best first."""
+
+    batch: str
+    branch: str
+    why: Literal["kept_enough", "tried_all", "budget", "superseded", "closed"]
+    tails: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageClosed:
+    """A stage of a shot has its result: ``chains`` of candidate ids, one id per segment, best first.
+
+    ``selected``: chains that people picked; empty where nobody had to. ``by``: who closed it, empty for the farm.
+    """
+
+    batch: str
+    shot: str
+    stage: str
+    generation: int
+    chains: tuple[tuple[str, ...], ...]
+    selected: tuple[tuple[str, ...], ...]
+    why: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OrderGiven:
+    """A person's order, acknowledged once this is committed. ``candidate_id`` for picks, ``stage`` for closing."""
+
+    batch: str
+    order: Literal["pick", "unpick", "close"]
+    who: str
+    at: float
+    shot: str = ""
+    stage: str = ""
+    candidate_id: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StitchPlanned:
+    """A chain will be stitched to a version of its shot. The number is taken by this event and never given again.
+
+    ``stitch_id`` is a digest of the ordered inputs and the settings. ``version``: ``v001`` (picked) or
+    ``auto-<8 hex of the stitch id>``.
+    """
+
+    batch: str
+    shot: str
+    generation: int
+    stitch_id: str
+    version: str
+    chain: tuple[str, ...]
+    picked: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StitchEnded:
+    """A stitch was published, or failed. ``bad_pair``: neighbours whose seam failed; the clips themselves stay good.
+
+    ``files``: store path by kind (``mp4``, ``master``, ``otio``, ``report``); ``seams``: score by name for each seam.
+    """
+
+    batch: str
+    shot: str
+    stitch_id: str
+    ok: bool
+    frames: int
+    at: float
+    files: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    seams: tuple[dict[str, float], ...] = ()
+    bad_pair: tuple[str, str] | None = None
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostTimed:
+    """A host's clock for one stretch: the four parts add up to ``wall_s``.
+
+    ``busy``: generating. ``loading``: setup, warm-up. ``starved``: no input though the pool had work or the host's own
+    judging and writing held it up. ``idle``: nothing to do.
+    """
+
+    batch: str
+    pool: str
+    host: str
+    wall_s: float
+    busy_s: float
+    loading_s: float
+    starved_s: float
+    idle_s: float
+    at: float
+
+
+Event = (
+    EpochTaken
+    | BatchSubmitted
+    | BranchOpened
+    | WaveReleased
+    | AttemptEnded
+    | CandidateGivenUp
+    | WaveClosed
+    | BranchClosed
+    | StageClosed
+    | OrderGiven
+    | StitchPlanned
+    | StitchEnded
+    | HostTimed
+)

@@ -1,0 +1,1 @@
+"""Every decision, pure: happenings in, instructions out."""

@@ -1,0 +1,236 @@
+"""What the scheduler hears from the world, and what it asks of it: happenings in, instructions out.
+
+Both are plain values. ``farm/`` turns Ray into happenings and carries instructions out; ``simulate/`` does the same in
+virtual time. Times are seconds; ``now`` is always handed in.
+"""
+
+from dataclasses import dataclass
+
+from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, OrderGiven, StitchEnded
+from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.plan.space import Space
+
+# ---- happenings ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """How many device slots there are for hosts: whole GPUs, and CPU slots (for cards with ``gpus`` 0)."""
+
+    cpu_slots: int
+    gpu_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostReady:
+    """A host that was asked for has loaded its model and warmed up."""
+
+    host: str
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostLost:
+    """A host is gone, or never came up. What it held is unfinished. ``cause``: ``crash``, ``host_lost``, ``deadline``.
+
+    ``generating``: the ticket being generated when it went, if known; candidates of other tickets are not charged.
+    """
+
+    host: str
+    cause: Cause
+    message: str
+    generating: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketStarted:
+    """A host began to generate a ticket (it can no longer be revoked)."""
+
+    host: str
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicketEnded:
+    """A ticket came back. ``attempts``: one for each candidate of the ticket that was tried; the rest go back."""
+
+    host: str
+    ticket: str
+    attempts: tuple[AttemptEnded, ...]
+    timing: HostTimed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StitchReturned:
+    """A stitch task came back. Whatever failed inside it is in the event."""
+
+    result: StitchEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A checked batch is handed in (canonical JSON, cards by id as canonical JSON)."""
+
+    document: str
+    cards: dict[str, str]
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A person's order. Refused with `OrderRefused` if it names what is not there; nothing is recorded then."""
+
+    order: OrderGiven
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: deadlines are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Finish nothing more: revoke what has not started, let hosts go. Unfinished candidates stay released."""
+
+
+Happening = (
+    SlotsChanged
+    | HostReady
+    | HostLost
+    | TicketStarted
+    | TicketEnded
+    | StitchReturned
+    | Submit
+    | Order
+    | Tick
+    | StopRequested
+)
+
+# ---- instructions --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A lease on some candidates of one branch and rung for one host.
+
+    ``space[position]`` at ``rung`` gives each recipe. ``filters``: cascade order; ``settings``: each filter's settings.
+    ``deadline_s``: seconds from the start of generation after which the host is ended. ``keep_rejects``: write media of
+    rejects too. ``parents``: store path of the media of each parent id that the recipes name.
+    """
+
+    ticket: str
+    epoch: int
+    batch: str
+    branch: str
+    rung: Rung
+    positions: tuple[int, ...]
+    space: Space
+    filters: tuple[str, ...]
+    settings: dict[str, dict[str, bool | int | float | str]]
+    full_sample: float
+    keep_rejects: bool
+    parents: dict[str, str]
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StitchJob:
+    """A chain to be stitched and published.
+
+    ``media``: store path of each segment's clip or still, in order. Lengths are in frames: ``segment_frames`` at
+    ``model_rate`` each, of which the first ``overlap_frames`` repeat the segment before; ``frames`` is cut plus both
+    handles at ``rate``, the exact length of the result. ``folder``: where in the store it is published.
+    """
+
+    batch: str
+    show: str
+    shot: str
+    generation: int
+    stitch_id: str
+    version: str
+    chain: tuple[str, ...]
+    media: tuple[str, ...]
+    model_rate: str
+    rate: str
+    segment_frames: tuple[int, ...]
+    overlap_frames: int
+    frames: int
+    handles: int
+    blend_frames: int
+    mp4: bool
+    master: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Commit this event. Every later instruction of the same or a later call waits until it is durable."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class StartHost:
+    """Bring up a host for ``model`` (a card id; ``card`` is its canonical JSON) on ``gpus`` GPUs and ``cpus`` CPUs."""
+
+    host: str
+    model: str
+    card: str
+    gpus: int
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopHost:
+    """Let a host go when its running ticket is back; it holds no others."""
+
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillHost:
+    """End a host now. Answer with `HostLost`; its tickets are already taken back."""
+
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Hand a ticket to a host. A host has at most one running and one waiting."""
+
+    host: str
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take back a ticket: unstarted ones vanish; of a started one what is not done yet is aborted between steps.
+
+    The host answers with `TicketEnded` either way, with the attempts that were finished.
+    """
+
+    host: str
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stitch:
+    """Run a stitch task."""
+
+    job: StitchJob
+
+
+@dataclass(frozen=True, slots=True)
+class AllDone:
+    """Nothing is left that the farm could do. ``waiting_for_people``: (batch, shot, stage) to be picked and closed."""
+
+    waiting_for_people: tuple[tuple[str, str, str], ...]
+
+
+Instruction = Record | StartHost | StopHost | KillHost | Dispatch | Revoke | Stitch | AllDone
+
+
+class OrderRefused(Exception):
+    """An order or submission that cannot be accepted, said for the person who gave it."""

@@ -1,0 +1,1 @@
+"""Survivors to finished clips: joins, colour, retiming, encoding, contact sheets."""
