@@ -47,8 +47,12 @@ class Stage(Model):
     keep: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         default="all", description="stop at this many distinct survivors (of a segmented stage: whole chains)"
     )
-    distinct_bits: int = Field(
-        default=4, ge=-1, le=32, description="survivors whose 64-bit hashes differ in so few bits are duplicates; -1: off"
+    distinct_bits: int | None = Field(
+        default=None,
+        ge=-1,
+        le=32,
+        description="survivors whose 64-bit hashes differ in so few bits are duplicates; -1: off; "
+        "None: 4 where the stage starts from words alone, off where it starts from pictures (siblings resemble them)",
     )
     size: Size | None = Field(default=None, description="None: the batch's size")
     prompt: Prompt | None = Field(default=None, description="None: the shot's prompt")
