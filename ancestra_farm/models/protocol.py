@@ -15,7 +15,7 @@ Frames = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One generated candidate. ``frames``: see `Frames`. ``generate_s``: device seconds it took, its share of a batch."""
+    """One generated candidate. ``frames``: see `Frames`. ``generate_s``: its device seconds, its share of a batch."""
 
     recipe: Recipe
     frames: Frames
