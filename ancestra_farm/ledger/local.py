@@ -1,0 +1,173 @@
+"""A store in a local folder: files that appear whole, once, and stay.
+
+Creating is a temporary file in the same folder, fsync, ``os.link`` and fsync of the folder. ``link`` fails where the
+name exists, so exactly one of several racing creators wins, and what becomes visible is complete and durable. Only the
+standard library is imported here: the probe starts this module in processes of its own.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ancestra_farm.ledger.errors import NotThere, StoreRefused, StoreUnavailable
+
+#: Names of files in the making. They are never listed and never part of a store.
+TEMPORARY = ".tmp-"
+
+
+class LocalFolder:
+    """The backend over one folder. Keys are relative POSIX paths, checked by `Store`."""
+
+    #: Whether several processes reach the same files through this backend.
+    shared_by_processes = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write ``data`` under a new name; False where the name exists. Durable on return either way."""
+        target = self.root / key
+        with _writing(target), self._written(target, data) as temporary:
+            try:
+                os.link(temporary, target)
+                made = True
+            except FileExistsError:
+                # Over NFS a repeated request may answer "exists" to the one who made it: the second link tells.
+                made = os.stat(temporary).st_nlink > 1  # noqa: PTH116 - one call, no Path
+            except OSError as error:
+                if error.errno in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
+                    raise StoreRefused(
+                        f"{self.root}: this file system has no hard links, so a name cannot be taken atomically "
+                        f"({error.strerror}); put the store on a local disk or in a bucket"
+                    ) from error
+                raise
+            # Also after losing: what the winner made is then durable before anybody builds on it.
+            _sync_folder(target.parent)
+        return made
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write ``data`` under a name, new or not. A reader sees the old bytes or the new ones, never a mixture."""
+        target = self.root / key
+        with _writing(target), self._written(target, data) as temporary:
+            os.replace(temporary, target)  # noqa: PTH105 - one call, no Path
+            _sync_folder(target.parent)
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a file; NotThere if there is none."""
+        path = self.root / key
+        with _reading(path):
+            return path.read_bytes()
+
+    def exists(self, key: str) -> bool:
+        """Whether a file of this name is there."""
+        path = self.root / key
+        with _reading(path):
+            return path.is_file()
+
+    def size(self, key: str) -> int:
+        """Length of a file in bytes; NotThere if there is none."""
+        path = self.root / key
+        with _reading(path):
+            return path.stat().st_size
+
+    def list(self, folder: str) -> list[str]:
+        """Keys of all files below a folder (``""``: the whole store), in no order."""
+        found: list[str] = []
+        waiting = [folder]
+        while waiting:
+            here = waiting.pop()
+            path = self.root / here
+            with _reading(path), contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name.startswith(TEMPORARY):
+                        continue
+                    key = f"{here}/{entry.name}" if here else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(key)
+                    else:
+                        found.append(key)
+        return found
+
+    def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is fine. Folders left empty go too."""
+        path = self.root / key
+        with _writing(path):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                for parent in path.parents:
+                    if parent == self.root:
+                        break
+                    parent.rmdir()
+
+    @contextlib.contextmanager
+    def _written(self, target: Path, data: bytes) -> Iterator[Path]:
+        """A durable temporary file beside ``target`` that is gone afterwards, whatever happened."""
+        _make_folders(target.parent)
+        temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            # A bare descriptor: this runs once per medium, and buffering would only copy.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """The operating system's errors as the store's own, with the file's name."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise NotThere(f"{path} is not there") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error.strerror or error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it, each durable in its parent."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    _sync_folder(folder.parent)
+
+
+def race(root: Path, keys: list[str], racer: str) -> int:
+    """Try to create every key; how many this racer won. Waits for a line on standard input first."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    folder = LocalFolder(root)
+    return sum(folder.create(key, racer.encode()) for key in keys)
+
+
+if __name__ == "__main__":  # the racers of `ancestra_farm.ledger.probe`
+    sys.stdout.write(f"{race(Path(sys.argv[1]), sys.argv[3:], sys.argv[2])}\n")

@@ -1,0 +1,191 @@
+"""The store: a folder or bucket that is a farm. Names appear whole, once, and durably; everything else builds on that.
+
+This module opens stores and keeps every path inside them; it does not know what the files mean (`log`, `tables`). How
+a name is taken atomically is each backend's own matter (`local`, `remote`); `probe` finds out whether it really is.
+"""
+
+import datetime
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ancestra_farm.ledger._interim import check_store_url
+from ancestra_farm.ledger.errors import NotThere, StoreMissing, StoreRefused
+from ancestra_farm.ledger.local import TEMPORARY, LocalFolder
+from ancestra_farm.ledger.probe import probe
+
+#: The file that says that a folder is a store.
+MARK = "STORE"
+#: Version of the layout of a store; a store of a later one is refused, never guessed at.
+LAYOUT = 1
+
+_SUFFIX = re.compile(r"[a-z0-9]{1,8}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+class Backend(Protocol):
+    """What a store needs of the place it is in. Keys are relative and already checked."""
+
+    shared_by_processes: bool
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write under a new name, atomically and durably; False where the name exists."""
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write under a name, new or not, atomically and durably."""
+
+    def read(self, key: str) -> bytes:
+        """All bytes; raises NotThere."""
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+
+    def size(self, key: str) -> int:
+        """Length in bytes; raises NotThere."""
+
+    def list(self, folder: str) -> list[str]:
+        """Keys of all files below a folder."""
+
+    def delete(self, key: str) -> None:
+        """Remove a file, if it is there."""
+
+
+def check_path(path: str) -> str:
+    """The path itself, if it is a plain relative path inside a store; raises StoreRefused otherwise."""
+    parts = path.split("/")
+    if not path or _CONTROL.search(path) or any(part in {"", ".", ".."} for part in parts):
+        raise StoreRefused(f"{path!r} is not a path inside a store: it is relative, without '..', '//' or backslashes")
+    if any(part.startswith(TEMPORARY) for part in parts):
+        raise StoreRefused(f"{path!r}: names beginning with {TEMPORARY} are kept for files in the making")
+    return path
+
+
+class Store:
+    """One opened store. Safe to use from several threads; pickled by its address.
+
+    ``url``: the normalised address. ``id``: the store's own id, which stays when it is moved.
+    """
+
+    def __init__(self, url: str, backend: Backend, identity: str) -> None:
+        self.url = url
+        self.id = identity
+        self._backend = backend
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = False) -> "Store":
+        """Open the store at ``url``, or make one there with ``create``.
+
+        Raises StoreMissing where there is none, StoreRefused where the address is not allowed, where ``create`` finds a
+        folder that holds other things, and where the backend cannot take a name atomically.
+        """
+        try:
+            url = check_store_url(str(url))
+        except ValueError as error:
+            raise StoreRefused(str(error)) from error
+        backend = _backend(url)
+        # The listing comes first: whoever is making the same store writes the mark before anything else.
+        others = backend.list("") if create and not backend.exists(MARK) else []
+        try:
+            return cls(url, backend, _identity(url, backend.read(MARK)))
+        except NotThere:
+            pass
+        if not create:
+            raise StoreMissing(f"{url}: there is no store here (no {MARK} file); `ancestra run FILE --store URL` makes one")
+        others = [name for name in others if not name.startswith("probe/")]
+        if others:
+            raise StoreRefused(f"{url} is not empty and is no store (it holds {others[0]}); give an empty or a new folder")
+        probe(url, backend)
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        mark = {"ancestra_store": LAYOUT, "id": str(uuid.uuid4()), "created": now}
+        backend.create(MARK, json.dumps(mark).encode() + b"\n")
+        # Read back: another one may have made the store meanwhile, and its id counts.
+        return cls(url, backend, _identity(url, backend.read(MARK)))
+
+    def __reduce__(self) -> tuple[Callable[[str], "Store"], tuple[str]]:
+        return (Store.open, (self.url,))
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def probe(self) -> None:
+        """Race for names on this backend; raises StoreRefused if any name ever has two winners, or none."""
+        probe(self.url, self._backend)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a new file; False if the name is taken. Atomic: of any racers one wins. Durable on return."""
+        return self._backend.create(check_path(path), data)
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file, new or not. Readers see all of the old bytes or all of the new. Durable on return."""
+        self._backend.replace(check_path(path), data)
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a file. Raises NotThere."""
+        return self._backend.read(check_path(path))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of this name."""
+        return self._backend.exists(check_path(path))
+
+    def size(self, path: str) -> int:
+        """Length of a file in bytes. Raises NotThere."""
+        return self._backend.size(check_path(path))
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Paths of all files below the folder ``prefix`` (``""``: of the whole store), sorted."""
+        return sorted(self._backend.list(check_path(prefix.rstrip("/")) if prefix else ""))
+
+    def delete(self, path: str) -> None:
+        """Remove a file that can be made again (a part of a table, a presence mark). Never a commit or a medium."""
+        if path.startswith(("log/", "media/")) or path == MARK:
+            raise StoreRefused(f"{path} is part of the record and is never deleted")
+        self._backend.delete(check_path(path))
+
+    def put_media(self, data: bytes, suffix: str) -> str:
+        """Keep bytes under the name of their SHA-256; the path, ``media/ab/<sha256>.<suffix>``. Again: the same path."""
+        path = media_path(data, suffix)
+        if not self._backend.create(path, data) and self._backend.size(path) != len(data):
+            # A file of that name but of another length is not these bytes: a copy cut short by another tool.
+            self._backend.replace(path, data)
+        return path
+
+    def local_path(self, path: str) -> Path | None:
+        """Where a file lies on this machine; None for a store that is not a folder here."""
+        if isinstance(self._backend, LocalFolder):
+            return self._backend.root / check_path(path)
+        return None
+
+
+def media_path(data: bytes, suffix: str) -> str:
+    """Where these bytes belong in a store: ``media/ab/<sha256>.<suffix>``."""
+    if not _SUFFIX.fullmatch(suffix):
+        raise StoreRefused(f"{suffix!r} is not a file suffix such as png or mkv")
+    digest = hashlib.sha256(data).hexdigest()
+    return f"media/{digest[:2]}/{digest}.{suffix}"
+
+
+def _backend(url: str) -> Backend:
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "file":
+        folder = Path(rest if separator else url)
+        if folder.exists() and not folder.is_dir():
+            raise StoreRefused(f"{url} is a file; a store is a folder")
+        return LocalFolder(folder.absolute())
+    from ancestra_farm.ledger.remote import Bucket, Memory  # noqa: PLC0415 - a local store needs no fsspec
+
+    return Memory(url) if scheme == "memory" else Bucket(url)
+
+
+def _identity(url: str, mark: bytes) -> str:
+    try:
+        found: Any = json.loads(mark)
+        layout, identity = int(found["ancestra_store"]), str(found["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreRefused(f"{url}: its {MARK} file is not one of a store ({error!r})") from error
+    if layout != LAYOUT:
+        raise StoreRefused(f"{url}: this store has layout {layout}, this version of Ancestra Farm knows layout {LAYOUT}")
+    return identity
