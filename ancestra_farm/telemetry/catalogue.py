@@ -1,0 +1,152 @@
+"""Every metric the farm exports: one row each. `Metrics` builds its families from this table and adds none of its own.
+
+Labels are bounded: show, class, stage, model, filter and cause. Shots, variants and ids belong to the tables, where
+they cost nothing. A *pool* is the hosts of one model, so its label is ``model``.
+
+``gauge`` marks what can go down. Candidates by outcome are gauges: a failed attempt is retried, a passing candidate
+turns out to be a duplicate or to lie past a stop when its wave closes. What only ever grows is a counter.
+``live`` rows are measured by the running process and begin empty with it; all others are rebuilt from the log at start.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: The only labels there are.
+LABELS = ("show", "class", "stage", "model", "filter", "cause")
+_STAGE = ("show", "class", "stage", "model")
+_SHOW = ("show", "class")
+
+#: Seconds. Commits are one small file each; tickets aim at some tens of seconds and can hold one slow clip.
+COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+TICKET_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1800.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One metric. ``unit``: empty where it counts things. ``buckets``: upper bounds of a histogram, in its unit."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+    live: bool = False
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: tuple[MetricRow, ...] = (
+    MetricRow("ancestra_events_total", "counter", "", (), "Events folded from the log."),
+    MetricRow("ancestra_epoch", "gauge", "", (), "The epoch that writes to the store."),
+    MetricRow("ancestra_batches", "gauge", "", ("show", "class"), "Batches submitted, each name once."),
+    # Candidates: released = pending + undecided + every outcome below, for the same labels.
+    MetricRow("ancestra_candidates_released_total", "counter", "", _STAGE, "Candidates the farm committed to trying."),
+    MetricRow("ancestra_candidates_pending", "gauge", "", _STAGE, "Released, no attempt has ended it yet."),
+    MetricRow("ancestra_candidates_undecided", "gauge", "", _STAGE, "Passed every filter; the wave is still open."),
+    MetricRow("ancestra_candidates_survivor", "gauge", "", _STAGE, "Passed, and distinct from all earlier survivors."),
+    MetricRow(
+        "ancestra_candidates_rejected",
+        "gauge",
+        "",
+        (*_STAGE, "filter"),
+        "Rejected, by the first filter that did; filter=duplicate: resembles an earlier survivor.",
+    ),
+    MetricRow(
+        "ancestra_candidates_failed",
+        "gauge",
+        "",
+        (*_STAGE, "cause"),
+        "The last attempt failed (it may be tried again), by cause.",
+    ),
+    MetricRow("ancestra_candidates_quarantined", "gauge", "", (*_STAGE, "cause"), "Given up after three strikes."),
+    MetricRow("ancestra_candidates_lost", "gauge", "", (*_STAGE, "cause"), "Given up after unexplained losses."),
+    MetricRow(
+        "ancestra_candidates_skipped", "gauge", "", _STAGE, "Released, but past the point where its stage stopped."
+    ),
+    MetricRow("ancestra_candidates_promoted", "gauge", "", _STAGE, "Drafts whose full version is made."),
+    MetricRow("ancestra_candidates_not_promoted", "gauge", "", _STAGE, "Drafts that passed and stop there."),
+    MetricRow(
+        "ancestra_candidates_reused",
+        "gauge",
+        "",
+        _STAGE,
+        "Judged under an earlier revision of the batch, not made again, and no survivor now.",
+    ),
+    MetricRow(
+        "ancestra_candidates_superseded",
+        "gauge",
+        "",
+        _STAGE,
+        "Candidates of an earlier revision or round, whatever they had come to.",
+    ),
+    # Work: these only grow.
+    MetricRow(
+        "ancestra_attempts_total", "counter", "", (*_STAGE, "cause"), "Attempts that ended; cause=judged: a verdict."
+    ),
+    MetricRow(
+        "ancestra_rejections_total", "counter", "", (*_STAGE, "filter"), "Verdicts against a candidate, by filter."
+    ),
+    MetricRow("ancestra_filter_seconds_total", "counter", "seconds", (*_STAGE, "filter"), "Judging time, by filter."),
+    MetricRow("ancestra_survivors_total", "counter", "", _STAGE, "Candidates that a wave's close declared survivors."),
+    MetricRow(
+        "ancestra_candidate_device_seconds_total",
+        "counter",
+        "seconds",
+        _STAGE,
+        "Device time held by attempts, failed and aborted ones too.",
+    ),
+    MetricRow(
+        "ancestra_device_seconds_per_survivor",
+        "gauge",
+        "seconds",
+        _STAGE,
+        "ancestra_candidate_device_seconds_total over ancestra_survivors_total; absent before the first survivor.",
+    ),
+    # Devices: busy + loading + starved + idle = wall, per pool.
+    MetricRow("ancestra_device_wall_seconds_total", "counter", "seconds", ("model",), "Time hosts held their devices."),
+    MetricRow("ancestra_device_busy_seconds_total", "counter", "seconds", ("model",), "Of it, generating."),
+    MetricRow("ancestra_device_loading_seconds_total", "counter", "seconds", ("model",), "Of it, setup and warm-up."),
+    MetricRow(
+        "ancestra_device_starved_seconds_total",
+        "counter",
+        "seconds",
+        ("model",),
+        "Of it, waiting for input though the pool had work, or for the host's own judging and writing.",
+    ),
+    MetricRow("ancestra_device_idle_seconds_total", "counter", "seconds", ("model",), "Of it, nothing to do."),
+    MetricRow("ancestra_hosts", "gauge", "", ("model",), "Hosts that are up.", live=True),
+    MetricRow("ancestra_queue_tickets", "gauge", "", ("model",), "Tickets with hosts, not ended.", live=True),
+    MetricRow(
+        "ancestra_queue_candidates", "gauge", "", ("model",), "Released candidates not ended, by pool.", live=True
+    ),
+    MetricRow(
+        "ancestra_ticket_seconds",
+        "histogram",
+        "seconds",
+        ("model", "stage"),
+        "From a ticket's dispatch to its end.",
+        live=True,
+        buckets=TICKET_BUCKETS_S,
+    ),
+    MetricRow(
+        "ancestra_commit_seconds",
+        "histogram",
+        "seconds",
+        (),
+        "From a commit's begin until it is durable.",
+        live=True,
+        buckets=COMMIT_BUCKETS_S,
+    ),
+    # Finished film and people.
+    MetricRow("ancestra_stitches_waiting", "gauge", "", _SHOW, "Stitches planned and not ended."),
+    MetricRow("ancestra_stitches_published_total", "counter", "", _SHOW, "Stitches published."),
+    MetricRow(
+        "ancestra_stitches_failed_total",
+        "counter",
+        "",
+        (*_SHOW, "cause"),
+        "Stitches that failed; cause: seam or exception.",
+    ),
+    MetricRow("ancestra_stitch_seconds_total", "counter", "seconds", _SHOW, "Time spent stitching."),
+    MetricRow("ancestra_delivered_frames_total", "counter", "frames", _SHOW, "Frames published, handles included."),
+    MetricRow("ancestra_picks", "gauge", "", _SHOW, "Picks that stand, one per person and candidate."),
+)

@@ -1,0 +1,131 @@
+"""The farm's metrics: counters rebuilt by folding the log, and what the running process measures itself.
+
+`Metrics.fold` is given committed events only, each once, in order: the whole log at start, then every commit as it
+becomes durable. So a restart shows the same totals, and nothing is counted that did not happen. Decides nothing.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from ancestra_farm.plan.events import Event, HostTimed
+from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
+from ancestra_farm.telemetry.tally import Tally
+
+_Family = Counter | Gauge | Histogram
+
+
+def _family(row: MetricRow) -> _Family:
+    if row.type == "counter":
+        return Counter(row.name, row.meaning, row.labels, registry=None)
+    if row.type == "gauge":
+        return Gauge(row.name, row.meaning, row.labels, registry=None)
+    return Histogram(row.name, row.meaning, row.labels, buckets=row.buckets, registry=None)
+
+
+class Metrics(Collector):
+    """All families of `CATALOGUE`, registered as one collector. Scraping from another thread is safe.
+
+    ``registry``: where it registers itself; a fresh one by default, so that several can live in one process.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._families = {row.name: _family(row) for row in CATALOGUE}
+        self._tally = Tally(self._add)
+        self._folded_commit = 0
+        self.registry.register(self)
+
+    # ---- from the log ----------------------------------------------------------------------------------------------
+
+    def fold(self, event: Event) -> None:
+        """Count one committed event."""
+        self._add("ancestra_events_total", (), 1)
+        if isinstance(event, HostTimed):
+            self._fold_timing(event)
+        else:
+            self._tally.fold(event)
+            self._derive()
+
+    def fold_commit(self, number: int, events: Iterable[Event]) -> bool:
+        """Count a commit's events unless one with this or a later number was counted; whether it was counted now."""
+        if number <= self._folded_commit:
+            return False
+        self._folded_commit = number
+        for event in events:
+            self.fold(event)
+        return True
+
+    def _fold_timing(self, timing: HostTimed) -> None:
+        parts = {
+            "wall": timing.wall_s,
+            "busy": timing.busy_s,
+            "loading": timing.loading_s,
+            "starved": timing.starved_s,
+            "idle": timing.idle_s,
+        }
+        for part, seconds in parts.items():
+            self._add(f"ancestra_device_{part}_seconds_total", (timing.pool,), max(seconds, 0.0))
+
+    def _derive(self) -> None:
+        if self._tally.epoch is not None:
+            self._set("ancestra_epoch", (), self._tally.epoch)
+        for labels, seconds in self._tally.take_ratios():
+            self._set("ancestra_device_seconds_per_survivor", labels, seconds)
+
+    # ---- measured by this process ----------------------------------------------------------------------------------
+
+    def set_queue(self, pool: str, tickets: int, candidates: int) -> None:
+        """Work in front of a pool now: tickets with hosts, and released candidates that have not ended."""
+        self._set("ancestra_queue_tickets", (pool,), tickets)
+        self._set("ancestra_queue_candidates", (pool,), candidates)
+
+    def set_hosts(self, pool: str, hosts: int) -> None:
+        """How many hosts of a pool are up now."""
+        self._set("ancestra_hosts", (pool,), hosts)
+
+    def observe_commit(self, seconds: float) -> None:
+        """One commit became durable ``seconds`` after it was begun."""
+        self._observe("ancestra_commit_seconds", (), seconds)
+
+    def observe_ticket(self, pool: str, stage: str, seconds: float) -> None:
+        """One ticket ended ``seconds`` after it was dispatched."""
+        self._observe("ancestra_ticket_seconds", (pool, stage), seconds)
+
+    # ---- out -------------------------------------------------------------------------------------------------------
+
+    def collect(self) -> Iterable[Metric]:
+        """The families for a scrape, without the ``_created`` twins that the client adds to every counter."""
+        for family in self._families.values():
+            for metric in family.collect():
+                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+                yield metric
+
+    def render(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def value(self, name: str, **labels: str) -> float:
+        """The present value of one series, 0.0 where there is none yet. For tests and for `status`."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def _child(self, name: str, labels: tuple[str, ...]) -> _Family:
+        family = self._families[name]
+        return family.labels(*labels) if labels else family
+
+    def _add(self, name: str, labels: tuple[str, ...], amount: float) -> None:
+        child = self._child(name, labels)
+        assert not isinstance(child, Histogram)
+        child.inc(amount)
+
+    def _set(self, name: str, labels: tuple[str, ...], value: float) -> None:
+        child = self._child(name, labels)
+        assert isinstance(child, Gauge)
+        child.set(value)
+
+    def _observe(self, name: str, labels: tuple[str, ...], seconds: float) -> None:
+        child = self._child(name, labels)
+        assert isinstance(child, Histogram)
+        child.observe(seconds)

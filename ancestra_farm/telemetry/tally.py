@@ -1,0 +1,281 @@
+"""Counting the log: which metric each event moves, and by how much. Pure: amounts go to a function it is given.
+
+It remembers no more than it must to move a candidate from one gauge to another: the state of candidates in open waves
+(forgotten when the wave closes) and, per branch, how many stand in which gauge (so that a branch that a newer revision
+or a later round supersedes can leave them). Nothing is decided here; what a candidate came to, the events say.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ancestra_farm.batch.schema import Batch
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    BatchSubmitted,
+    BranchClosed,
+    BranchOpened,
+    CandidateGivenUp,
+    EpochTaken,
+    Event,
+    OrderGiven,
+    StitchEnded,
+    StitchPlanned,
+    WaveClosed,
+    WaveReleased,
+)
+from ancestra_farm.plan.recipe import Rung
+
+Labels = tuple[str, ...]
+#: A gauge of candidates and its labels.
+Standing = tuple[str, Labels]
+
+#: The one priority class until farms have several.
+CLASS = "shot"
+
+
+@dataclass(slots=True)
+class _BranchTally:
+    """One branch. ``open``: where each candidate of an open wave stands, by (rung, position)."""
+
+    labels: Labels
+    open: dict[tuple[Rung, int], Standing] = field(default_factory=dict)
+    waves: dict[tuple[int, Rung], Iterable[int]] = field(default_factory=dict)
+    causes: dict[tuple[Rung, int], str] = field(default_factory=dict)
+    standing: Counter[Standing] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _BatchTally:
+    """One batch: its show, its stages' models, its branches by key. ``models``: by stage, then by (shot, stage)."""
+
+    show: str
+    models: dict[str, str]
+    changed_models: dict[tuple[str, str], str]
+    branches: dict[str, _BranchTally] = field(default_factory=dict)
+    stitches: set[str] = field(default_factory=set)
+    picks: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def labels(self) -> Labels:
+        """(show, class)."""
+        return (self.show, CLASS)
+
+    def model_of(self, shot: str, stage: str) -> str:
+        """The model that makes a stage of a shot; empty if the batch no longer has the stage."""
+        return self.changed_models.get((shot, stage), self.models.get(stage, ""))
+
+
+class Tally:
+    """``add(name, labels, amount)`` is called for every metric an event moves; amounts of gauges can be negative."""
+
+    def __init__(self, add: Callable[[str, Labels, float], None]) -> None:
+        self._add = add
+        self._batches: dict[str, _BatchTally] = {}
+        self._device_s: dict[Labels, float] = defaultdict(float)
+        self._survivors: Counter[Labels] = Counter()
+        self._moved_ratios: set[Labels] = set()
+        self.epoch: int | None = None
+
+    def fold(self, event: Event) -> None:
+        """Count one event. Events of batches never submitted are ignored: a log begins with its submissions."""
+        if isinstance(event, EpochTaken):
+            self.epoch = event.epoch
+            return
+        if isinstance(event, BatchSubmitted):
+            self._submitted(event)
+            return
+        batch = self._batches.get(event.batch)
+        if batch is None:
+            return
+        match event:
+            case BranchOpened():
+                self._opened(batch, event)
+            case StitchPlanned() | StitchEnded():
+                self._stitch(batch, event)
+            case OrderGiven():
+                self._order(batch, event)
+            case WaveReleased() | AttemptEnded() | CandidateGivenUp() | WaveClosed() | BranchClosed():
+                branch = batch.branches.get(event.branch)
+                if branch is not None:
+                    self._of_branch(branch, event)
+            case _:
+                pass
+
+    def take_ratios(self) -> Iterator[tuple[Labels, float]]:
+        """Device-seconds per survivor where either side moved since the last call and there is a survivor."""
+        moved, self._moved_ratios = self._moved_ratios, set()
+        return (
+            (labels, self._device_s[labels] / self._survivors[labels]) for labels in moved if self._survivors[labels]
+        )
+
+    # ---- batches and branches --------------------------------------------------------------------------------------
+
+    def _submitted(self, event: BatchSubmitted) -> None:
+        document = Batch.model_validate_json(event.document)
+        before = self._batches.get(event.batch)
+        batch = _BatchTally(
+            show=document.show,
+            models={name: stage.model for name, stage in document.stages.items()},
+            changed_models={
+                (shot.shot, name): change.model
+                for shot in document.shots
+                for name, change in shot.stages.items()
+                if change.model is not None
+            },
+        )
+        if before is None:
+            self._add("ancestra_batches", batch.labels, 1)
+        else:
+            self._add("ancestra_batches", before.labels, -1)
+            self._add("ancestra_batches", batch.labels, 1)
+            batch.stitches, batch.picks = before.stitches, before.picks
+            for branch in before.branches.values():
+                self._supersede(branch)
+        self._batches[event.batch] = batch
+
+    def _opened(self, batch: _BatchTally, event: BranchOpened) -> None:
+        before = batch.branches.get(event.branch)
+        if before is not None:
+            self._supersede(before)
+        labels = (batch.show, CLASS, event.stage, batch.model_of(event.shot, event.stage))
+        batch.branches[event.branch] = _BranchTally(labels)
+
+    def _supersede(self, branch: _BranchTally) -> None:
+        """Everything that stands in a branch stands for nothing any more."""
+        moved = 0
+        for (name, labels), count in branch.standing.items():
+            if name != "ancestra_candidates_superseded" and count:
+                self._add(name, labels, -count)
+                moved += count
+        if moved:
+            self._add("ancestra_candidates_superseded", branch.labels, moved)
+        branch.standing.clear()
+        branch.standing["ancestra_candidates_superseded", branch.labels] = moved
+        branch.open.clear()
+        branch.waves.clear()
+        branch.causes.clear()
+
+    # ---- candidates ------------------------------------------------------------------------------------------------
+
+    def _of_branch(
+        self, branch: _BranchTally, event: WaveReleased | AttemptEnded | CandidateGivenUp | WaveClosed | BranchClosed
+    ) -> None:
+        match event:
+            case WaveReleased():
+                self._released(branch, event)
+            case AttemptEnded():
+                self._attempt(branch, event)
+            case CandidateGivenUp():
+                cause = branch.causes.get((event.rung, event.position), "")
+                self._move(branch, event.rung, event.position, event.outcome, cause)
+            case WaveClosed():
+                self._wave_closed(branch, event)
+            case BranchClosed() if event.why == "superseded":
+                self._supersede(branch)
+            case _:
+                pass
+
+    def _released(self, branch: _BranchTally, event: WaveReleased) -> None:
+        positions = range(event.start, event.stop) if event.positions is None else event.positions
+        branch.waves[event.wave, event.rung] = positions
+        pending = ("ancestra_candidates_pending", branch.labels)
+        for position in positions:
+            branch.open[event.rung, position] = pending
+        self._stand(branch, pending, len(positions))
+        self._add("ancestra_candidates_released_total", branch.labels, len(positions))
+
+    def _attempt(self, branch: _BranchTally, event: AttemptEnded) -> None:
+        labels = branch.labels
+        self._add("ancestra_attempts_total", (*labels, event.cause), 1)
+        if event.device_s > 0:
+            self._add("ancestra_candidate_device_seconds_total", labels, event.device_s)
+            self._device_s[labels] += event.device_s
+            self._moved_ratios.add(labels)
+        for name, seconds in event.filter_s.items():
+            self._add("ancestra_filter_seconds_total", (*labels, name), max(seconds, 0.0))
+        if event.cause == "judged":
+            for name in dict.fromkeys(event.reasons):
+                self._add("ancestra_rejections_total", (*labels, name), 1)
+            if event.passed:
+                self._move(branch, event.rung, event.position, "undecided")
+            else:
+                self._move(branch, event.rung, event.position, "rejected", event.reasons[0] if event.reasons else "")
+        elif event.cause == "aborted":
+            # Taken back, not failed: it is pending again, or will be skipped.
+            self._move(branch, event.rung, event.position, "pending")
+        else:
+            branch.causes[event.rung, event.position] = event.cause
+            self._move(branch, event.rung, event.position, "failed", event.cause)
+
+    def _wave_closed(self, branch: _BranchTally, event: WaveClosed) -> None:
+        decided = dict.fromkeys(event.skipped, "skipped") | dict.fromkeys(event.survivors, "survivor")
+        if event.rung == "draft":
+            decided |= dict.fromkeys(event.promoted, "promoted")
+        for position in branch.waves.pop((event.wave, event.rung), ()):
+            standing = branch.open.get((event.rung, position))
+            if standing is None:
+                continue
+            outcome = decided.get(position)
+            if position in event.duplicates:
+                self._move(branch, event.rung, position, "rejected", "duplicate")
+            elif outcome is not None:
+                if outcome == "survivor" and standing[0] != "ancestra_candidates_pending":
+                    self._survived(branch.labels)
+                self._move(branch, event.rung, position, outcome)
+            elif standing[0] == "ancestra_candidates_undecided":
+                self._move(branch, event.rung, position, "not_promoted" if event.rung == "draft" else "skipped")
+            elif standing[0] == "ancestra_candidates_pending":
+                self._move(branch, event.rung, position, "reused")
+            del branch.open[event.rung, position]
+            branch.causes.pop((event.rung, position), None)
+
+    def _survived(self, labels: Labels) -> None:
+        self._add("ancestra_survivors_total", labels, 1)
+        self._survivors[labels] += 1
+        self._moved_ratios.add(labels)
+
+    def _move(self, branch: _BranchTally, rung: Rung, position: int, to: str, reason: str | None = None) -> None:
+        """Move a candidate of an open wave to another gauge. Late news of closed waves moves nothing."""
+        standing = branch.open.get((rung, position))
+        if standing is None:
+            return
+        labels = branch.labels if reason is None else (*branch.labels, reason)
+        moved = (f"ancestra_candidates_{to}", labels)
+        if moved != standing:
+            self._stand(branch, standing, -1)
+            self._stand(branch, moved, 1)
+            branch.open[rung, position] = moved
+
+    def _stand(self, branch: _BranchTally, where: Standing, amount: int) -> None:
+        branch.standing[where] += amount
+        self._add(*where, amount)
+
+    # ---- film and people -------------------------------------------------------------------------------------------
+
+    def _stitch(self, batch: _BatchTally, event: StitchPlanned | StitchEnded) -> None:
+        key = f"{event.shot}/{event.stitch_id}"
+        if isinstance(event, StitchPlanned):
+            if key not in batch.stitches:
+                batch.stitches.add(key)
+                self._add("ancestra_stitches_waiting", batch.labels, 1)
+            return
+        if key in batch.stitches:
+            batch.stitches.remove(key)
+            self._add("ancestra_stitches_waiting", batch.labels, -1)
+        self._add("ancestra_stitch_seconds_total", batch.labels, max(event.seconds, 0.0))
+        if event.ok:
+            self._add("ancestra_stitches_published_total", batch.labels, 1)
+            self._add("ancestra_delivered_frames_total", batch.labels, event.frames)
+        else:
+            cause = "seam" if event.bad_pair is not None else "exception"
+            self._add("ancestra_stitches_failed_total", (*batch.labels, cause), 1)
+
+    def _order(self, batch: _BatchTally, event: OrderGiven) -> None:
+        key = (event.who, event.candidate_id)
+        if event.order == "pick" and key not in batch.picks:
+            batch.picks.add(key)
+            self._add("ancestra_picks", batch.labels, 1)
+        elif event.order == "unpick" and key in batch.picks:
+            batch.picks.remove(key)
+            self._add("ancestra_picks", batch.labels, -1)
