@@ -224,6 +224,7 @@ class StitchEnded:
     batch: str
     shot: str
     stitch_id: str
+    version: str
     ok: bool
     frames: int
     at: float
