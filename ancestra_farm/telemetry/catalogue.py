@@ -69,7 +69,7 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "gauge",
         "",
         _STAGE,
-        "Judged under an earlier revision of the batch, not made again, and no survivor now.",
+        "Judged in an earlier revision or round, not made again, and no survivor now.",
     ),
     MetricRow(
         "ancestra_candidates_superseded",

@@ -39,6 +39,8 @@ class _BranchTally:
     """One branch. ``open``: where each candidate of an open wave stands, by (rung, position)."""
 
     labels: Labels
+    shot: str
+    stage: str
     open: dict[tuple[Rung, int], Standing] = field(default_factory=dict)
     waves: dict[tuple[int, Rung], Iterable[int]] = field(default_factory=dict)
     causes: dict[tuple[Rung, int], str] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class _BatchTally:
     models: dict[str, str]
     changed_models: dict[tuple[str, str], str]
     branches: dict[str, _BranchTally] = field(default_factory=dict)
+    generations: dict[tuple[str, str], int] = field(default_factory=dict)
     stitches: set[str] = field(default_factory=set)
     picks: set[tuple[str, str]] = field(default_factory=set)
 
@@ -135,11 +138,16 @@ class Tally:
         self._batches[event.batch] = batch
 
     def _opened(self, batch: _BatchTally, event: BranchOpened) -> None:
-        before = batch.branches.get(event.branch)
-        if before is not None:
-            self._supersede(before)
+        where = (event.shot, event.stage)
+        if event.generation > batch.generations.setdefault(where, event.generation):
+            batch.generations[where] = event.generation
+            for branch in batch.branches.values():
+                if (branch.shot, branch.stage) == where:
+                    self._supersede(branch)
+        elif event.branch in batch.branches:
+            self._supersede(batch.branches[event.branch])
         labels = (batch.show, CLASS, event.stage, batch.model_of(event.shot, event.stage))
-        batch.branches[event.branch] = _BranchTally(labels)
+        batch.branches[event.branch] = _BranchTally(labels, event.shot, event.stage)
 
     def _supersede(self, branch: _BranchTally) -> None:
         """Everything that stands in a branch stands for nothing any more."""
@@ -254,7 +262,7 @@ class Tally:
     # ---- film and people -------------------------------------------------------------------------------------------
 
     def _stitch(self, batch: _BatchTally, event: StitchPlanned | StitchEnded) -> None:
-        key = f"{event.shot}/{event.stitch_id}"
+        key = f"{event.shot}/{event.version}"
         if isinstance(event, StitchPlanned):
             if key not in batch.stitches:
                 batch.stitches.add(key)

@@ -155,6 +155,12 @@ def test_a_new_revision_supersedes_what_stood_and_counts_reused_survivors_once()
     assert metrics.value("ancestra_batches", **SHOW) == 1
 
 
+def test_a_new_round_supersedes_every_branch_of_the_stage_before() -> None:
+    other = BranchOpened("demo", "anc_010_0010/still/1", "anc_010_0010", "still", 1, 2, ((),), None, 2.0)
+    metrics = folded(submitted(), opened(1), released(0, 3), attempt(0), closed(survivors=(0,)), other)
+    assert standing(metrics) == {"superseded": 3}
+
+
 def test_a_superseded_branch_leaves_the_gauges_of_its_survivors() -> None:
     superseded = BranchClosed("demo", BRANCH, "superseded", (), 6.0)
     metrics = folded(submitted(), opened(), released(0, 1), attempt(0), closed(survivors=(0,)), superseded, attempt(0))
@@ -185,8 +191,10 @@ def test_stitches_and_picks_go_both_ways() -> None:
         return OrderGiven("demo", order, who, 1.0, "anc_010_0010", "still", "c" * 32)
 
     planned = StitchPlanned("demo", "anc_010_0010", 0, "s" * 32, "v001", ("c" * 32,), picked=True, at=2.0)
-    bad = StitchEnded("demo", "anc_010_0010", "s" * 32, ok=False, frames=0, at=3.0, bad_pair=("a", "b"), seconds=1.5)
-    good = StitchEnded("demo", "anc_010_0010", "s" * 32, ok=True, frames=112, at=4.0, seconds=2.5)
+    bad = StitchEnded(
+        "demo", "anc_010_0010", "s" * 32, "v001", ok=False, frames=0, at=3.0, bad_pair=("a", "b"), seconds=1.5
+    )
+    good = StitchEnded("demo", "anc_010_0010", "s" * 32, "v001", ok=True, frames=112, at=4.0, seconds=2.5)
     metrics = folded(
         submitted(), pick("pick", "ada"), pick("pick", "ada"), pick("pick", "bo"), pick("unpick", "ada"), planned
     )
