@@ -5,12 +5,14 @@ shot or a candidate re-makes nothing, and a picture has the same id on every mac
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from ancestra_farm.batch.base import Scalar
+from ancestra_farm.batch.card import ModelCard, Parameter
 
 Rung = Literal["draft", "full"]
 
@@ -19,9 +21,14 @@ Rung = Literal["draft", "full"]
 class Recipe:
     """One candidate, ready to be made.
 
-    ``seed`` is in [0, 2**63); ``size`` is (width, height) in pixels; ``frames`` counts frames at ``rate`` (1: a still);
-    ``parents`` are candidate ids, in the order the role wants them (first frame before last frame).
-    ``context_frames`` of the clip's beginning repeat the end of its parent (chained segments).
+    ``seed`` is in [0, 2**63); ``index`` counts within the variant; ``size`` is (width, height) in pixels; ``frames``
+    counts frames at ``rate`` (1 frame at rate 1: a still). ``look`` is the digest its adapter is pinned by, as in
+    ``sha256:…``. ``guides`` are the guides the model takes, each as compact JSON with keys kind, role and source.
+    ``parameters`` hold every parameter the card declares, defaults filled in, each in its declared type.
+
+    ``parents`` are candidate ids, in the order the role wants them (first frame before last frame). The first
+    ``context_frames`` frames repeat the last ones of the parent's clip: an ``extend`` goes on from that many frames; an
+    ``image_to_video`` with 1 context frame starts from the last frame of its parent's clip.
     """
 
     candidate_id: str
@@ -50,14 +57,127 @@ class Recipe:
 
 def digest_of(*parts: object) -> bytes:
     """16 bytes of BLAKE2b over the parts' reprs, each length-prefixed so that no two lists of parts run together."""
+    return begun_digest(*parts).digest()
+
+
+def begun_digest(*parts: object) -> "hashlib.blake2b":
+    """The state of `digest_of` after these parts: what candidates share is hashed once, then copied for each."""
     state = hashlib.blake2b(digest_size=16)
+    feed(state, *parts)
+    return state
+
+
+def feed(state: "hashlib.blake2b", *parts: object) -> None:
+    """Add parts to a digest, each length-prefixed."""
     for part in parts:
         text = part if isinstance(part, bytes) else str(part).encode()
         state.update(len(text).to_bytes(8, "little"))
         state.update(text)
-    return state.digest()
+
+
+def seed_from(digest: bytes) -> int:
+    """The seed that a digest of seed parts stands for, in [0, 2**63)."""
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def seed_of(batch_seed: int, shot: str, stage: str, segment: int, variant: str, index: int) -> int:
-    """The candidate's seed, in [0, 2**63)."""
-    return int.from_bytes(digest_of("seed", batch_seed, shot, stage, segment, variant, index)[:8], "little") >> 1
+    """The candidate's seed, in [0, 2**63). `Space` computes the same with the first parts hashed once."""
+    return seed_from(digest_of("seed", batch_seed, shot, stage, segment, variant, index))
+
+
+def constant_parts(
+    *,
+    role: str,
+    model_digest: str,
+    look: str | None,
+    look_weight: float,
+    guides: tuple[str, ...],
+    parameters: Mapping[str, Scalar],
+    rung: Rung,
+    size: tuple[int, int],
+    frames: int,
+    rate: Fraction,
+    context_frames: int,
+) -> tuple[object, ...]:
+    """The parts of a candidate's id that all candidates of a space share at one rung."""
+    return (
+        "candidate",
+        role,
+        model_digest,
+        look or "",
+        # without a look its weight changes nothing
+        float(look_weight) if look else "",
+        json.dumps(guides, ensure_ascii=True),
+        json.dumps(dict(parameters), sort_keys=True, ensure_ascii=True),
+        rung,
+        f"{size[0]}x{size[1]}",
+        frames,
+        rate,
+        context_frames,
+    )
+
+
+def own_parts(prompt: str, negative: str, parents: tuple[str, ...], seed: int) -> tuple[object, ...]:
+    """The parts of a candidate's id that are its own; they follow the constant ones."""
+    return (prompt, negative, ",".join(parents), seed)
+
+
+def candidate_id_of(recipe: Recipe) -> str:
+    """The 32 hex digits that ``recipe`` must carry as its ``candidate_id``: the definition, which `Space` is faster at.
+
+    In it: role, model digest, look and weight, guides, parameters, rung, size, frames, rate, context frames, prompt,
+    negative, parents, seed (and through the seed: batch seed, shot, stage, segment, variant, index). Not in it: how
+    many candidates are tried or kept, waves, filters, the names of batch, show and owner, and the order of anything.
+    """
+    constant = constant_parts(
+        role=recipe.role,
+        model_digest=recipe.model_digest,
+        look=recipe.look,
+        look_weight=recipe.look_weight,
+        guides=recipe.guides,
+        parameters=recipe.parameters,
+        rung=recipe.rung,
+        size=recipe.size,
+        frames=recipe.frames,
+        rate=recipe.rate,
+        context_frames=recipe.context_frames,
+    )
+    return digest_of(*constant, *own_parts(recipe.prompt, recipe.negative, recipe.parents, recipe.seed)).hex()
+
+
+def model_digest(card: ModelCard) -> str:
+    """32 hex digits over what in a card changes the output: id, family, pipeline, dtype and the weights.
+
+    Weights that are pinned by digests are those digests, wherever they lie; others are their source and revision.
+    Sizes, frame grid, rate and parameters are not in it, since the recipe holds the ones it uses; nor are title,
+    licence, roles, guides, memory, devices, seconds and whether it was verified.
+    """
+    weights = sorted(card.digests.items()) if card.digests else [card.source or "", card.revision or ""]
+    return digest_of("model", card.id, card.family, card.pipeline or "", card.dtype, json.dumps(weights)).hex()
+
+
+def effective_parameters(
+    card: ModelCard, rung: Rung, stage: Mapping[str, Scalar], draft: Mapping[str, Scalar]
+) -> tuple[tuple[str, Scalar], ...]:
+    """Every parameter the card declares with the value it has at ``rung``, sorted by name.
+
+    Weakest first: the declared default, the card's ``draft`` or ``full`` settings, the stage's parameters, and at rung
+    draft the stage's draft parameters: a stage that sets ``steps`` sets it for its drafts too, unless the draft says
+    otherwise. Values take their declared type, so that ``3`` and ``3.0`` are one recipe. Names the card does not
+    declare are left out (`batch.check` refuses them).
+    """
+    settings = {**(card.draft if rung == "draft" else card.full), **stage, **(draft if rung == "draft" else {})}
+    return tuple(
+        (name, _typed(parameter, settings.get(name, parameter.default)))
+        for name, parameter in sorted(card.parameters.items())
+    )
+
+
+def _typed(parameter: Parameter, value: Scalar) -> Scalar:
+    if parameter.type == "float":
+        return float(value) + 0.0  # -0.0 becomes 0.0
+    if parameter.type == "int":
+        return int(value)
+    if parameter.type == "bool":
+        return bool(value)
+    return str(value)
