@@ -22,7 +22,9 @@ def check_store_url(url: str) -> str:
 
 
 def encode_event(event: Event) -> str:
-    return json.dumps({"kind": type(event).__name__, **{f.name: getattr(event, f.name) for f in dataclasses.fields(event)}})
+    return json.dumps(
+        {"kind": type(event).__name__, **{f.name: getattr(event, f.name) for f in dataclasses.fields(event)}}
+    )
 
 
 def _fix(value: Any, hint: Any) -> Any:

@@ -81,7 +81,8 @@ class LocalFolder:
         while waiting:
             here = waiting.pop()
             path = self.root / here
-            with _reading(path), contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+            gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+            with _reading(path), gone, os.scandir(path) as entries:
                 for entry in entries:
                     if entry.name.startswith(TEMPORARY):
                         continue

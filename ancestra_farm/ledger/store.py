@@ -4,7 +4,7 @@ This module opens stores and keeps every path inside them; it does not know what
 a name is taken atomically is each backend's own matter (`local`, `remote`); `probe` finds out whether it really is.
 """
 
-import datetime
+import datetime as dt
 import hashlib
 import json
 import re
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from ancestra_farm.ledger._interim import check_store_url
+from ancestra_farm.batch.urls import check_store_url
 from ancestra_farm.ledger.errors import NotThere, StoreMissing, StoreRefused
 from ancestra_farm.ledger.local import TEMPORARY, LocalFolder
 from ancestra_farm.ledger.probe import probe
@@ -94,12 +94,12 @@ class Store:
         except NotThere:
             pass
         if not create:
-            raise StoreMissing(f"{url}: there is no store here (no {MARK} file); `ancestra run FILE --store URL` makes one")
+            raise StoreMissing(f"{url}: there is no store here (no {MARK} file); `ancestra run` makes one")
         others = [name for name in others if not name.startswith("probe/")]
         if others:
-            raise StoreRefused(f"{url} is not empty and is no store (it holds {others[0]}); give an empty or a new folder")
+            raise StoreRefused(f"{url} holds other things ({others[0]}) and is no store; give an empty or a new folder")
         probe(url, backend)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         mark = {"ancestra_store": LAYOUT, "id": str(uuid.uuid4()), "created": now}
         backend.create(MARK, json.dumps(mark).encode() + b"\n")
         # Read back: another one may have made the store meanwhile, and its id counts.
@@ -146,7 +146,7 @@ class Store:
         self._backend.delete(check_path(path))
 
     def put_media(self, data: bytes, suffix: str) -> str:
-        """Keep bytes under the name of their SHA-256; the path, ``media/ab/<sha256>.<suffix>``. Again: the same path."""
+        """Keep bytes under the name of their SHA-256; the path, ``media/ab/<sha256>.<suffix>``. Repeatable."""
         path = media_path(data, suffix)
         if not self._backend.create(path, data) and self._backend.size(path) != len(data):
             # A file of that name but of another length is not these bytes: a copy cut short by another tool.
@@ -187,5 +187,5 @@ def _identity(url: str, mark: bytes) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise StoreRefused(f"{url}: its {MARK} file is not one of a store ({error!r})") from error
     if layout != LAYOUT:
-        raise StoreRefused(f"{url}: this store has layout {layout}, this version of Ancestra Farm knows layout {LAYOUT}")
+        raise StoreRefused(f"{url}: this store has layout {layout}, this Ancestra Farm knows layout {LAYOUT}")
     return identity

@@ -1,0 +1,203 @@
+"""One commit of the log as a Parquet file: its columns, its seal, and what makes it damaged.
+
+A row is an event. Attempts, of which there are as many as candidates, have typed columns (a struct, which DuckDB reads
+too); every other kind is JSON in ``body``. Measured on 10,000 attempts with twelve numbers each: typed columns
+encode three and decode nearly four times as fast as JSON.
+
+Every page carries a checksum. Parquet's own footer has none, so the whole file is sealed besides: the footer ends in
+the SHA-256 of the file with that digest taken as zeros. Nothing of a file is parsed before its seal is checked.
+"""
+
+import dataclasses
+import hashlib
+import io
+import re
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ancestra_farm.ledger._interim import decode_event, encode_event
+from ancestra_farm.ledger.errors import LogDamaged
+from ancestra_farm.plan.events import AttemptEnded, Event
+
+#: Version of the columns below, written into every commit.
+SCHEMA_VERSION = 1
+_SEAL = b"sha256:"
+_UNSEALED = _SEAL + b"0" * 64
+_SEALED = re.compile(rb"sha256:[0-9a-f]{64}")
+_NAME = re.compile(r"log/(\d{8})\.parquet")
+_KEYS = ("number", "epoch", "nonce", "schema", "previous", "at")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Some events that became true together. ``at``: seconds since the Unix epoch, by the writer's clock.
+
+    ``digest``: SHA-256 (hex) of the file with the seal zeroed; ``previous``: that of the commit before.
+    """
+
+    number: int
+    epoch: int
+    nonce: str
+    at: float
+    events: tuple[Event, ...]
+    digest: str
+    previous: str
+
+
+def commit_path(number: int) -> str:
+    """``log/00000001.parquet``."""
+    return f"log/{number:08d}.parquet"
+
+
+def number_of(path: str) -> int | None:
+    """The number in the name of a commit; None for a file that is not named like one."""
+    match = _NAME.fullmatch(path)
+    return int(match[1]) if match else None
+
+
+def first_link(store_id: str) -> str:
+    """What the first commit of a store's log names as the digest before it: logs of two stores can't be mixed."""
+    return hashlib.sha256(store_id.encode()).hexdigest()
+
+
+def _column_type(name: str, hint: object) -> pa.DataType:
+    if name == "phash":
+        return pa.uint64()
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return _column_type(name, next(arg for arg in args if arg is not type(None)))
+    if origin is typing.Literal:
+        return pa.string()
+    if origin is tuple:
+        return pa.list_(_column_type(name, args[0]))
+    if origin is dict:
+        return pa.map_(_column_type(name, args[0]), _column_type(name, args[1]))
+    plain: dict[object, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    return plain[hint]
+
+
+#: The columns of an attempt, from the event itself, so that a field added there is kept here.
+_ATTEMPT_FIELDS = tuple(field.name for field in dataclasses.fields(AttemptEnded))
+_ATTEMPT = pa.struct([(name, _column_type(name, hint)) for name, hint in typing.get_type_hints(AttemptEnded).items()])
+_COLUMNS = pa.schema(
+    [
+        ("seq", pa.int32()),
+        ("kind", pa.string()),
+        ("at", pa.timestamp("us", tz="UTC")),
+        ("batch", pa.string()),
+        ("body", pa.string()),
+    ]
+)
+_COLUMNS_WITH_ATTEMPTS = _COLUMNS.append(pa.field("attempt", _ATTEMPT))
+
+
+def encode_commit(
+    events: Sequence[Event], *, number: int, epoch: int, nonce: str, previous: str, at: float
+) -> tuple[bytes, str]:
+    """The file of a commit, and its digest. ``at`` and the times of events: seconds since the Unix epoch."""
+    attempts = [event if isinstance(event, AttemptEnded) else None for event in events]
+    columns: list[Any] = [
+        range(len(events)),
+        [type(event).__name__ for event in events],
+        [round(event.at * 1e6) for event in events],
+        [getattr(event, "batch", None) for event in events],
+        [None if attempt else encode_event(event) for event, attempt in zip(events, attempts, strict=True)],
+    ]
+    schema = _COLUMNS
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    if any(attempts):
+        schema = _COLUMNS_WITH_ATTEMPTS
+        arrays.append(_attempt_array(attempts))
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    facts = (number, epoch, nonce, SCHEMA_VERSION, previous, repr(at))
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(
+        buffer, schema, compression="zstd", write_page_checksum=True, store_schema=False, write_statistics=False
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({f"ancestra.{key}": str(fact) for key, fact in zip(_KEYS, facts, strict=True)})
+        # The seal comes last, so that it is the last of its form in the file whatever the rows say.
+        writer.add_key_value_metadata({"ancestra.seal": _UNSEALED.decode()})
+    data = bytearray(buffer.getvalue())
+    digest = hashlib.sha256(data).hexdigest()
+    place = data.rfind(_UNSEALED)
+    data[place : place + len(_UNSEALED)] = _SEAL + digest.encode()
+    return bytes(data), digest
+
+
+def _attempt_array(attempts: Sequence[AttemptEnded | None]) -> pa.Array:
+    arrays = []
+    for field in _ATTEMPT:
+        values = [None if attempt is None else getattr(attempt, field.name) for attempt in attempts]
+        if pa.types.is_map(field.type):
+            values = [None if value is None else list(value.items()) for value in values]
+        arrays.append(pa.array(values, field.type))
+    missing = pa.array([attempt is None for attempt in attempts])
+    return pa.StructArray.from_arrays(arrays, fields=list(_ATTEMPT), mask=missing)
+
+
+def decode_commit(path: str, data: bytes, *, events: bool = True) -> Commit:
+    """The commit in a file named ``path``; raises LogDamaged naming it and what is wrong.
+
+    With ``events`` false the rows are left unread (the seal vouches for them) and the commit has none.
+    """
+    digest = _check_seal(path, data)
+    try:
+        with pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True) as file:
+            pairs = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+            number, epoch, nonce, schema, previous, at = (pairs[f"ancestra.{key}"] for key in _KEYS)
+            if int(schema) != SCHEMA_VERSION:
+                raise LogDamaged(f"{path} has schema version {schema}; this Ancestra Farm reads {SCHEMA_VERSION}")
+            found = _decode_events(file.read()) if events else ()
+        commit = Commit(int(number), int(epoch), nonce, float(at), found, digest, previous)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise LogDamaged(f"{path} cannot be read as a commit: {type(error).__name__}: {error}") from error
+    if commit.number != number_of(path):
+        raise LogDamaged(f"{path} holds commit {commit.number}: it has been renamed or copied")
+    return commit
+
+
+def _check_seal(path: str, data: bytes) -> str:
+    place = data.rfind(b"ancestra.seal")
+    match = _SEALED.search(data, place) if place >= 0 else None
+    if match is None or not data.endswith(b"PAR1"):
+        raise LogDamaged(f"{path} is cut short or is not a commit: its seal is missing ({len(data)} bytes)")
+    stated = match[0][len(_SEAL) :].decode()
+    state = hashlib.sha256(memoryview(data)[: match.start()])
+    state.update(_UNSEALED)
+    state.update(memoryview(data)[match.end() :])
+    if state.hexdigest() != stated:
+        raise LogDamaged(
+            f"{path} has been changed since it was written: its digest is {state.hexdigest()}, not {stated}"
+        )
+    return stated
+
+
+def _decode_events(table: pa.Table) -> tuple[Event, ...]:
+    bodies = table["body"].to_pylist()
+    attempts = iter(_decode_attempts(table["attempt"].combine_chunks()) if "attempt" in table.column_names else ())
+    return tuple(next(attempts) if body is None else decode_event(body) for body in bodies)
+
+
+def _decode_attempts(column: pa.StructArray) -> list[AttemptEnded]:
+    """The attempts among the rows. A field that this version has and the file has not takes its default."""
+    there = column.drop_null()
+    names = [field.name for field in there.type if field.name in _ATTEMPT_FIELDS]
+    values: list[list[Any]] = []
+    for name in names:
+        child = there.field(name)
+        rows = child.to_pylist()
+        if pa.types.is_map(child.type):
+            rows = [dict(row) for row in rows]
+        elif pa.types.is_list(child.type):
+            rows = [tuple(row) for row in rows]
+        values.append(rows)
+    if tuple(names) == _ATTEMPT_FIELDS:
+        return [AttemptEnded(*row) for row in zip(*values, strict=True)]
+    return [AttemptEnded(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
