@@ -42,10 +42,17 @@ class Judgement:
 class Filter(Protocol):
     """One check. ``clips_only``: it needs at least two frames and passes a still unseen."""
 
-    name: str
-    clips_only: bool
-    #: settings a batch may give, with their defaults
-    defaults: Mapping[str, Scalar]
+    @property
+    def name(self) -> str:
+        """What batches and verdicts call it."""
+
+    @property
+    def clips_only(self) -> bool:
+        """Whether it passes a still unseen."""
+
+    @property
+    def defaults(self) -> Mapping[str, Scalar]:
+        """Settings a batch may give, with their defaults."""
 
     def judge(self, frames: NDArray[np.uint8] | NDArray[np.float32], settings: Mapping[str, Scalar]) -> Verdict:
-        """Judge ``frames`` (uint8 or float32 [T, H, W, 3], sRGB). ``settings``: the defaults with the batch's changes."""
+        """Judge ``frames`` (uint8 or float32 [T, H, W, 3], sRGB). ``settings``: the defaults, with changes."""

@@ -1,0 +1,78 @@
+"""What the filters are called, what a batch may set, and what their scores mean. Data only.
+
+Imports neither numpy nor cv2, so that checking a batch answers at once. The thresholds here are the ones fitted by
+``python benchmarks/filters.py --fit``; the module of each filter says what it measures and from which source.
+A level is one step of 8-bit sRGB (0 … 255), whatever type the frames have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from ancestra_farm.batch.base import Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one number in a candidate's ``scores`` says. ``better``: which direction is the better picture."""
+
+    filter: str
+    unit: str
+    better: Literal["higher", "lower"]
+    meaning: str
+
+
+def _frozen(table: dict[str, dict[str, Scalar]]) -> Mapping[str, Mapping[str, Scalar]]:
+    return MappingProxyType({name: MappingProxyType(settings) for name, settings in table.items()})
+
+
+#: Settings of every filter with their defaults. A batch may change any of them, by these names and types.
+DEFAULTS: Mapping[str, Mapping[str, Scalar]] = _frozen(
+    {
+        "nan": {"max_share": 0.0},
+        "black": {"min_level": 20.0},
+        "uniform": {"min_range": 12.0},
+        "clipped": {"max_share": 0.25},
+        "frozen": {"max_levels": 1.0, "max_share": 0.1},
+        "flicker": {"max_share": 0.03},
+        "cut": {"max_jump": 4.0},
+        "noise": {"max_levels": 9.0},
+        "banding": {"max_share": 0.4},
+        "blur": {"max_width": 3.0},
+        "quality": {},
+    }
+)
+
+#: The order when nothing has been measured yet: cheap checks first. `nan` comes before all, others cannot judge NaN.
+DEFAULT_ORDER: tuple[str, ...] = tuple(DEFAULTS)
+
+#: Filters that need at least two frames and pass a still unseen.
+CLIPS_ONLY: frozenset[str] = frozenset({"frozen", "flicker", "cut"})
+
+#: Every score a filter gives, by the name it has in ``scores`` (and in ``rank`` and ``by`` of a batch).
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {
+        "nan_share": Score("nan", "share of values", "lower", "values that are NaN or infinite"),
+        "black_level": Score("black", "levels", "higher", "how bright the brightest part of the darkest frame is"),
+        "uniform_range": Score("uniform", "levels", "higher", "range of the flattest frame, in its widest channel"),
+        "clipped_share": Score("clipped", "share of pixels", "lower", "area lost to white or to crushed black"),
+        "frozen_share": Score("frozen", "share of frame pairs", "lower", "neighbouring frames that do not differ"),
+        "flicker_share": Score("flicker", "share of brightness", "lower", "brightness that comes and goes by frames"),
+        "cut_jump": Score("cut", "ratio", "lower", "the largest jump between frames over the usual one"),
+        "noise_levels": Score("noise", "levels", "lower", "standard deviation of noise where the picture is smoothest"),
+        "banding_share": Score("banding", "share of tonal steps", "lower", "tones that are missing from the gradients"),
+        "blur_width": Score("blur", "pixels", "lower", "width of the sharpest edges"),
+        "quality": Score("quality", "0 … 1", "higher", "sharpness, exposure and richness together"),
+    }
+)
+
+
+def default_settings() -> dict[str, dict[str, Scalar]]:
+    """Default settings by filter name, as fresh dicts."""
+    return {name: dict(settings) for name, settings in DEFAULTS.items()}
+
+
+def score_names() -> frozenset[str]:
+    """Names of all scores."""
+    return frozenset(SCORES)
