@@ -92,8 +92,8 @@ class AttemptEnded:
 
     ``phash``: 64-bit perceptual hash of the frame that stands for the candidate. ``scores`` by name; ``filter_s``:
     seconds by filter that ran. ``media``/``thumbnail``: store paths, the thumbnail with a ``#xywh=`` fragment.
-    ``device_s``: seconds the device was held for this attempt. ``of``: how many unfinished candidates shared the fate of
-    this one (a crash of a ticket of many charges nobody; it counts as a strike only when ``of`` is 1).
+    ``device_s``: seconds the device was held for this attempt. ``of``: how many unfinished candidates shared the
+    fate of this one (a crash of a ticket of many charges nobody; it counts as a strike only when ``of`` is 1).
     """
 
     batch: str
