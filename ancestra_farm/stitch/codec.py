@@ -125,6 +125,8 @@ def write_clip(
     ``size`` is (width, height). Raises `FramesError` when there are not exactly ``frames`` pictures of that size; what
     was written by then has no seal and is refused by every reader.
     """
+    if min(size) < 2:
+        raise FramesError(f"a clip is at least 2 × 2 pixels (FFV1 cuts narrower ones into empty slices), not {size}")
     with av.open(target, "w", format="matroska", options=_BITEXACT) as container:
         container.metadata[RATE_TAG] = str(rate)
         container.metadata[FRAMES_TAG] = str(frames)

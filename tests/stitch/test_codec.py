@@ -12,7 +12,7 @@ from ancestra_farm.stitch import codec
 from ancestra_farm.stitch.codec import FramesError, MediumError
 
 RATES = [Fraction(16), Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(121, 5), Fraction(240)]
-shapes = st.tuples(st.integers(1, 6), st.integers(1, 41), st.integers(1, 41))
+shapes = st.tuples(st.integers(1, 6), st.integers(2, 41), st.integers(2, 41))
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -82,6 +82,11 @@ def test_frames_with_values_that_are_no_picture_are_refused(value):
 def test_frames_of_a_wrong_shape_are_refused(frames):
     with pytest.raises(FramesError, match="shape"):
         codec.encode_clip(frames, Fraction(24))
+
+
+def test_a_clip_one_pixel_wide_is_refused():
+    with pytest.raises(FramesError, match="at least 2 × 2"):
+        codec.encode_clip(np.zeros((2, 4, 1, 3), np.uint8), Fraction(24))
 
 
 def test_frames_of_a_wrong_type_are_refused():
