@@ -4,19 +4,13 @@ A variant's id comes from its resolved words, not from its place, so that adding
 about the others.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
-from math import prod
 
-from ancestra_farm.batch.prompts import fill, placeholders
+from ancestra_farm.batch.prompts import MAX_WORDINGS, count_wordings, placeholders, wordings
 from ancestra_farm.batch.schema import Prompt
 from ancestra_farm.plan.recipe import digest_of
 from ancestra_farm.plan.refusal import PlanRefused
-
-#: More wordings than anyone can compare; they are held in memory, and 100,000 of them take about a second.
-MAX_VARIANTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +38,28 @@ class Wordings:
 
 
 def variant_id(prompt: str, negative: str) -> str:
-    """8 hex digits of the resolved words."""
+    """8 hex digits of the resolved words.
+
+    Enough to tell the wordings of a shot apart in a table. Should two ever share an id, their candidates still have ids
+    of their own, which hold the words themselves.
+    """
     return digest_of("variant", prompt, negative)[:4].hex()
 
 
 @lru_cache(maxsize=32)
-def variants_of(wordings: Wordings) -> tuple[Variant, ...]:
-    """Every different wording once: templates in the order written, for each its axes by name, the last one fastest.
+def variants_of(words: Wordings) -> tuple[Variant, ...]:
+    """Every different wording once, in the order of `batch.prompts.wordings`.
 
-    A template is combined only with the axes it names, so an axis that it does not name repeats nothing. Raises
-    PlanRefused for more than `MAX_VARIANTS` wordings, ValueError for a template that `batch.prompts` refuses.
+    Raises PlanRefused for too many wordings or an axis that is not declared, ValueError for a malformed template.
     """
-    used = [_axes_of(text, wordings) for text in wordings.texts]
-    count = sum(prod(len(values) for _, values in axes) for axes in used)
-    if count > MAX_VARIANTS:
-        raise PlanRefused(f"the prompt has {count:,} wordings; {MAX_VARIANTS:,} are allowed: give fewer axis values")
+    prompt = Prompt(text=words.texts, axes=dict(words.axes), negative=words.negative)
+    missing = sorted({axis for text in words.texts for axis in placeholders(text)} - set(prompt.axes))
+    if missing:
+        raise PlanRefused(f"the prompt uses {', '.join(missing)}, which are no declared axes")
+    if not 0 < (count := count_wordings(prompt)) <= MAX_WORDINGS:
+        raise PlanRefused(f"the prompt has {count:,} wordings; 1 to {MAX_WORDINGS:,} are allowed")
     found: dict[str, Variant] = {}
-    for text, axes in zip(wordings.texts, used, strict=True):
-        for values in _combinations(axes):
-            prompt = fill(text, dict(values))
-            if prompt not in found:
-                found[prompt] = Variant(variant_id(prompt, wordings.negative), prompt, wordings.negative, values)
+    for text, axes in wordings(prompt):
+        if text not in found:
+            found[text] = Variant(variant_id(text, words.negative), text, words.negative, axes)
     return tuple(found.values())
-
-
-def _axes_of(text: str, wordings: Wordings) -> list[tuple[str, tuple[str, ...]]]:
-    named = set(placeholders(text))
-    return [(axis, values) for axis, values in wordings.axes if axis in named]
-
-
-def _combinations(axes: list[tuple[str, tuple[str, ...]]]) -> Iterator[tuple[tuple[str, str], ...]]:
-    for values in product(*(values for _, values in axes)):
-        yield tuple((axis, value) for (axis, _), value in zip(axes, values, strict=True))
