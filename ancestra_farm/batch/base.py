@@ -4,7 +4,16 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]+$"
 _NAME = re.compile(NAME_PATTERN)
@@ -17,10 +26,16 @@ class Model(BaseModel):
 
 
 def _check_name(value: str) -> str:
-    if not _NAME.match(value) or value.strip(".") == "":
+    if not _NAME.fullmatch(value) or value.strip(".") == "":
         raise ValueError("a name is made of A-Z a-z 0-9 . _ - only (it becomes a file name), and is not just dots")
     return value
 
+
+#: Numbers and truth values as they are: ``candidates: true`` is not 1, ``frames: 96.5`` and ``"96"`` are not 96.
+Int = Annotated[int, Strict()]
+#: Whole numbers are taken too, and are finite.
+Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Bool = Annotated[bool, Strict()]
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=NAME_PATTERN), AfterValidator(_check_name)]
 
@@ -45,7 +60,9 @@ def parse_rate(value: object) -> Fraction:
         if text in NTSC_RATES:
             raise ValueError(f"{text} is not an exact rate; write {NTSC_RATES[text]}")
         if not re.fullmatch(r"\d+(\.0+)?|\d+/[1-9]\d*", text):
-            raise ValueError(f"{text!r} is not an exact rate; write whole frames per second (24) or a fraction (24000/1001)")
+            raise ValueError(
+                f"{text!r} is not an exact rate; write whole frames per second (24) or a fraction (24000/1001)"
+            )
         rate = Fraction(text)
     if not 1 <= rate <= 240:
         raise ValueError("a rate lies between 1 and 240 frames per second")
@@ -63,14 +80,17 @@ Rate = Annotated[
     PlainSerializer(rate_text, return_type=str),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": 240}, {"type": "string", "pattern": r"^\d+/[1-9]\d*$"}],
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 240},
+                {"type": "string", "pattern": r"^\d+/[1-9]\d*$"},
+            ],
             "description": "Frames per second: a whole number or an exact fraction such as 24000/1001.",
         }
     ),
 ]
 
 Size = Annotated[
-    tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]],
+    tuple[Annotated[Int, Field(ge=8, le=8192)], Annotated[Int, Field(ge=8, le=8192)]],
     Field(description="[width, height] in pixels"),
 ]
 

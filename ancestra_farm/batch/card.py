@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ancestra_farm.batch.base import Model, Rate, Scalar
+from ancestra_farm.batch.base import Bool, Float, Int, Model, Rate, Scalar
 
 ModelId = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$")]
 
@@ -39,10 +39,10 @@ INPUTS_OF_ROLE: dict[str, int] = {
 class SizeGrid(Model):
     """Which picture sizes the model takes: multiples of ``multiple_of``, within the bounds, in pixels."""
 
-    multiple_of: int = Field(ge=1, le=256)
-    min: int = Field(ge=8)
-    max: int = Field(ge=8, le=8192)
-    default: tuple[int, int]
+    multiple_of: Int = Field(ge=1, le=256)
+    min: Int = Field(ge=8)
+    max: Int = Field(ge=8, le=8192)
+    default: tuple[Int, Int]
 
     def accepts(self, width: int, height: int) -> bool:
         """Whether the model makes pictures of ``width`` × ``height`` pixels."""
@@ -58,10 +58,10 @@ class SizeGrid(Model):
 class FrameGrid(Model):
     """Which clip lengths the model makes: k·step + offset frames (Wan: 4k+1), from ``min`` to ``max`` frames."""
 
-    step: int = Field(ge=1)
-    offset: int = Field(ge=0)
-    min: int = Field(ge=1)
-    max: int = Field(ge=1, le=10_000)
+    step: Int = Field(ge=1)
+    offset: Int = Field(ge=0)
+    min: Int = Field(ge=1)
+    max: Int = Field(ge=1, le=10_000)
 
     def accepts(self, frames: int) -> bool:
         """Whether the model makes a clip of exactly ``frames`` frames."""
@@ -85,8 +85,8 @@ class Parameter(Model):
 
     type: Literal["int", "float", "bool", "str"]
     default: Scalar
-    min: float | None = None
-    max: float | None = None
+    min: Float | None = None
+    max: Float | None = None
     choices: tuple[Scalar, ...] | None = None
     doc: str = ""
 
@@ -104,18 +104,18 @@ class ModelCard(Model):
     digests: dict[str, str] = Field(default_factory=dict, description="sha256 by file name")
     licence: str
     dtype: Literal["float32", "bfloat16", "float16", "uint8"] = "float32"
-    vram_gib: float = Field(default=0.0, ge=0, description="0: runs on a CPU slot")
-    gpus: int = Field(default=0, ge=0, le=16)
-    cpus: float = Field(default=1.0, gt=0)
+    vram_gib: Float = Field(default=0.0, ge=0, description="0: runs on a CPU slot")
+    gpus: Int = Field(default=0, ge=0, le=16)
+    cpus: Float = Field(default=1.0, gt=0)
     sizes: SizeGrid
     frames: FrameGrid | None = Field(default=None, description="None: the model makes stills only")
     rate: Rate | None = Field(default=None, description="native frames per second of its clips")
     guides: tuple[str, ...] = ()
-    looks: bool = False
+    looks: Bool = False
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     draft: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the draft rung")
     full: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the full rung")
-    seconds_per_candidate: float = Field(default=1.0, gt=0, description="a first guess, replaced by measured seconds")
+    seconds_per_candidate: Float = Field(default=1.0, gt=0, description="a first guess, replaced by measured seconds")
     verified: str = "config-only"
 
     @model_validator(mode="after")

@@ -3,8 +3,9 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from ancestra_farm.batch.base import Model, Name, Rate, Scalar, Size
+from ancestra_farm.batch.base import Bool, Float, Int, Model, Name, Rate, Scalar, Size
 from ancestra_farm.batch.card import ModelId, Role
 
 SCHEMA = "ancestra/v1"
@@ -15,7 +16,9 @@ Wording = Annotated[str, Field(min_length=1, max_length=4000)]
 class Prompt(Model):
     """The words of a shot. Each text × each combination of axis values is a variant with its own id and yield."""
 
-    text: Wording | tuple[Wording, ...] = Field(description="template(s); {axis} is replaced by each value of that axis")
+    text: Wording | tuple[Wording, ...] = Field(
+        description="template(s); {axis} is replaced by each value of that axis"
+    )
     axes: dict[Name, tuple[Wording, ...]] = Field(default_factory=dict)
     negative: str = Field(default="", max_length=4000)
 
@@ -28,7 +31,7 @@ class Prompt(Model):
 class Draft(Model):
     """A cheaper look at the same seeds first; only the best fraction of each wave is made in full."""
 
-    promote: float = Field(gt=0, le=1, description="the fraction of a wave's passing drafts that is made in full")
+    promote: Float = Field(gt=0, le=1, description="the fraction of a wave's passing drafts that is made in full")
     by: Name = Field(default="quality", description="the score that ranks drafts, higher is better")
     parameters: dict[Name, Scalar] = Field(default_factory=dict)
     size: Size | None = Field(default=None, description="None: the same size as the full rung")
@@ -39,15 +42,17 @@ class Stage(Model):
 
     role: Role
     model: ModelId
-    source: Name | None = Field(default=None, alias="from", description="the stage whose survivors this one starts from")
-    best: int | None = Field(default=None, ge=1, le=10_000, description="take this many of the inputs, best first")
+    source: Name | None = Field(
+        default=None, alias="from", description="the stage whose survivors this one starts from"
+    )
+    best: Int | None = Field(default=None, ge=1, le=10_000, description="take this many of the inputs, best first")
     rank: Name = Field(default="quality", description="the score that ranks this stage's survivors, higher is better")
-    candidates: int = Field(ge=1, le=10_000_000, description="how many to try (per input, where the stage has inputs)")
-    wave: int = Field(default=256, ge=1, le=100_000, description="how many are released and decided together")
-    keep: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+    candidates: Int = Field(ge=1, le=10_000_000, description="how many to try (per input, where the stage has inputs)")
+    wave: Int = Field(default=256, ge=1, le=100_000, description="how many are released and decided together")
+    keep: Annotated[Int, Field(ge=1)] | Literal["all"] = Field(
         default="all", description="stop at this many distinct survivors (of a segmented stage: whole chains)"
     )
-    distinct_bits: int | None = Field(
+    distinct_bits: Int | None = Field(
         default=None,
         ge=-1,
         le=32,
@@ -58,41 +63,47 @@ class Stage(Model):
     prompt: Prompt | None = Field(default=None, description="None: the shot's prompt")
     parameters: dict[Name, Scalar] = Field(default_factory=dict)
     draft: Draft | None = None
-    filters: dict[Name, bool | dict[Name, Scalar]] = Field(
-        default_factory=dict, description="settings of a filter, or false to switch it off; unnamed ones run as they are"
+    filters: dict[Name, Bool | dict[Name, Scalar]] = Field(
+        default_factory=dict,
+        description="settings of a filter, or false to switch it off; unnamed ones run as they are",
     )
-    full_sample: float = Field(
-        default=0.05, ge=0, le=1, description="fraction judged by every filter whatever the first ones say, for statistics"
+    full_sample: Float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="fraction judged by every filter whatever the first ones say, for statistics",
     )
     join: Literal["chain", "keyframes"] = Field(default="chain", description="how segments of a long shot are joined")
-    overlap_frames: int | None = Field(default=None, ge=1, le=64, description="frames shared by neighbouring segments")
-    beam: int = Field(default=3, ge=1, le=16, description="tails kept per segment of a chain")
+    overlap_frames: Int | None = Field(default=None, ge=1, le=64, description="frames shared by neighbouring segments")
+    beam: Int = Field(default=3, ge=1, le=16, description="tails kept per segment of a chain")
     select: Literal["auto", "close"] = Field(default="auto", description="close: wait until a person closes the stage")
     look: Name | None = None
-    look_weight: float = Field(default=1.0, ge=0, le=2)
-    keep_rejects: bool = Field(default=False, description="keep the media of rejects too, not only thumbnail and recipe")
+    look_weight: Float = Field(default=1.0, ge=0, le=2)
+    keep_rejects: Bool = Field(
+        default=False, description="keep the media of rejects too, not only thumbnail and recipe"
+    )
 
 
 class StageChange(Model):
     """What one shot changes about a stage of its batch. Unset fields stay as the batch says."""
 
     model: ModelId | None = None
-    best: int | None = Field(default=None, ge=1, le=10_000)
+    best: Int | None = Field(default=None, ge=1, le=10_000)
     rank: Name | None = None
-    candidates: int | None = Field(default=None, ge=1, le=10_000_000)
-    wave: int | None = Field(default=None, ge=1, le=100_000)
-    keep: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
-    distinct_bits: int | None = Field(default=None, ge=-1, le=32)
+    candidates: Int | None = Field(default=None, ge=1, le=10_000_000)
+    wave: Int | None = Field(default=None, ge=1, le=100_000)
+    keep: Annotated[Int, Field(ge=1)] | Literal["all"] | None = None
+    distinct_bits: Int | None = Field(default=None, ge=-1, le=32)
     size: Size | None = None
     prompt: Prompt | None = None
     parameters: dict[Name, Scalar] | None = None
     draft: Draft | None = None
-    filters: dict[Name, bool | dict[Name, Scalar]] | None = None
-    beam: int | None = Field(default=None, ge=1, le=16)
-    overlap_frames: int | None = Field(default=None, ge=1, le=64)
+    filters: dict[Name, Bool | dict[Name, Scalar]] | None = None
+    beam: Int | None = Field(default=None, ge=1, le=16)
+    overlap_frames: Int | None = Field(default=None, ge=1, le=64)
     select: Literal["auto", "close"] | None = None
     look: Name | None = None
-    look_weight: float | None = Field(default=None, ge=0, le=2)
+    look_weight: Float | None = Field(default=None, ge=0, le=2)
 
 
 class Look(Model):
@@ -114,11 +125,11 @@ class Shot(Model):
     """One piece of film with an exact frame count."""
 
     shot: Name
-    frames: int = Field(ge=1, le=1_000_000, description="the cut length in frames at the shot's rate, without handles")
+    frames: Int = Field(ge=1, le=1_000_000, description="the cut length in frames at the shot's rate, without handles")
     title: str = ""
     prompt: Prompt
     rate: Rate | None = Field(default=None, description="None: the batch's rate")
-    handles: int | None = Field(default=None, ge=0, le=240, description="None: the batch's handles")
+    handles: Int | None = Field(default=None, ge=0, le=240, description="None: the batch's handles")
     guides: tuple[Guide, ...] = ()
     stages: dict[Name, StageChange] = Field(default_factory=dict)
     skip: tuple[Name, ...] = Field(default=(), description="stages of the batch that this shot goes without")
@@ -127,9 +138,9 @@ class Shot(Model):
 class Budget(Model):
     """Where the whole batch ends whatever is still wanted. Reserved at release, settled at the end."""
 
-    candidates: int | None = Field(default=None, ge=1, description="released candidates, drafts included")
-    device_hours: float | None = Field(default=None, gt=0)
-    price_per_device_hour: float | None = Field(default=None, ge=0, description="for the estimate in `plan`")
+    candidates: Int | None = Field(default=None, ge=1, description="released candidates, drafts included")
+    device_hours: Float | None = Field(default=None, gt=0)
+    price_per_device_hour: Float | None = Field(default=None, ge=0, description="for the estimate in `plan`")
     currency: str = "USD"
 
 
@@ -137,18 +148,18 @@ class Policy(Model):
     """What a show allows. A batch that asks for more is refused at check, naming the rule."""
 
     licences: tuple[str, ...] | None = Field(default=None, description="licences allowed; None: any")
-    synthetic_performers: bool = False
-    named_artists: bool = False
+    synthetic_performers: Bool = False
+    named_artists: Bool = False
 
 
 class Deliver(Model):
     """What is published of each shot once its last stage has survivors or picks."""
 
     stage: Name | None = Field(default=None, description="None: the last stage that makes clips")
-    best: int = Field(default=1, ge=1, le=64, description="how many unpicked clips are stitched, best first")
-    mp4: bool = True
+    best: Int = Field(default=1, ge=1, le=64, description="how many unpicked clips are stitched, best first")
+    mp4: Bool = True
     master: Literal["ffv1", "png", "none"] = "ffv1"
-    blend_frames: int = Field(default=4, ge=0, le=64, description="dissolve over a seam, within the overlap")
+    blend_frames: Int = Field(default=4, ge=0, le=64, description="dissolve over a seam, within the overlap")
 
 
 class Batch(Model):
@@ -158,10 +169,10 @@ class Batch(Model):
     batch: Name
     show: Name
     owner: str = Field(default="", max_length=120)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: Int = Field(default=0, ge=0, lt=2**63)
     rate: Rate = Field(default=24, validate_default=True)
     size: Size | None = Field(default=None, description="None: each model's default size")
-    handles: int = Field(default=8, ge=0, le=240, description="extra frames on each side of the cut")
+    handles: Int = Field(default=8, ge=0, le=240, description="extra frames on each side of the cut")
     stages: dict[Name, Stage] = Field(min_length=1)
     shots: tuple[Shot, ...] = Field(min_length=1, max_length=100_000)
     looks: dict[Name, Look] = Field(default_factory=dict)
@@ -171,18 +182,30 @@ class Batch(Model):
 
     @model_validator(mode="after")
     def _shots_are_named_once(self) -> Self:
-        names = [shot.shot for shot in self.shots]
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-        if twice:
-            raise ValueError(f"shots named more than once: {', '.join(twice)}")
+        first = {shot.shot: index for index, shot in reversed(list(enumerate(self.shots)))}
+        again = [index for index, shot in enumerate(self.shots) if first[shot.shot] != index]
+        if again:
+            names = ", ".join(sorted({self.shots[index].shot for index in again}))
+            context = {"positions": again, "names": names}
+            raise PydanticCustomError("named_twice", "shots named more than once: {names}", context)
         return self
 
     def stage_of(self, shot: Shot, stage: str) -> Stage:
-        """The stage as this shot wants it: the batch's, with the shot's changes. Raises KeyError if skipped or unknown."""
+        """The stage as this shot wants it: the batch's, with the shot's changes.
+
+        Parameters and filters are changed name by name; a shot that names another model starts from that model's
+        defaults, since parameters mean nothing to another. Raises KeyError for a stage that is skipped or unknown.
+        """
         if stage in shot.skip:
             raise KeyError(stage)
         change = shot.stages.get(stage)
         if change is None:
             return self.stages[stage]
         fields = {name: value for name in change.model_fields_set if (value := getattr(change, name)) is not None}
-        return self.stages[stage].model_copy(update=fields)
+        spec = self.stages[stage]
+        for name in ("parameters", "filters"):
+            if name in fields and not (name == "parameters" and "model" in fields):
+                fields[name] = {**getattr(spec, name), **fields[name]}
+        if "model" in fields:
+            fields.setdefault("parameters", {})
+        return spec.model_copy(update=fields)
