@@ -1,0 +1,75 @@
+"""What an edited batch keeps of an earlier one, told from ids and counts, without enumerating candidates.
+
+The candidates of one wording differ only in their index, so that one id per wording says whether all of them are the
+same as before, and the smaller of the two counts is how many are kept. Counted are full candidates; the drafts of the
+same seeds go with them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ancestra_farm.plan.plan import Plan
+from ancestra_farm.plan.stages import StagePlan
+
+
+class StageDifference(NamedTuple):
+    """Candidates of one stage of one shot that both plans have, that only the new one has, that only the old one had."""
+
+    shot: str
+    stage: str
+    kept: int
+    new: int
+    dropped: int
+
+
+def compare(old: Plan | None, new: Plan) -> tuple[StageDifference, ...]:
+    """The root stages: those that start from words alone. Of a chain its first segment, since the rest has parents.
+
+    Shots and stages in the order of the new plan, then those that only the old one has. Without ``old`` all is new.
+    Raises PlanRefused where a shot of either cannot be made.
+    """
+    return _compare(old, new, lambda stage: stage.source is None)
+
+
+def compare_downstream(old: Plan | None, new: Plan) -> tuple[StageDifference, ...]:
+    """The other stages, counted for each input of a segment: what they make depends on survivors, their recipes do not.
+
+    Candidates are ``kept`` for an input that survives again; a stage whose own words, model, parameters, size or lengths
+    changed shows them as new and dropped whatever survives.
+    """
+    return _compare(old, new, lambda stage: stage.source is not None)
+
+
+def _compare(old: Plan | None, new: Plan, wanted: Callable[[StagePlan], bool]) -> tuple[StageDifference, ...]:
+    before = {} if old is None else {shot.name: shot for shot in old.shots}
+    rows = []
+    for shot in new.shots:
+        earlier = before.pop(shot.name, None)
+        was = {} if earlier is None else {stage.name: stage for stage in earlier.stages if wanted(stage)}
+        for stage in filter(wanted, shot.stages):
+            rows.append(_difference(shot.name, stage.name, was.pop(stage.name, None), stage))
+        rows.extend(_difference(shot.name, name, stage, None) for name, stage in was.items())
+    for shot in before.values():
+        rows.extend(_difference(shot.name, stage.name, stage, None) for stage in filter(wanted, shot.stages))
+    return tuple(rows)
+
+
+def _difference(shot: str, name: str, old: StagePlan | None, new: StagePlan | None) -> StageDifference:
+    had, has = _counts(old), _counts(new)
+    kept = sum(min(count, had.get(first, 0)) for first, count in has.items())
+    return StageDifference(shot, name, kept, sum(has.values()) - kept, sum(had.values()) - kept)
+
+
+def _counts(stage: StagePlan | None) -> dict[str, int]:
+    """How many candidates there are by the id of the first one of each wording and segment."""
+    if stage is None:
+        return {}
+    # a stand-in where parents go: equal in both plans, like the input that the counts are for
+    inputs = ((),) if stage.source is None else (("",),)
+    first_only = stage.join == "chain"
+    counts: dict[str, int] = {}
+    for segment in stage.segments[:1] if first_only else stage.segments:
+        space = stage.space(segment.index, inputs)
+        for place in range(min(len(space.variants), len(space))):
+            counts[space.id_of(place)] = space.variant_count(place)
+    return counts
