@@ -6,6 +6,7 @@ no attributes, indices, conversions or format specifications. ``{{`` and ``}}`` 
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from ancestra_farm.batch.base import NAME_PATTERN
 from ancestra_farm.batch.schema import Prompt
@@ -39,9 +40,9 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def count_wordings(prompt: Prompt) -> int:
-    """How many wordings a prompt has, without making them: each template times the axes that it uses.
+    """How many wordings `wordings` gives, without making them. An axis that is not declared counts as empty.
 
-    Wordings that come out alike are counted each time. Raises ValueError for a malformed template.
+    Raises ValueError for a malformed template.
     """
     total = 0
     for text in prompt.texts:
@@ -50,6 +51,20 @@ def count_wordings(prompt: Prompt) -> int:
             count *= len(prompt.axes.get(axis, ()))
         total += count
     return total
+
+
+def wordings(prompt: Prompt) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Every wording of a prompt: the resolved text and the axis values in it, sorted by axis.
+
+    A template is multiplied only by the axes that it uses, so none comes twice for an axis it does not mention. Order:
+    by template, then by value in the order written, the axis that sorts last changing fastest. Raises KeyError for an
+    axis that is not declared, ValueError for a malformed template.
+    """
+    for text in prompt.texts:
+        axes = sorted(placeholders(text))
+        for values in product(*(prompt.axes[axis] for axis in axes)):
+            chosen = tuple(zip(axes, values, strict=True))
+            yield fill(text, dict(chosen)), chosen
 
 
 def _pieces(template: str) -> Iterator[tuple[str, str | None]]:

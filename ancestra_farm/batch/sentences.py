@@ -214,7 +214,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
 
 
 def _sentence(error: ErrorDetails) -> tuple[str, str]:
-    """(message, hint) for an error that is not about the type of a value; pydantic's own words where it is a new one."""
+    """(message, hint) for an error that is not about a value's type; pydantic's own words for a new kind."""
     context: dict[str, Any] = dict(error.get("ctx", {}))
     context["value"] = shown(error["input"])
     context["pattern_words"] = _PATTERNS.get(context.get("pattern", ""), f"as in {context.get('pattern')}")
