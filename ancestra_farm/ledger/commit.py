@@ -21,8 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ancestra_farm.ledger._interim import decode_event, encode_event
 from ancestra_farm.ledger.errors import LogDamaged
+from ancestra_farm.plan.codec import decode_event, encode_event
 from ancestra_farm.plan.events import AttemptEnded, Event
 
 #: Version of the columns below, written into every commit.
@@ -107,7 +107,7 @@ def encode_commit(
         [type(event).__name__ for event in events],
         [round(event.at * 1e6) for event in events],
         [getattr(event, "batch", None) for event in events],
-        [None if attempt else encode_event(event) for event, attempt in zip(events, attempts, strict=True)],
+        [None if attempt else encode_event(event)[1] for event, attempt in zip(events, attempts, strict=True)],
     ]
     schema = _COLUMNS
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
@@ -180,9 +180,11 @@ def _check_seal(path: str, data: bytes) -> str:
 
 
 def _decode_events(table: pa.Table) -> tuple[Event, ...]:
-    bodies = table["body"].to_pylist()
+    kinds, bodies = table["kind"].to_pylist(), table["body"].to_pylist()
     attempts = iter(_decode_attempts(table["attempt"].combine_chunks()) if "attempt" in table.column_names else ())
-    return tuple(next(attempts) if body is None else decode_event(body) for body in bodies)
+    return tuple(
+        next(attempts) if body is None else decode_event(kind, body) for kind, body in zip(kinds, bodies, strict=True)
+    )
 
 
 def _decode_attempts(column: pa.StructArray) -> list[AttemptEnded]:

@@ -38,7 +38,7 @@ class Racecourse(Protocol):
 
 
 def probe(url: str, backend: Racecourse) -> None:
-    """Race threads (and, where the backend is a folder, processes) for names. Raises StoreRefused saying what it saw."""
+    """Race threads (and processes, where it is a folder) for names. Raises StoreRefused saying what it saw."""
     folder = f"probe/{uuid.uuid4().hex}"
     keys = [f"{folder}/{number:02d}" for number in range(ROUNDS)]
     shared = [f"{folder}/p{number:02d}" for number in range(ROUNDS)]

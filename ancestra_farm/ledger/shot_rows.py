@@ -1,0 +1,288 @@
+"""The rows of one shot, and of one batch: how each event changes them. `tables` says which rows of which shot."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from ancestra_farm.ledger.columns import candidate_schema, schema_of
+from ancestra_farm.ledger.rows import Branch, Row, WaveRows
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    BatchSubmitted,
+    BranchClosed,
+    BranchOpened,
+    CandidateGivenUp,
+    OrderGiven,
+    StitchEnded,
+    StitchPlanned,
+    WaveClosed,
+    WaveReleased,
+)
+from ancestra_farm.plan.plan import Plan
+from ancestra_farm.plan.recipe import Rung
+
+CandidateEvent = WaveReleased | WaveClosed | BranchClosed | AttemptEnded | CandidateGivenUp
+
+
+class ShotRows:
+    """The rows of one shot of one batch."""
+
+    def __init__(self, batch: str, name: str, rate: str) -> None:
+        self.batch = batch
+        self.name = name
+        self.rate = rate
+        self._waves: list[WaveRows] = []
+        #: 16 bytes of candidate id → (number in `_waves`, number in the wave)
+        self._places: dict[bytes, tuple[int, int]] = {}
+        #: positions of the waves that are open, by branch, wave and rung
+        self._open: dict[tuple[str, int, Rung], tuple[int, ...]] = {}
+        self._listed: dict[str, list[dict[str, Any]]] = {"picks": [], "stitches": [], "deliveries": []}
+
+    def __contains__(self, candidate_id: str) -> bool:
+        return self.find(candidate_id) is not None
+
+    def find(self, candidate_id: str) -> tuple[WaveRows, int] | None:
+        """The wave and place of a candidate's row."""
+        try:
+            place = self._places.get(bytes.fromhex(candidate_id))
+        except ValueError:
+            return None
+        return None if place is None else (self._waves[place[0]], place[1])
+
+    def _row(self, candidate_id: str) -> Row | None:
+        found = self.find(candidate_id)
+        return None if found is None else found[0].rows[found[1]]
+
+    # ---- candidates ------------------------------------------------------------------------------------------------
+
+    def fold(self, event: CandidateEvent, branch: Branch | None, epoch: int) -> str | None:
+        """Change the rows by one event; what was odd about it, if anything.
+
+        ``branch`` is None where a newer revision or round has done away with it: then only what attempts cost counts.
+        """
+        if isinstance(event, AttemptEnded):
+            row = self._row(event.candidate_id)
+            if row is None:
+                return f"an attempt at {event.candidate_id} in {event.batch}/{event.branch}, which was never released"
+            row.attempt(event, epoch)
+        elif branch is None:
+            return None
+        elif isinstance(event, WaveReleased):
+            self._release(event, branch, epoch)
+        elif isinstance(event, WaveClosed):
+            return self._close(event, branch, epoch)
+        elif isinstance(event, CandidateGivenUp):
+            row = self._row(branch.space.id_of(event.position, event.rung))
+            if row is None:
+                return f"position {event.position} of {event.batch}/{event.branch} was given up, but never released"
+            row.decide(event.outcome, epoch)
+            row.reasons = (event.reason,)
+        else:
+            self._skip(branch, epoch)
+        return None
+
+    def _release(self, event: WaveReleased, branch: Branch, epoch: int) -> None:
+        positions = tuple(range(event.start, event.stop)) if event.positions is None else event.positions
+        self._open[event.branch, event.wave, event.rung] = positions
+        new: dict[bytes, int] = {}
+        for position in positions:
+            candidate_id = branch.space.id_of(position, event.rung)
+            row = self._row(candidate_id)
+            if row is not None:
+                row.release_again(epoch)
+            else:
+                new.setdefault(bytes.fromhex(candidate_id), position)
+        if new:
+            self._places.update((key, (len(self._waves), number)) for number, key in enumerate(new))
+            wave = WaveRows(branch, event.rung, event.wave, tuple(new.values()), epoch=epoch, released_at=event.at)
+            self._waves.append(wave)
+
+    def _close(self, event: WaveClosed, branch: Branch, epoch: int) -> str | None:
+        positions = self._open.pop((event.branch, event.wave, event.rung), None)
+        if positions is None:
+            return f"wave {event.wave} ({event.rung}) of {event.batch}/{event.branch} was closed, but not open"
+        survivors, promoted, skipped = set(event.survivors), set(event.promoted), set(event.skipped)
+        for position in positions:
+            row = self._row(branch.space.id_of(position, event.rung))
+            assert row is not None
+            if position in survivors:
+                row.decide("survivor", epoch)
+            elif position in skipped:
+                row.decide("skipped", epoch)
+            elif position in event.duplicates:
+                row.decide("rejected", epoch)
+                row.reasons, row.duplicate_of = ("duplicate",), event.duplicates[position]
+            elif event.rung == "draft" and row.passed and row.outcome == "released":
+                row.decide("promoted" if position in promoted else "not_promoted", epoch)
+        return None
+
+    def _skip(self, branch: Branch | None, epoch: int) -> bool:
+        """What is undecided in the open waves of a branch (None: of any) is skipped; whether anything was."""
+        changed = False
+        for key in [key for key in self._open if branch is None or key[0] == branch.name]:
+            del self._open[key]
+        for wave in self._waves:
+            if branch is not None and wave.branch.name != branch.name:
+                continue
+            if not wave.decided:
+                for row in wave.rows:
+                    if row.outcome == "released":
+                        row.decide("skipped", epoch)
+                        changed = True
+        return changed
+
+    def skip_open(self, epoch: int) -> bool:
+        """A newer revision: whatever is undecided is skipped; whether anything was."""
+        return self._skip(None, epoch)
+
+    def candidates(self) -> pa.Table:
+        """The rows, in the order in which their waves were released, positions ascending."""
+        return pa.Table.from_batches([wave.batch() for wave in self._waves], candidate_schema())
+
+    # ---- picks, stitches, deliveries -------------------------------------------------------------------------------
+
+    def has(self, table: str) -> bool:
+        """Whether there are rows for a table."""
+        return bool(self._waves if table == "candidates" else self._listed[table])
+
+    def listed(self, table: str) -> pa.Table:
+        """The rows of one of the small tables, in the order of events."""
+        return pa.Table.from_pylist(self._listed[table], schema_of(table))
+
+    def record(self, event: OrderGiven | StitchPlanned | StitchEnded, show: str) -> tuple[str, ...]:
+        """Change the small tables by one event; the tables that changed."""
+        if isinstance(event, OrderGiven):
+            return self._order(event, show)
+        if isinstance(event, StitchPlanned):
+            self._listed["stitches"].append(
+                {
+                    "stitch_id": event.stitch_id,
+                    "batch": self.batch,
+                    "show": show,
+                    "shot": self.name,
+                    "generation": event.generation,
+                    "version": event.version,
+                    "picked": event.picked,
+                    "chain": list(event.chain),
+                    "state": "planned",
+                    "seams": [],
+                    "bad_pair": [],
+                    "message": "",
+                    "planned_at": round(event.at * 1e6),
+                }
+            )
+            return ("stitches",)
+        return self._stitched(event, show)
+
+    def _order(self, event: OrderGiven, show: str) -> tuple[str, ...]:
+        picks = self._listed["picks"]
+        if event.order == "pick":
+            found = self.find(event.candidate_id)
+            picks.append(
+                {
+                    "candidate_id": event.candidate_id,
+                    "batch": self.batch,
+                    "show": show,
+                    "shot": self.name,
+                    "stage": event.stage or (found[0].branch.space.stage if found else ""),
+                    "who": event.who,
+                    "note": event.note,
+                    "at": round(event.at * 1e6),
+                    "withdrawn_at": None,
+                }
+            )
+            return ("picks",)
+        if event.order == "unpick":
+            standing = [
+                pick
+                for pick in picks
+                if (pick["candidate_id"], pick["who"], pick["withdrawn_at"]) == (event.candidate_id, event.who, None)
+            ]
+            for pick in standing:
+                pick["withdrawn_at"] = round(event.at * 1e6)
+            return ("picks",) if standing else ()
+        return ()
+
+    def _stitched(self, event: StitchEnded, show: str) -> tuple[str, ...]:
+        for row in self._listed["stitches"]:
+            if (row["stitch_id"], row["version"]) == (event.stitch_id, event.version) and row["state"] != "done":
+                row["state"] = "done" if event.ok else "failed"
+                row["frames"] = event.frames
+                row["seams"] = [list(seam.items()) for seam in event.seams]
+                row["bad_pair"] = list(event.bad_pair or ())
+                row["seconds"], row["message"] = event.seconds, event.message
+                row["finished_at"] = round(event.at * 1e6)
+                break
+        else:
+            return ()
+        if not event.ok:
+            return ("stitches",)
+        for kind in sorted(event.files):
+            self._listed["deliveries"].append(
+                {
+                    "batch": self.batch,
+                    "show": show,
+                    "shot": self.name,
+                    "version": event.version,
+                    "picked": row["picked"],
+                    "stitch_id": event.stitch_id,
+                    "kind": kind,
+                    "path": event.files[kind],
+                    "sha256": event.sha256.get(kind),
+                    "frames": event.frames,
+                    "rate": self.rate,
+                    "delivered_at": round(event.at * 1e6),
+                }
+            )
+        return ("stitches", "deliveries")
+
+
+class BatchRows:
+    """The rows of one batch by shot, with what of its plan they need."""
+
+    def __init__(self, submitted: BatchSubmitted) -> None:
+        self.name = submitted.batch
+        self.shots: dict[str, ShotRows] = {}
+        self.branches: dict[str, Branch] = {}
+        self._shot_of_branch: dict[str, str] = {}
+        self._plan = Plan.from_documents(submitted.document, submitted.cards)
+
+    @property
+    def show(self) -> str:
+        """The show of the current revision."""
+        return self._plan.batch.show
+
+    def revise(self, submitted: BatchSubmitted) -> Iterator[ShotRows]:
+        """Take the newer revision: its branches are opened anew. The shots that have rows already."""
+        self._plan = Plan.from_documents(submitted.document, submitted.cards)
+        self.branches = {}
+        yield from self.shots.values()
+
+    def open(self, event: BranchOpened) -> None:
+        """A branch has its inputs."""
+        stage = self._plan.shot(event.shot).stage(event.stage)
+        self._shot_of_branch[event.branch] = event.shot
+        self.branches[event.branch] = Branch(
+            batch=self.name,
+            show=self.show,
+            name=event.branch,
+            shot=event.shot,
+            full_sample=stage.spec.full_sample,
+            space=stage.space(event.segment, event.inputs),
+        )
+
+    def shot(self, name: str) -> ShotRows:
+        """The rows of a shot, made if there are none yet."""
+        if name not in self.shots:
+            try:
+                rate = str(self._plan.shot(name).rate)
+            except KeyError:
+                rate = ""
+            self.shots[name] = ShotRows(self.name, name, rate)
+        return self.shots[name]
+
+    def shot_of(self, branch: str) -> ShotRows | None:
+        """The shot that a branch of this or an earlier revision belongs to."""
+        name = self._shot_of_branch.get(branch)
+        return None if name is None else self.shot(name)

@@ -1,0 +1,215 @@
+"""The projection: events folded, mechanically, into the rows that people and DuckDB read.
+
+Nothing is decided here. `Projection` holds the rows; `refresh` writes the parts of the shots that changed. A part is
+``tables/<table>/part-<batch>~<shot>.parquet`` (a tilde, which no name can hold, so no two shots share a part); every table
+also has an empty ``part-~.parquet``, so that a glob always finds a file with all columns.
+
+How outcomes follow from events:
+
+- released: ``released``; an attempt that was judged and did not pass: ``rejected``, at once;
+- an attempt that passed stays ``released`` (with ``passed`` true) until its wave closes;
+- a full wave closes: its survivors are ``survivor``, duplicates ``rejected`` with the reason ``duplicate``, skipped ones
+  ``skipped`` whatever was known of them;
+- a draft wave closes: passing drafts are ``promoted`` or ``not_promoted``;
+- given up: ``quarantined``, ``lost`` or ``failed``;
+- a branch ends, or a newer revision of the batch comes: what was still ``released`` is ``skipped``;
+- released again by a newer revision or round: the same row, undecided again; the verdict it has is kept and counts.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ancestra_farm.ledger.columns import TABLES, schema_of
+from ancestra_farm.ledger.commit import Commit
+from ancestra_farm.ledger.log import read_commits
+from ancestra_farm.ledger.shot_rows import BatchRows
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    BatchSubmitted,
+    BranchClosed,
+    BranchOpened,
+    CandidateGivenUp,
+    EpochTaken,
+    Event,
+    OrderGiven,
+    StitchEnded,
+    StitchPlanned,
+    WaveClosed,
+    WaveReleased,
+)
+
+#: Where a table's empty part lies.
+EMPTY_PART = "part-~.parquet"
+#: File metadata of a part: number of the last commit folded into it; empty where the writer did not say.
+THROUGH = b"ancestra.through"
+
+
+def part_path(table: str, batch: str, shot: str) -> str:
+    """Where the rows of a shot lie."""
+    return f"tables/{table}/part-{batch}~{shot}.parquet"
+
+
+class Projection:
+    """All rows, as of the events folded so far. ``through``: number of the last commit folded, None if not known.
+
+    ``oddities``: what events said of candidates or branches that no earlier event had named; a sound log has none.
+    """
+
+    def __init__(self) -> None:
+        self.through: int | None = None
+        self.oddities: list[str] = []
+        self._epoch = 0
+        self._batches: dict[str, BatchRows] = {}
+        self._changed: set[tuple[str, str, str]] = set()
+        self._fresh = True
+
+    def fold(self, commit: Commit) -> None:
+        """Fold all events of a commit."""
+        for event in commit.events:
+            self.apply(event)
+        self.through = commit.number
+
+    def apply(self, event: Event) -> None:
+        """Fold one event. Whoever folds events rather than commits tells `refresh` how far the log had come."""
+        self.through = None
+        match event:
+            case EpochTaken():
+                self._epoch = event.epoch
+            case BatchSubmitted():
+                self._submitted(event)
+            case BranchOpened() | WaveReleased() | WaveClosed() | BranchClosed() | AttemptEnded() | CandidateGivenUp():
+                self._candidates(event)
+            case OrderGiven() | StitchPlanned() | StitchEnded():
+                self._rest(event)
+            case _:
+                pass
+
+    # ---- folding ---------------------------------------------------------------------------------------------------
+
+    def _submitted(self, event: BatchSubmitted) -> None:
+        before = self._batches.get(event.batch)
+        if before is None:
+            self._batches[event.batch] = BatchRows(event)
+            return
+        for shot in before.revise(event):
+            if shot.skip_open(self._epoch):
+                self._mark("candidates", event.batch, shot.name)
+
+    def _candidates(
+        self, event: BranchOpened | WaveReleased | WaveClosed | BranchClosed | AttemptEnded | CandidateGivenUp
+    ) -> None:
+        batch = self._batches.get(event.batch)
+        if batch is None:
+            self.oddities.append(f"{type(event).__name__} of {event.batch}, a batch that was never submitted")
+            return
+        if isinstance(event, BranchOpened):
+            batch.open(event)
+            return
+        shot = batch.shot_of(event.branch)
+        if shot is None:
+            self.oddities.append(
+                f"{type(event).__name__} of {event.batch}/{event.branch}, a branch that was never opened"
+            )
+            return
+        if problem := shot.fold(event, batch.branches.get(event.branch), self._epoch):
+            self.oddities.append(problem)
+        self._mark("candidates", event.batch, shot.name)
+
+    def _rest(self, event: OrderGiven | StitchPlanned | StitchEnded) -> None:
+        batch = self._batches.get(event.batch)
+        if batch is None:
+            self.oddities.append(f"{type(event).__name__} of {event.batch}, a batch that was never submitted")
+            return
+        name = event.shot
+        if not name and isinstance(event, OrderGiven):
+            name = next((shot.name for shot in batch.shots.values() if event.candidate_id in shot), "")
+        for table in batch.shot(name).record(event, batch.show):
+            self._mark(table, event.batch, name)
+
+    def _mark(self, table: str, batch: str, shot: str) -> None:
+        self._changed.add((table, batch, shot))
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    def parts(self) -> Iterator[tuple[str, str, str]]:
+        """(table, batch, shot) of every part there is to write, in a fixed order."""
+        for batch in sorted(self._batches):
+            for name in sorted(shots := self._batches[batch].shots):
+                for table in TABLES:
+                    if shots[name].has(table):
+                        yield table, batch, name
+
+    def table(self, table: str, batch: str, shot: str) -> pa.Table:
+        """The rows of one part."""
+        rows = self._batches[batch].shot(shot)
+        if table == "candidates":
+            return rows.candidates()
+        return rows.listed(table)
+
+    def places(self, candidate_id: str) -> list[tuple[str, str, str]]:
+        """(batch, shot, branch) of every row of this candidate; batches may share candidates."""
+        return [
+            (batch, shot.name, place[0].branch.name)
+            for batch, rows in self._batches.items()
+            for shot in rows.shots.values()
+            if (place := shot.find(candidate_id)) is not None
+        ]
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def refresh(self, store: Store, *, only_changed: bool = True, through: int | None = None) -> int:
+        """Write the parts that changed since the last refresh (or all), each atomically; how many were written.
+
+        ``through``: number of the last commit folded, where the caller folded events. Parts of shots that this
+        projection does not know are left alone.
+        """
+        through = self.through if through is None else through
+        if self._fresh:
+            for table in TABLES:
+                path = f"tables/{table}/{EMPTY_PART}"
+                if not store.exists(path):
+                    store.replace(path, encode_part(schema_of(table).empty_table(), 0))
+            self._fresh = False
+        wanted = sorted(self._changed) if only_changed else list(self.parts())
+        for table, batch, shot in wanted:
+            store.replace(part_path(table, batch, shot), encode_part(self.table(table, batch, shot), through))
+            self._changed.discard((table, batch, shot))
+        return len(wanted)
+
+
+def rebuild(store: Store) -> Projection:
+    """Fold the whole log and write every table anew; parts that no shot of the log has are removed. The projection."""
+    projection = Projection()
+    for commit in read_commits(store):
+        projection.fold(commit)
+    projection.refresh(store, only_changed=False)
+    kept = {part_path(*part) for part in projection.parts()} | {f"tables/{table}/{EMPTY_PART}" for table in TABLES}
+    for path in store.list("tables"):
+        if path not in kept:
+            store.delete(path)
+    return projection
+
+
+def encode_part(table: pa.Table, through: int | None) -> bytes:
+    """A part as a Parquet file with page checksums; ``through`` goes into its metadata."""
+    schema = table.schema.with_metadata({THROUGH: b"" if through is None else str(through).encode()})
+    buffer = io.BytesIO()
+    pq.write_table(table.cast(schema), buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def decode_part(data: bytes) -> tuple[pa.Table, int | None]:
+    """The rows of a part, and how far the log had come then. Raises ArrowException or OSError."""
+    table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+    through = (table.schema.metadata or {}).get(THROUGH, b"")
+    return table.replace_schema_metadata(None), int(through) if through else None
+
+
+def concatenated(table: str, parts: Iterable[pa.Table]) -> pa.Table:
+    """Parts of one table as one, with its schema even where there are none."""
+    schema = schema_of(table)
+    return pa.concat_tables([schema.empty_table(), *(part.cast(schema) for part in parts)])
