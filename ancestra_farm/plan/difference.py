@@ -13,7 +13,7 @@ from ancestra_farm.plan.stages import StagePlan
 
 
 class StageDifference(NamedTuple):
-    """Candidates of one stage of one shot that both plans have, that only the new one has, that only the old one had."""
+    """One stage of one shot: candidates that both plans have, that only the new one has, that only the old one had."""
 
     shot: str
     stage: str
@@ -34,8 +34,8 @@ def compare(old: Plan | None, new: Plan) -> tuple[StageDifference, ...]:
 def compare_downstream(old: Plan | None, new: Plan) -> tuple[StageDifference, ...]:
     """The other stages, counted for each input of a segment: what they make depends on survivors, their recipes do not.
 
-    Candidates are ``kept`` for an input that survives again; a stage whose own words, model, parameters, size or lengths
-    changed shows them as new and dropped whatever survives.
+    Candidates are ``kept`` for an input that survives again; a stage whose own words, model, parameters, size or
+    lengths changed shows them as new and dropped whatever survives.
     """
     return _compare(old, new, lambda stage: stage.source is not None)
 
@@ -46,9 +46,9 @@ def _compare(old: Plan | None, new: Plan, wanted: Callable[[StagePlan], bool]) -
     for shot in new.shots:
         earlier = before.pop(shot.name, None)
         was = {} if earlier is None else {stage.name: stage for stage in earlier.stages if wanted(stage)}
-        for stage in filter(wanted, shot.stages):
-            rows.append(_difference(shot.name, stage.name, was.pop(stage.name, None), stage))
-        rows.extend(_difference(shot.name, name, stage, None) for name, stage in was.items())
+        now = {stage.name: stage for stage in shot.stages if wanted(stage)}
+        rows.extend(_difference(shot.name, name, was.get(name), stage) for name, stage in now.items())
+        rows.extend(_difference(shot.name, name, stage, None) for name, stage in was.items() if name not in now)
     for shot in before.values():
         rows.extend(_difference(shot.name, stage.name, stage, None) for stage in filter(wanted, shot.stages))
     return tuple(rows)

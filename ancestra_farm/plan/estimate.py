@@ -1,7 +1,7 @@
 """What a batch may cost: candidates, device-hours and money for each shot and stage, from the cards' first guesses.
 
-These are upper bounds where fewer survivors, an early stop or a budget can end a stage sooner; `at_most` says so. Measured
-seconds replace the guesses while the farm runs; nothing here is used to decide.
+These are upper bounds where fewer survivors, an early stop or a budget can end a stage sooner; `at_most` says so.
+Measured seconds replace the guesses while the farm runs; nothing here is used to decide.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Self
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.load import canonical
 from ancestra_farm.batch.schema import Batch, Shot
 from ancestra_farm.plan.layout import SegmentPlan
 from ancestra_farm.plan.refusal import PlanRefused
@@ -146,15 +147,11 @@ class Plan:
     @cached_property
     def document(self) -> str:
         """The batch as canonical JSON."""
-        from ancestra_farm.batch.load import canonical  # noqa: PLC0415
-
         return self.documents[0] if self.documents else canonical(self.batch)
 
     @cached_property
     def card_documents(self) -> Mapping[str, str]:
         """The cards it names, by id, as canonical JSON."""
-        from ancestra_farm.batch.load import canonical  # noqa: PLC0415
-
         return self.documents[1] if self.documents else {model: canonical(card) for model, card in self.cards.items()}
 
     @cached_property

@@ -6,8 +6,9 @@ about the others.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
-from ancestra_farm.batch.prompts import MAX_WORDINGS, count_wordings, placeholders, wordings
+from ancestra_farm.batch.prompts import MAX_WORDINGS, count_wordings, fill, placeholders
 from ancestra_farm.batch.schema import Prompt
 from ancestra_farm.plan.recipe import digest_of
 from ancestra_farm.plan.refusal import PlanRefused
@@ -48,18 +49,23 @@ def variant_id(prompt: str, negative: str) -> str:
 
 @lru_cache(maxsize=32)
 def variants_of(words: Wordings) -> tuple[Variant, ...]:
-    """Every different wording once, in the order of `batch.prompts.wordings`.
+    """Every different wording once: templates in the order written, for each its axes by name, the last one fastest.
 
-    Raises PlanRefused for too many wordings or an axis that is not declared, ValueError for a malformed template.
+    A template is combined only with the axes it names, so that an axis it does not name repeats nothing. Raises
+    PlanRefused for too many wordings or an axis that is not declared, ValueError for a malformed template.
     """
     prompt = Prompt(text=words.texts, axes=dict(words.axes), negative=words.negative)
-    missing = sorted({axis for text in words.texts for axis in placeholders(text)} - set(prompt.axes))
+    used = {text: sorted(placeholders(text)) for text in words.texts}
+    missing = sorted({axis for axes in used.values() for axis in axes} - set(prompt.axes))
     if missing:
-        raise PlanRefused(f"the prompt uses {', '.join(missing)}, which are no declared axes")
+        raise PlanRefused(f"the prompt uses {', '.join(missing)}, declared by no axis")
     if not 0 < (count := count_wordings(prompt)) <= MAX_WORDINGS:
         raise PlanRefused(f"the prompt has {count:,} wordings; 1 to {MAX_WORDINGS:,} are allowed")
     found: dict[str, Variant] = {}
-    for text, axes in wordings(prompt):
-        if text not in found:
-            found[text] = Variant(variant_id(text, words.negative), text, words.negative, axes)
+    for text, axes in used.items():
+        for values in product(*(prompt.axes[axis] for axis in axes)):
+            chosen = tuple(zip(axes, values, strict=True))
+            resolved = fill(text, dict(chosen))
+            if resolved not in found:
+                found[resolved] = Variant(variant_id(resolved, words.negative), resolved, words.negative, chosen)
     return tuple(found.values())
