@@ -22,6 +22,10 @@ Outcome = Literal[
 ]
 
 
+#: Why nothing more is released in a branch.
+BranchEnd = Literal["kept_enough", "tried_all", "budget", "superseded", "closed"]
+
+
 @dataclass(frozen=True, slots=True)
 class EpochTaken:
     """A controller or an order began to write under ``epoch``; lower epochs are void from here on."""
@@ -159,7 +163,7 @@ class BranchClosed:
 
     batch: str
     branch: str
-    why: Literal["kept_enough", "tried_all", "budget", "superseded", "closed"]
+    why: BranchEnd
     tails: tuple[str, ...]
     at: float
 

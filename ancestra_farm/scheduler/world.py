@@ -113,7 +113,8 @@ Happening = (
 class Ticket:
     """A lease on some candidates of one branch and rung for one host.
 
-    ``space[position]`` at ``rung`` gives each recipe. ``filters``: cascade order; ``settings``: each filter's settings.
+    ``space.recipe(position, rung)`` gives each recipe. ``filters``: cascade order, empty: the filters' own; ``settings``:
+    what the batch says of a filter (one switched off: ``{"enabled": False}``).
     ``deadline_s``: seconds from the start of generation after which the host is ended. ``keep_rejects``: write media of
     rejects too. ``parents``: store path of the media of each parent id that the recipes name.
     """
@@ -224,9 +225,14 @@ class Stitch:
 
 @dataclass(frozen=True, slots=True)
 class AllDone:
-    """Nothing is left that the farm could do. ``waiting_for_people``: (batch, shot, stage) to be picked and closed."""
+    """Nothing is left that the farm could do.
+
+    ``waiting_for_people``: (batch, shot, stage) to be picked and closed. ``stuck``: why work that is left cannot run
+    (no such device, a model that would not load), a sentence each.
+    """
 
     waiting_for_people: tuple[tuple[str, str, str], ...]
+    stuck: tuple[str, ...]
 
 
 Instruction = Record | StartHost | StopHost | KillHost | Dispatch | Revoke | Stitch | AllDone

@@ -1,0 +1,299 @@
+"""From survivors to whole results of a stage: which branch is opened next, and which chains a stage ends with.
+
+A chain has one survivor for each segment. Three ways to get there:
+``chain``: depth first with a beam: a segment goes on from the best tail of the one before; where it finds no survivor,
+or more chains are wanted, from the next tail. ``keys`` and ``keyframes``: the segments are made side by side and the
+n-th best of each belong together. ``single``: a survivor is a chain.
+This module decides about branches and chains of one stage; it knows neither hosts nor other shots.
+"""
+
+from collections.abc import Iterator
+
+from ancestra_farm.plan.events import BranchClosed, BranchEnd, BranchOpened, StageClosed
+from ancestra_farm.scheduler.state import Branch, StageState
+from ancestra_farm.scheduler.waves import Emit, close_waves, skip_the_rest, stop_reason
+
+Chain = tuple[str, ...]
+
+
+def advance(stage: StageState, emit: Emit, now: float) -> bool:
+    """Take every decision about the stage that can be taken now. True if something changed."""
+    if not _inputs_ready(stage):
+        return False
+    inputs = root_inputs(stage)
+    if not _opened_with(stage, inputs):
+        _open_roots(stage, inputs, emit, now)
+        return True
+    if stage.closed is not None:
+        return False
+    changed = False
+    for branch in list(stage.branches.values()):
+        changed |= _advance_branch(branch, emit, now)
+    if stage.plan.join == "chain":
+        changed |= _go_on_from_tails(stage, emit, now)
+    if all(branch.closed for branch in stage.branches.values()) and not changed:
+        changed |= _close_stage(stage, emit, now)
+    return changed
+
+
+def _inputs_ready(stage: StageState) -> bool:
+    source = stage.plan.source
+    if source is None:
+        return True
+    closed = stage.shot.stages[source].closed
+    return closed is not None and bool(closed.selected or closed.chains)
+
+
+def root_inputs(stage: StageState) -> tuple[tuple[Chain, ...], ...]:
+    """For each root segment its list of inputs, as the source's result has it now."""
+    join = stage.plan.join
+    segments = range(len(stage.plan.segments)) if join in ("keys", "keyframes") else range(1)
+    if stage.plan.source is None:
+        return tuple(((),) for _ in segments)
+    closed = stage.shot.stages[stage.plan.source].closed
+    if closed is None:
+        return ()
+    chains = closed.selected or closed.chains
+    return tuple(stage.plan.inputs_from(chains, segment) for segment in segments)
+
+
+def _roots(stage: StageState) -> list[Branch]:
+    return [branch for branch in stage.branches.values() if branch.opened.tail is None]
+
+
+def _opened_with(stage: StageState, inputs: tuple[tuple[Chain, ...], ...]) -> bool:
+    return stage.generation > 0 and tuple(branch.opened.inputs for branch in _roots(stage)) == inputs
+
+
+def _open_roots(stage: StageState, inputs: tuple[tuple[Chain, ...], ...], emit: Emit, now: float) -> None:
+    """Open a generation. What an earlier one still had open is superseded first, so that nothing stays undecided."""
+    for branch in list(stage.branches.values()):
+        if branch.closed is None:
+            skip_the_rest(branch, emit, now)
+            _close_branch(branch, "superseded", emit, now)
+    generation = stage.generation + 1
+    for segment, segment_inputs in enumerate(inputs):
+        _open(stage, segment, generation, segment_inputs, None, emit, now)
+
+
+def _open(
+    stage: StageState,
+    segment: int,
+    generation: int,
+    inputs: tuple[Chain, ...],
+    tail: str | None,
+    emit: Emit,
+    now: float,
+) -> None:
+    batch, shot, name = stage.ref
+    key = f"{shot}/{name}/{segment}"
+    if generation > 1:
+        key += f"@{generation}"
+    if tail is not None:
+        key += f"/{tail}"
+    emit(
+        BranchOpened(
+            batch=batch,
+            branch=key,
+            shot=shot,
+            stage=name,
+            segment=segment,
+            generation=generation,
+            inputs=inputs,
+            tail=tail,
+            at=now,
+        )
+    )
+
+
+def _advance_branch(branch: Branch, emit: Emit, now: float) -> bool:
+    if branch.closed is not None:
+        return False
+    changed = close_waves(branch, emit, now)
+    why = stop_reason(branch)
+    if why is not None:
+        close(branch, why, emit, now)
+        changed = True
+    return changed
+
+
+def close(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> None:
+    """End a branch: what is still open lies past the stop."""
+    skip_the_rest(branch, emit, now)
+    _close_branch(branch, why, emit, now)
+
+
+def _close_branch(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> None:
+    best = branch.best_first()
+    stage = branch.stage
+    if stage.plan.join == "chain" and branch.opened.segment < len(stage.plan.segments) - 1:
+        best = best[: stage.plan.spec.beam]
+    full = branch.results["full"]
+    emit(
+        BranchClosed(
+            batch=branch.opened.batch,
+            branch=branch.key,
+            why=why,
+            tails=tuple(full[position].candidate_id for position in best),
+            at=now,
+        )
+    )
+
+
+def _go_on_from_tails(stage: StageState, emit: Emit, now: float) -> bool:
+    """Open the branches that go on from tails: every tail at once where all will be tried anyway, else one at a time."""
+    tails = list(_untried_tails(stage))
+    if stage.plan.spec.keep != "all":
+        tails = [] if _chains_enough(stage) else tails[:1]
+    for branch, tail in tails:
+        _open(stage, branch.opened.segment + 1, stage.generation, ((tail,),), tail, emit, now)
+    return bool(tails)
+
+
+def _untried_tails(stage: StageState) -> Iterator[tuple[Branch, str]]:
+    """Tails nothing goes on from yet, depth first. While `keep` counts, none beyond a branch that is still open.
+
+    Depth first is what makes a segment without survivors fall back to the next tail of the segment before it.
+    """
+    children = {branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None}
+    in_turn = stage.plan.spec.keep != "all"
+    last = len(stage.plan.segments) - 1
+    trail = list(reversed(_roots(stage)))
+    while trail:
+        branch = trail.pop()
+        if branch.closed is None:
+            if in_turn:
+                return
+            continue
+        if branch.opened.segment == last:
+            continue
+        for tail in branch.closed.tails:
+            if tail not in children:
+                yield branch, tail
+        trail.extend(children[tail] for tail in reversed(branch.closed.tails) if tail in children)
+
+
+def _chains_enough(stage: StageState) -> bool:
+    keep = stage.plan.spec.keep
+    last = len(stage.plan.segments) - 1
+    return keep != "all" and sum(len(branch.survivors) for branch in stage.segment(last)) >= keep
+
+
+def chains_of(stage: StageState) -> tuple[Chain, ...]:
+    """All whole chains of the stage, best first: by the mean score of their parts, equal ones in index order."""
+    if stage.plan.join in ("keys", "keyframes"):
+        scored = list(_side_by_side(stage))
+    else:
+        scored = list(_end_to_end(stage))
+    order = sorted(range(len(scored)), key=lambda i: (-scored[i][0], i))
+    return tuple(scored[i][1] for i in order)
+
+
+def _end_to_end(stage: StageState) -> Iterator[tuple[float, Chain]]:
+    """Chains along tails. A chain that cannot be traced to a root would be a broken invariant."""
+    last = len(stage.plan.segments) - 1
+    made_in: dict[str, tuple[Branch, int]] = {}
+    for branch in stage.branches.values():
+        for position in branch.survivors:
+            made_in[branch.results["full"][position].candidate_id] = (branch, position)
+    for branch in stage.segment(last):
+        for position in branch.survivors:
+            result = branch.results["full"][position]
+            chain, scores, at = [result.candidate_id], [result.rank], branch
+            while at.opened.tail is not None:
+                at, tail_position = made_in[at.opened.tail]
+                tail = at.results["full"][tail_position]
+                chain.append(tail.candidate_id)
+                scores.append(tail.rank)
+            yield sum(scores) / len(scores), tuple(reversed(chain))
+
+
+def _side_by_side(stage: StageState) -> Iterator[tuple[float, Chain]]:
+    """The n-th best survivors of all segments, among those that started from the same chain of the source."""
+    branches = [next(stage.segment(index)) for index in range(len(stage.plan.segments))]
+    seen: set[Chain] = set()
+    for inputs in _inputs_of_each_chain(stage, branches):
+        columns = []
+        for branch, parents in zip(branches, inputs, strict=True):
+            count, source = len(branch.opened.inputs), branch.opened.inputs.index(parents)
+            full = branch.results["full"]
+            columns.append([full[p] for p in branch.best_first() if p % count == source])
+        for parts in zip(*columns, strict=False):
+            chain = tuple(part.candidate_id for part in parts)
+            if chain not in seen:
+                seen.add(chain)
+                yield sum(part.rank for part in parts) / len(parts), chain
+
+
+def _inputs_of_each_chain(stage: StageState, branches: list[Branch]) -> Iterator[list[Chain]]:
+    """For each chain the stage started from, best first: the input it gave to each segment."""
+    source = stage.plan.source
+    closed = None if source is None else stage.shot.stages[source].closed
+    if closed is None:
+        yield [() for _ in branches]
+        return
+    for chain in closed.selected or closed.chains:
+        inputs = [stage.plan.inputs_from((chain,), index)[0] for index in range(len(branches))]
+        if all(parents in branch.opened.inputs for branch, parents in zip(branches, inputs, strict=True)):
+            yield inputs
+
+
+def _close_stage(stage: StageState, emit: Emit, now: float) -> bool:
+    """All branches are closed: the stage has its result, unless people must choose first."""
+    chains = chains_of(stage)
+    if stage.plan.spec.select == "close" and chains:
+        return False
+    reasons = {branch.closed.why for branch in stage.branches.values() if branch.closed}
+    why = "no survivors" if not chains else ", ".join(sorted(reasons))
+    emit(closing(stage, chains, (), why, "", now))
+    return True
+
+
+def closing(
+    stage: StageState, chains: tuple[Chain, ...], selected: tuple[Chain, ...], why: str, by: str, now: float
+) -> StageClosed:
+    """The event that gives a stage its result."""
+    batch, shot, name = stage.ref
+    return StageClosed(
+        batch=batch,
+        shot=shot,
+        stage=name,
+        generation=stage.generation,
+        chains=chains,
+        selected=selected,
+        why=why,
+        by=by,
+        at=now,
+    )
+
+
+def waits_for_people(stage: StageState) -> bool:
+    """Everything is made; a person has to pick and close."""
+    return (
+        stage.closed is None
+        and stage.generation > 0
+        and stage.plan.spec.select == "close"
+        and all(branch.closed for branch in stage.branches.values())
+        and bool(chains_of(stage))
+    )
+
+
+def selected_chains(stage: StageState) -> tuple[Chain, ...]:
+    """The chains that the standing picks come to: most pickers first, then by rank.
+
+    Of a chain its last part is picked; of segments made side by side each part, and where a segment has fewer picks
+    than another its best survivors fill in.
+    """
+    chains = chains_of(stage)
+    votes = {candidate: len(people) for candidate, people in stage.picks.items()}
+    if stage.plan.join not in ("keys", "keyframes"):
+        picked = [chain for chain in chains if chain[-1] in votes]
+        return tuple(sorted(picked, key=lambda chain: (-votes[chain[-1]], chains.index(chain))))
+    columns = []
+    for index in range(len(stage.plan.segments)):
+        ranked = [b.results["full"][p].candidate_id for b in stage.segment(index) for p in b.best_first()]
+        first = sorted((c for c in ranked if c in votes), key=lambda c: (-votes[c], ranked.index(c)))
+        columns.append((first, [c for c in ranked if c not in votes]))
+    most = max((len(first) for first, _ in columns), default=0)
+    filled = [(first + rest)[:most] for first, rest in columns]
+    return tuple(zip(*filled, strict=False)) if most else ()

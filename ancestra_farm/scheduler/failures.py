@@ -1,0 +1,46 @@
+"""What follows from an attempt that ended without a verdict. Decides by cause; who ran it does not matter here."""
+
+from typing import Literal
+
+from ancestra_farm.plan.events import AttemptEnded, Cause
+from ancestra_farm.scheduler.state import Branch, Result
+from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.scheduler.world import Ticket
+
+GivenUp = tuple[Literal["quarantined", "lost"], str]
+
+
+def verdict_on(result: Result, tunables: Tunables) -> GivenUp | None:
+    """Whether a candidate is tried again (None), and if not, why not."""
+    if result.strikes >= tunables.strikes:
+        return "quarantined", f"{result.strikes} strikes; the last: {result.reason or 'no message'}"
+    if result.losses >= tunables.losses:
+        return "lost", f"lost with its host {result.losses} times"
+    return None
+
+
+def taken_back(ticket: Ticket, branch: Branch, cause: Cause, message: str, host: str, now: float) -> list[AttemptEnded]:
+    """The attempts to record for a ticket whose host went away while it was generating.
+
+    Each unfinished candidate gets one, with ``of``: how many shared the fate. A crash of many charges nobody but halves
+    their next ticket, until the guilty one ran alone.
+    """
+    phase = branch.phases.get((ticket.positions[0] // branch.stage.plan.spec.wave, ticket.rung))
+    unfinished = [p for p in ticket.positions if phase is not None and p in phase.open]
+    return [
+        AttemptEnded(
+            batch=ticket.batch,
+            branch=ticket.branch,
+            position=position,
+            rung=ticket.rung,
+            candidate_id=branch.result(position, ticket.rung).candidate_id,
+            cause=cause,
+            passed=False,
+            at=now,
+            host=host,
+            ticket=ticket.ticket,
+            message=message,
+            of=len(unfinished),
+        )
+        for position in unfinished
+    ]

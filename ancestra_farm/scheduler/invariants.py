@@ -1,0 +1,96 @@
+"""What must be true of a scheduler after every event. Checked in tests and in simulation, never on the farm's time."""
+
+from collections.abc import Iterator
+
+from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, StageState
+
+
+def broken_invariants(state: FarmState, dispatcher: Dispatcher) -> Iterator[str]:
+    """A sentence for everything that is not as it must be."""
+    leased: dict[tuple[int, int], str] = {}
+    for host, lease in dispatcher.fleet.leases():
+        for position in lease.ticket.positions:
+            key = (id(lease.lot.phase), position)
+            if key in leased:
+                yield f"{lease.ticket.branch}[{position}] is leased to both {leased[key]} and {host.name}"
+            leased[key] = host.name
+        if len(host.leases) > 2:
+            yield f"{host.name} holds {len(host.leases)} tickets"
+    yield from _fleet(dispatcher)
+    for batch in state.batches.values():
+        for branch in batch.branches.values():
+            yield from _branch(
+                branch, {position for phase, position in leased if phase in map(id, branch.phases.values())}
+            )
+        for shot in batch.shots.values():
+            for stage in shot.stages.values():
+                yield from _stage(stage)
+            versions = [stitch.planned.version for stitch in shot.stitches.values()]
+            if len(set(versions)) != len(versions):
+                yield f"{shot.plan.name} has given a version twice: {versions}"
+        yield from _budget(batch)
+
+
+def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
+    fleet = dispatcher.fleet
+    cpus = sum(
+        max(1.0, fleet.pools[h.model].card.cpus) for h in fleet.hosts.values() if not fleet.pools[h.model].on_gpu
+    )
+    gpus = sum(fleet.pools[h.model].card.gpus for h in fleet.hosts.values())
+    if fleet.known and (cpus > fleet.cpu_slots or gpus > fleet.gpu_slots):
+        yield f"hosts hold {cpus} CPU and {gpus} GPU slots of {fleet.cpu_slots} and {fleet.gpu_slots}"
+
+
+def _branch(branch: Branch, leased: set[int]) -> Iterator[str]:
+    for phase in branch.phases.values():
+        queued = set(phase.queue)
+        if len(queued) != len(phase.queue) or phase.queue != sorted(phase.queue):
+            yield f"{branch.key}: the queue is not in index order without repeats"
+        if not queued <= phase.open:
+            yield f"{branch.key}: ended candidates wait in the queue"
+        mine = leased & set(phase.positions)
+        if queued & mine and len(branch.phases) == 1:
+            yield f"{branch.key}: {sorted(queued & mine)[:3]} are both leased and queued"
+        lost = phase.open - queued - leased
+        if lost:
+            yield f"{branch.key}: {sorted(lost)[:3]} are neither queued nor leased nor ended"
+        for position in phase.open:
+            result = branch.results[phase.rung].get(position)
+            if result is not None and result.ended:
+                yield f"{branch.key}[{position}] has ended as {result.outcome} and is open"
+    if branch.released > branch.limit:
+        yield f"{branch.key}: {branch.released} released of at most {branch.limit}"
+    if branch.closed is not None and branch.phases:
+        yield f"{branch.key} is closed with open waves"
+    full = branch.results["full"]
+    if [p for p in branch.survivors if full[p].outcome != "survivor" or full[p].media is None]:
+        yield f"{branch.key}: a survivor is not one, or has no medium"
+    bits = branch.stage.distinct_bits
+    hashes = [full[p].phash for p in branch.survivors]
+    if bits >= 0 and any(
+        a is not None and b is not None and (a ^ b).bit_count() <= bits
+        for i, a in enumerate(hashes)
+        for b in hashes[:i]
+    ):
+        yield f"{branch.key}: two survivors are near-duplicates"
+
+
+def _stage(stage: StageState) -> Iterator[str]:
+    if stage.closed is None:
+        return
+    if any(branch.closed is None for branch in stage.branches.values()):
+        yield f"{stage.ref} is closed with open branches"
+    length = len(stage.plan.segments)
+    if any(len(chain) != length for chain in stage.closed.chains + stage.closed.selected):
+        yield f"{stage.ref}: a chain is not {length} segments long"
+
+
+def _budget(batch: BatchState) -> Iterator[str]:
+    budget = batch.plan.batch.budget.candidates
+    if budget is None:
+        return
+    stages = [stage for shot in batch.shots.values() for stage in shot.stages.values()]
+    released = sum(stage.counts.released + stage.counts.drafts for stage in stages if stage.generation == 1)
+    if released > max(budget, len(stages)):
+        yield f"{batch.name}: {released} candidates released of a budget of {budget}"

@@ -1,0 +1,175 @@
+"""How far every shot is, and why it is not further: read from the state that the decisions rest on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ancestra_farm.scheduler.chains import waits_for_people
+from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
+from ancestra_farm.scheduler.stitches import failed, unfinished
+from ancestra_farm.scheduler.tunables import Tunables
+
+#: ``waiting_for_people``: to be picked and closed. ``starved``: a stage ended without a survivor.
+StageStatus = Literal["waiting_for_inputs", "running", "waiting_for_people", "done", "starved"]
+ShotStatus = Literal["running", "waiting_for_people", "done", "starved", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """Counts of one stage's full candidates (``drafts``: draft candidates released).
+
+    ``wanted``: the most it may release as far as is known; ``device_s``: device-seconds it has cost.
+    """
+
+    stage: str
+    role: str
+    makes_clips: bool
+    state: StageStatus
+    released: int
+    judged: int
+    survivors: int
+    rejected: int
+    failed: int
+    skipped: int
+    drafts: int
+    wanted: int
+    device_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShotProgress:
+    """One shot. ``versions``: published ones, oldest first; ``frames``: cut and handles, of each."""
+
+    batch: str
+    show: str
+    shot: str
+    state: ShotStatus
+    frames: int
+    stages: tuple[StageProgress, ...]
+    versions: tuple[str, ...]
+
+
+def progress_of(state: FarmState, tunables: Tunables) -> tuple[ShotProgress, ...]:
+    """Every shot of every batch, in the order of submission."""
+    return tuple(
+        ShotProgress(
+            batch=batch.name,
+            show=batch.plan.batch.show,
+            shot=name,
+            state=shot_status(shot, tunables),
+            frames=shot.plan.total_frames,
+            stages=tuple(_stage_progress(stage) for stage in shot.stages.values()),
+            versions=tuple(s.planned.version for s in shot.stitches.values() if s.done),
+        )
+        for batch in state.batches.values()
+        for name, shot in batch.shots.items()
+    )
+
+
+def _stage_progress(stage: StageState) -> StageProgress:
+    counts = stage.counts
+    roots = [branch for branch in stage.branches.values() if branch.opened.tail is None]
+    wanted = sum(branch.limit for branch in roots) if roots else stage.plan.spec.candidates
+    return StageProgress(
+        stage=stage.plan.name,
+        role=stage.plan.spec.role,
+        makes_clips=stage.plan.makes_clips,
+        state=stage_status(stage),
+        released=counts.released,
+        judged=counts.judged,
+        survivors=counts.survivors,
+        rejected=counts.rejected,
+        failed=counts.failed,
+        skipped=counts.skipped,
+        drafts=counts.drafts,
+        wanted=max(wanted, counts.released),
+        device_s=counts.device_s,
+    )
+
+
+def stage_status(stage: StageState) -> StageStatus:
+    """Where a stage stands."""
+    if stage.closed is not None:
+        return "done" if stage.closed.chains else "starved"
+    if waits_for_people(stage):
+        return "waiting_for_people"
+    if stage.generation:
+        return "running"
+    source = stage.shot.stages[stage.plan.source] if stage.plan.source else None
+    return "starved" if source is not None and stage_status(source) == "starved" else "waiting_for_inputs"
+
+
+def shot_status(shot: ShotState, tunables: Tunables) -> ShotStatus:
+    """Where a shot stands: done when its last stages are and every stitch is published."""
+    states = {stage_status(stage) for stage in shot.stages.values()}
+    if "waiting_for_people" in states:
+        return "waiting_for_people"
+    if "running" in states or unfinished(shot, tunables.stitch_tries):
+        return "running"
+    if "starved" in states:
+        return "starved"
+    if "waiting_for_inputs" in states:
+        return "running"
+    wants_stitch = shot.plan.final is not None and not any(stitch.done for stitch in shot.stitches.values())
+    return "failed" if wants_stitch or failed(shot, tunables.stitch_tries) else "done"
+
+
+def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables: Tunables) -> tuple[str, ...]:
+    """Why a shot is where it is, a sentence for each stage and stitch."""
+    sentences = [_explain_stage(stage, dispatcher) for stage in shot.stages.values()]
+    for stitch in shot.stitches.values():
+        version = stitch.planned.version
+        if stitch.done:
+            sentences.append(f"{version} is published, {stitch.frames} frames.")
+        elif stitch.bad_pair is not None:
+            left, right = stitch.bad_pair
+            taken = (
+                "people picked it, so nothing takes its place"
+                if stitch.planned.picked
+                else "the next chain takes its place"
+            )
+            sentences.append(f"{version} was not published: the seam from {left} to {right} failed; {taken}.")
+        elif stitch.failures >= tunables.stitch_tries:
+            sentences.append(f"{version} was given up after {stitch.failures} tries: {stitch.message}")
+        else:
+            sentences.append(f"{version} is being stitched.")
+    if batch.spent_out:
+        sentences.append(f"The batch's budget of {batch.plan.batch.budget.device_hours} device-hours is spent.")
+    return tuple(sentences)
+
+
+def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
+    name, counts = stage.plan.name, stage.counts
+    if stage.closed is not None:
+        by = f" by {stage.closed.by}" if stage.closed.by else ""
+        result = f"{len(stage.closed.chains)} survivors" if stage.closed.chains else "no survivor"
+        chosen = f", {len(stage.closed.selected)} picked" if stage.closed.selected else ""
+        return f"{name} is closed{by} with {result}{chosen}, after {counts.released} candidates ({stage.closed.why})."
+    status = stage_status(stage)
+    if status == "waiting_for_people":
+        picks = len(stage.picks)
+        return f"{name} waits for a person: {counts.survivors} survivors, {picks} picked; pick some and close it."
+    if status == "starved":
+        return f"{name} cannot begin: {stage.plan.source} ended without a survivor."
+    if status == "waiting_for_inputs":
+        return f"{name} waits for {stage.plan.source}."
+    return f"{name} is under way: {counts.judged} of {counts.released} released are judged; {_why_not_faster(stage, dispatcher)}."
+
+
+def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
+    model = stage.plan.card.id
+    blocked = dispatcher.blocked(model)
+    if blocked is not None:
+        return f"it cannot go on: {blocked}"
+    pool = dispatcher.fleet.pools.get(model)
+    hosts = [] if pool is None else list(pool.hosts.values())
+    if not dispatcher.fleet.known:
+        return "no farm is at work on this store; `ancestra resume` goes on"
+    if not hosts:
+        return f"{model} has no host yet: the slots are taken by other models"
+    if not any(host.ready for host in hosts):
+        return f"{len(hosts)} host(s) of {model} are starting"
+    running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
+    if running:
+        return f"{running} ticket(s) are with {len(hosts)} host(s) of {model}"
+    return f"the {len(hosts)} host(s) of {model} work on what stands before it in line"

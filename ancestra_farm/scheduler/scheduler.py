@@ -1,0 +1,326 @@
+"""The farm's one decision maker: a pure state machine, happenings in, instructions out.
+
+It decides what is tried, by whom, when a stage has enough, and what becomes of it. It knows no Ray, no clock, no files
+and no threads; `handle` is given the time. Whatever binds is an event, emitted through `Record` before anything that
+rests on it, so that folding the log (`apply`) gives another scheduler the same knowledge.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Cause, Event, StageClosed, WaveReleased
+from ancestra_farm.scheduler import chains, orders
+from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.failures import taken_back, verdict_on
+from ancestra_farm.scheduler.fold import fold
+from ancestra_farm.scheduler.invariants import broken_invariants
+from ancestra_farm.scheduler.pools import Host, Lease, give_back
+from ancestra_farm.scheduler.progress import ShotProgress, explain, progress_of
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef
+from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
+from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.scheduler.world import (
+    AllDone,
+    Happening,
+    HostLost,
+    HostReady,
+    Instruction,
+    KillHost,
+    Order,
+    Record,
+    Revoke,
+    SlotsChanged,
+    Stitch,
+    StitchReturned,
+    StopHost,
+    StopRequested,
+    Submit,
+    Tick,
+    TicketEnded,
+    TicketStarted,
+)
+
+DEFAULTS = Tunables()
+
+
+class Scheduler:
+    """Every decision of one farm.
+
+    Attributes: ``state``: batches, as folded from the log. ``fleet``: pools, hosts and tickets of this moment (see
+    `Dispatcher`). ``epoch``: stamped on every ticket. Start: `apply` every logged event, then `resume`, then `handle`.
+    """
+
+    def __init__(self, epoch: int = 0, tunables: Tunables = DEFAULTS) -> None:
+        self.epoch = epoch
+        self.tunables = tunables
+        self.state = FarmState()
+        self._out: list[Instruction] = []
+        self._dirty: dict[StageRef, None] = {}
+        self._stitching: set[tuple[str, str, str, str]] = set()
+        self._stopping = False
+        self._said_done = False
+        self.dispatcher = Dispatcher(tunables)
+
+    # ---- folding ---------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Fold one event of the log. For the start only; live, `handle` folds what it decides itself."""
+        fold(self.state, event)
+
+    def resume(self, now: float) -> list[Instruction]:
+        """Begin to work on what the log left: everything released and not ended is queued again."""
+        self._out = []
+        for batch in self.state.batches.values():
+            self._take_up(batch)
+        self._settle(now)
+        return self._out
+
+    def _take_up(self, batch: BatchState) -> None:
+        self.dispatcher.drop_batch(batch.name)
+        self.dispatcher.add_pools(batch)
+        for branch in batch.branches.values():
+            for phase in branch.phases.values():
+                phase.queue = sorted(phase.open)
+                self.dispatcher.add_lot(branch, phase)
+        for shot in batch.shots.values():
+            for stage in shot.stages.values():
+                self._dirty[stage.ref] = None
+
+    # ---- happenings ------------------------------------------------------------------------------------------------
+
+    def handle(self, happening: Happening, now: float) -> list[Instruction]:
+        """Take in what happened and say what is to be done, in this order. Raises OrderRefused for Submit and Order.
+
+        ``now``: seconds since the Unix epoch.
+        """
+        self._out = []
+        self._HANDLERS[type(happening)](self, happening, now)
+        self._settle(now)
+        return self._out
+
+    def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
+        self.dispatcher.fleet.cpu_slots = happening.cpu_slots
+        self.dispatcher.fleet.gpu_slots = happening.gpu_slots
+        self.dispatcher.fleet.known = True
+        self._said_done = False
+
+    def _host_ready(self, happening: HostReady, _now: float) -> None:
+        self.dispatcher.host_ready(happening.host, happening.load_s)
+
+    def _ticket_started(self, happening: TicketStarted, now: float) -> None:
+        lease = self.dispatcher.lease(happening.host, happening.ticket)
+        if lease is not None and lease.started_at is None:
+            lease.started_at = now
+
+    def _ticket_ended(self, happening: TicketEnded, now: float) -> None:
+        if happening.timing is not None:
+            self._emit(happening.timing)
+        lease = self.dispatcher.end_lease(happening.host, happening.ticket)
+        if lease is None:
+            return  # it was taken back and given to somebody else: whatever this host did no longer counts
+        branch = lease.lot.branch
+        for attempt in happening.attempts:
+            self._attempt(branch, attempt, now)
+        self.dispatcher.learn(lease, happening.attempts)
+        self._give_back(lease)
+
+    def _attempt(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
+        wave = attempt.position // branch.stage.plan.spec.wave
+        phase = branch.phases.get((wave, attempt.rung))
+        if self.state.branch(branch.ref) is not branch:
+            return  # a newer revision or round did away with the branch; its key may mean something else now
+        if phase is None or attempt.position not in phase.open:
+            # past a stop: what it cost is on record, what it showed is not
+            self._emit(replace(attempt, cause="aborted", passed=False, reasons=(), scores={}, media=None))
+            return
+        self._emit(attempt)
+        if attempt.cause == "judged":
+            return
+        given_up = verdict_on(branch.result(attempt.position, attempt.rung), self.tunables)
+        if given_up is not None:
+            outcome, reason = given_up
+            self._emit(
+                CandidateGivenUp(attempt.batch, attempt.branch, attempt.position, attempt.rung, outcome, reason, now)
+            )
+
+    def _give_back(self, lease: Lease) -> None:
+        give_back(lease.lot, lease.ticket.positions)
+        self.dispatcher.add_lot(lease.lot.branch, lease.lot.phase)
+        self._dirty[lease.lot.branch.stage.ref] = None
+
+    def _host_lost(self, happening: HostLost, now: float) -> None:
+        host = self.dispatcher.lose_host(happening.host, happening.message)
+        if host is not None:
+            self._take_back(host, happening.cause, happening.message, happening.generating, now)
+
+    def _take_back(self, host: Host, cause: Cause, message: str, generating: str | None, now: float) -> None:
+        """Requeue what a lost host held. Only the ticket it was generating says anything about its candidates."""
+        started = [lease for lease in host.leases if lease.started_at is not None]
+        if generating is None and started:
+            generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
+        for lease in host.leases:
+            branch = lease.lot.branch
+            if lease.ticket.ticket == generating and self.state.branch(branch.ref) is branch:
+                for attempt in taken_back(lease.ticket, branch, cause, message, host.name, now):
+                    self._attempt(branch, attempt, now)
+            self._give_back(lease)
+
+    def _stitch_returned(self, happening: StitchReturned, _now: float) -> None:
+        result = happening.result
+        self._stitching.discard((result.batch, result.shot, result.stitch_id, result.version))
+        self._emit(result)
+        self._touch_shot(result.batch, result.shot)
+
+    def _submit(self, happening: Submit, now: float) -> None:
+        name = orders.submit(self.state, happening, self._emit, now)
+        self._said_done = False
+        self._take_up(self.state.batches[name])
+
+    def _order(self, happening: Order, now: float) -> None:
+        orders.order(self.state, happening.order, self._emit, now)
+        self._said_done = False
+        self._touch_shot(happening.order.batch, happening.order.shot)
+
+    def _tick(self, _happening: Tick, now: float) -> None:
+        for host in self.dispatcher.overdue(now):
+            message = f"no answer within the deadline of {host.leases[0].ticket.deadline_s:.0f} s"
+            self._out.append(KillHost(host.name, message))
+            lost = self.dispatcher.lose_host(host.name, message)
+            if lost is not None:
+                self._take_back(lost, "deadline", message, None, now)
+
+    def _stop(self, _happening: StopRequested, _now: float) -> None:
+        self._stopping = True
+        for host, lease in list(self.dispatcher.fleet.leases()):
+            self._out.append(Revoke(host.name, lease.ticket.ticket))
+        for host in self.dispatcher.fleet.hosts.values():
+            host.stopping = True
+            if host.idle:
+                self._out.append(StopHost(host.name, "stopping"))
+
+    # ---- decisions -------------------------------------------------------------------------------------------------
+
+    def _emit(self, event: Event) -> None:
+        """Record an event and fold it at once: what is decided next rests on it."""
+        batch = self.state.batches.get(event.batch) if isinstance(event, AttemptEnded) else None
+        had_budget = batch is not None and not batch.spent_out
+        fold(self.state, event)
+        self._out.append(Record(event))
+        if batch is not None and had_budget and batch.spent_out:
+            self._dirty.update(
+                dict.fromkeys(stage.ref for shot in batch.shots.values() for stage in shot.stages.values())
+            )
+        if isinstance(event, WaveReleased):
+            branch = self.state.branch((event.batch, event.branch))
+            if branch is not None:
+                self.dispatcher.add_lot(branch, branch.phases[event.wave, event.rung])
+                self._dirty[branch.stage.ref] = None
+        elif isinstance(event, StageClosed):
+            self._touch_shot(event.batch, event.shot)
+
+    def _touch_shot(self, batch: str, shot: str) -> None:
+        for stage in self.state.batches[batch].shots[shot].stages.values():
+            self._dirty[stage.ref] = None
+
+    def _settle(self, now: float) -> None:
+        """Take every decision that can be taken, until none is left."""
+        if self._stopping:
+            return
+        while True:
+            self._advance_stages(now)
+            if not self.dispatcher.release_waves(self._emit, now):
+                break
+        for host, lease in self.dispatcher.pointless(self.state):
+            self._out.append(Revoke(host.name, lease.ticket.ticket))
+        self._out.extend(self.dispatcher.scale(now, self.epoch))
+        for instruction, emptied in self.dispatcher.hand_out(self.epoch):
+            self._out.append(instruction)
+            if emptied is not None:
+                self._dirty[emptied] = None
+        if self._dirty:
+            self._settle(now)
+            return
+        self._say_when_done()
+
+    def _advance_stages(self, now: float) -> None:
+        while self._dirty:
+            ref = next(iter(self._dirty))
+            del self._dirty[ref]
+            batch = self.state.batches[ref[0]]
+            shot = batch.shots.get(ref[1])
+            stage = None if shot is None else shot.stages.get(ref[2])
+            if shot is None or stage is None:
+                continue
+            while chains.advance(stage, self._emit, now):
+                self._dirty.update(dict.fromkeys((ref[0], ref[1], name) for name in stage.plan.consumers))
+            self.dispatcher.offer(stage)
+            final = shot.plan.final
+            if final is not None and final.name == stage.plan.name:
+                self._stitch(shot, now)
+
+    def _stitch(self, shot: ShotState, now: float) -> None:
+        plan_stitches(shot, self.state.versions, self._emit, now)
+        for stitch in unfinished(shot, self.tunables.stitch_tries):
+            planned = stitch.planned
+            key = (planned.batch, planned.shot, planned.stitch_id, planned.version)
+            if key not in self._stitching:
+                self._stitching.add(key)
+                self._out.append(Stitch(job_of(shot, stitch)))
+
+    def _say_when_done(self) -> None:
+        """Say so once when nothing is left to do. Not before the slots are known and something was submitted."""
+        busy = self._stitching or self.dispatcher.busy() or self.dispatcher.can_go_on()
+        if self._said_done or busy or not self.state.batches or not self.dispatcher.fleet.known:
+            return
+        waiting = tuple(
+            stage.ref
+            for batch in self.state.batches.values()
+            for shot in batch.shots.values()
+            for stage in shot.stages.values()
+            if chains.waits_for_people(stage)
+        )
+        self._said_done = True
+        self._out.append(AllDone(waiting, self.dispatcher.stuck()))
+
+    # ---- questions -------------------------------------------------------------------------------------------------
+
+    def progress(self) -> tuple[ShotProgress, ...]:
+        """How far every shot is."""
+        return progress_of(self.state, self.tunables)
+
+    def explain(self, batch: str, shot: str) -> tuple[str, ...]:
+        """Why a shot is where it is, in sentences. Raises KeyError for a shot that is not there."""
+        found = self.state.batches[batch]
+        return explain(found, found.shots[shot], self.dispatcher, self.tunables)
+
+    def queues(self) -> dict[str, int]:
+        """Candidates waiting to be handed out, by model."""
+        return {model: pool.queued() for model, pool in self.dispatcher.fleet.pools.items()}
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError if the state is not as it must be; for tests and simulation."""
+        broken = list(broken_invariants(self.state, self.dispatcher))
+        if broken:
+            raise AssertionError("; ".join(broken))
+
+    _HANDLERS: dict[type, Callable[["Scheduler", Any, float], None]] = {
+        SlotsChanged: _slots_changed,
+        HostReady: _host_ready,
+        HostLost: _host_lost,
+        TicketStarted: _ticket_started,
+        TicketEnded: _ticket_ended,
+        StitchReturned: _stitch_returned,
+        Submit: _submit,
+        Order: _order,
+        Tick: _tick,
+        StopRequested: _stop,
+    }
+
+
+def folded(events: Iterable[Event], epoch: int = 0) -> Scheduler:
+    """A scheduler that knows what the log knows."""
+    scheduler = Scheduler(epoch)
+    for event in events:
+        scheduler.apply(event)
+    return scheduler

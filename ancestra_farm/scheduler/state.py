@@ -1,0 +1,305 @@
+"""What the scheduler knows of batches: the part that is folded from the log.
+
+Everything here changes only in `fold`, one event at a time, so that a controller that starts anew knows exactly what
+the one before knew. Hosts, tickets and queues are in `pools`: they die with the controller, and that is right.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ancestra_farm.plan.events import BatchSubmitted, BranchClosed, BranchOpened, Outcome, StageClosed, StitchPlanned
+from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
+from ancestra_farm.plan.recipe import Rung, digest_of
+from ancestra_farm.plan.space import Space
+from ancestra_farm.scheduler.duplicates import HashIndex
+
+BranchRef = tuple[str, str]
+"""(batch, branch key): names a branch in the whole farm."""
+
+StageRef = tuple[str, str, str]
+"""(batch, shot, stage)."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What is known of one position at one rung. ``rank``: the score its stage ranks by. Counts survive a restart.
+
+    ``limit``: the largest ticket it may be in (crashed tickets are halved until the guilty one ran alone).
+    """
+
+    candidate_id: str
+    outcome: Outcome = "released"
+    passed: bool = False
+    rank: float = 0.0
+    phash: int | None = None
+    media: str | None = None
+    attempts: int = 0
+    strikes: int = 0
+    losses: int = 0
+    limit: int | None = None
+    reason: str = ""
+    judged_by: bytes = b""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing further will be tried."""
+        return self.outcome != "released"
+
+
+@dataclass(slots=True)
+class Phase:
+    """One rung of one wave. ``open``: positions that have not ended. ``queue``: those in no ticket, lowest first."""
+
+    wave: int
+    rung: Rung
+    positions: tuple[int, ...] | range
+    filters: tuple[str, ...]
+    open: set[int]
+    queue: list[int]
+
+
+@dataclass(slots=True)
+class Branch:
+    """The candidates of one segment that share a list of inputs; waves are decided in order.
+
+    ``phases``: open ones only. ``hashes``: of the survivors. ``limit``: how many positions this branch may try.
+    """
+
+    opened: BranchOpened
+    stage: "StageState"
+    space: Space
+    limit: int
+    hashes: HashIndex
+    phases: dict[tuple[int, Rung], Phase] = field(default_factory=dict)
+    results: dict[Rung, dict[int, Result]] = field(default_factory=lambda: {"draft": {}, "full": {}})
+    released: int = 0
+    waves: int = 0
+    waves_closed: int = 0
+    survivors: list[int] = field(default_factory=list)
+    closed: BranchClosed | None = None
+
+    @property
+    def key(self) -> str:
+        """Unique within the batch."""
+        return self.opened.branch
+
+    @property
+    def ref(self) -> BranchRef:
+        """Unique within the farm."""
+        return (self.opened.batch, self.opened.branch)
+
+    def result(self, position: int, rung: Rung) -> Result:
+        """The result at a position, made on first asking."""
+        results = self.results[rung]
+        if position not in results:
+            results[position] = Result(self.space.id_of(position, rung))
+        return results[position]
+
+    def survivor_ids(self) -> list[str]:
+        """Ids of the survivors so far, in index order."""
+        return [self.results["full"][position].candidate_id for position in self.survivors]
+
+    def best_first(self) -> list[int]:
+        """Survivors by score, best first; equal scores in index order."""
+        full = self.results["full"]
+        return sorted(self.survivors, key=lambda position: (-full[position].rank, position))
+
+
+@dataclass(slots=True)
+class FilterCost:
+    """What a filter has cost and caught in one stage so far."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    rejections: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Candidates of one stage of one shot, by what became of them."""
+
+    released: int = 0
+    judged: int = 0
+    survivors: int = 0
+    rejected: int = 0
+    failed: int = 0
+    skipped: int = 0
+    drafts: int = 0
+    reused: int = 0
+    device_s: float = 0.0
+
+
+@dataclass(slots=True)
+class StageState:
+    """A stage of a shot. ``branches`` are those of the current generation, in the order they were opened."""
+
+    batch: "BatchState"
+    shot: "ShotState"
+    plan: StagePlan
+    depth: int
+    judged_by: bytes
+    cap: int | None
+    generation: int = 0
+    branches: dict[str, Branch] = field(default_factory=dict)
+    closed: StageClosed | None = None
+    picks: dict[str, set[str]] = field(default_factory=dict)
+    costs: dict[str, FilterCost] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def ref(self) -> StageRef:
+        """(batch, shot, stage)."""
+        return (self.batch.name, self.shot.plan.name, self.plan.name)
+
+    @property
+    def distinct_bits(self) -> int:
+        """Hash distance within which survivors are duplicates; -1: off. Siblings of one picture resemble it, so: off."""
+        if self.plan.spec.distinct_bits is not None:
+            return self.plan.spec.distinct_bits
+        return 4 if self.plan.source is None and not self.plan.makes_clips else -1
+
+    def segment(self, index: int) -> Iterator[Branch]:
+        """Branches of one segment, in the order they were opened."""
+        return (branch for branch in self.branches.values() if branch.opened.segment == index)
+
+
+@dataclass(slots=True)
+class StitchState:
+    """One planned stitch. ``done``: published; ``failures``: ended without, the seams not to blame."""
+
+    planned: StitchPlanned
+    done: bool = False
+    failures: int = 0
+    bad_pair: tuple[str, str] | None = None
+    message: str = ""
+    frames: int = 0
+    given_up: bool = False
+
+
+@dataclass(slots=True)
+class ShotState:
+    """A shot: its stages in topological order, its stitches in the order of their versions."""
+
+    number: int
+    plan: ShotPlan
+    stages: dict[str, StageState] = field(default_factory=dict)
+    stitches: dict[tuple[str, str], StitchState] = field(default_factory=dict)
+    bad_pairs: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class BatchState:
+    """A batch in its newest revision. ``known``: every result ever judged under this batch's name, by candidate id."""
+
+    number: int
+    submitted: BatchSubmitted
+    plan: Plan
+    revision: int
+    known: dict[str, Result]
+    shots: dict[str, ShotState] = field(default_factory=dict)
+    branches: dict[str, Branch] = field(default_factory=dict)
+    device_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The batch's name."""
+        return self.submitted.batch
+
+    @property
+    def budget_s(self) -> float | None:
+        """Device-seconds the batch may spend; None: as many as it takes."""
+        hours = self.plan.batch.budget.device_hours
+        return None if hours is None else hours * 3600
+
+    @property
+    def spent_out(self) -> bool:
+        """The budget in device-seconds is used up."""
+        return self.budget_s is not None and self.device_s >= self.budget_s
+
+
+@dataclass(slots=True)
+class FarmState:
+    """All batches of a store. ``versions``: how many v### were ever given to a (show, shot)."""
+
+    epoch: int = 0
+    batches: dict[str, BatchState] = field(default_factory=dict)
+    versions: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def branch(self, ref: BranchRef) -> Branch | None:
+        """The branch, unless a newer revision of its batch did away with it."""
+        batch = self.batches.get(ref[0])
+        return None if batch is None else batch.branches.get(ref[1])
+
+    def stage(self, ref: StageRef) -> StageState:
+        """The stage. Raises KeyError."""
+        return self.batches[ref[0]].shots[ref[1]].stages[ref[2]]
+
+
+def judging_digest(stage: StagePlan) -> bytes:
+    """What a verdict rests on besides the pixels. A candidate judged under other settings is judged anew."""
+    settings = sorted((name, repr(value)) for name, value in stage.spec.filters.items())
+    draft_by = stage.spec.draft.by if stage.spec.draft else ""
+    return digest_of("judged", settings, stage.spec.rank, draft_by)
+
+
+def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None) -> BatchState:
+    """The state of a batch just submitted: nothing opened yet, everything already judged under its name known."""
+    plan = Plan.from_documents(submitted.document, submitted.cards)
+    batch = BatchState(
+        number=number,
+        submitted=submitted,
+        plan=plan,
+        revision=1 if before is None else before.revision + 1,
+        known={} if before is None else before.known,
+        device_s=0.0 if before is None else before.device_s,
+    )
+    caps = budget_caps(plan)
+    for index, shot_plan in enumerate(plan.shots):
+        shot = ShotState(number=index, plan=shot_plan)
+        depth: dict[str, int] = {}
+        for stage in shot_plan.stages:
+            depth[stage.name] = 0 if stage.source is None else depth[stage.source] + 1
+            shot.stages[stage.name] = StageState(
+                batch=batch,
+                shot=shot,
+                plan=stage,
+                depth=depth[stage.name],
+                judged_by=judging_digest(stage),
+                cap=caps.get((shot_plan.name, stage.name)),
+            )
+        if before is not None and (old := before.shots.get(shot_plan.name)) is not None:
+            shot.stitches = {key: stitch for key, stitch in old.stitches.items() if stitch.done}
+            shot.bad_pairs = old.bad_pairs
+            for name, stage_state in shot.stages.items():
+                if name in old.stages:
+                    stage_state.picks = old.stages[name].picks
+        batch.shots[shot_plan.name] = shot
+    return batch
+
+
+def budget_caps(plan: Plan) -> dict[tuple[str, str], int]:
+    """A budget in candidates, shared out over (shot, stage) in proportion to what each could want.
+
+    Shared out in advance, so that which shot goes short does not depend on which host was quicker. Every stage gets at
+    least one. Empty: no budget, or it covers everything.
+    """
+    budget = plan.batch.budget.candidates
+    if budget is None:
+        return {}
+    wanted = {(shot.name, stage.name): most_candidates(shot, stage) for shot in plan.shots for stage in shot.stages}
+    total = sum(wanted.values())
+    if total <= budget:
+        return {}
+    return {key: max(1, count * budget // total) for key, count in wanted.items()}
+
+
+def most_candidates(shot: ShotPlan, stage: StagePlan) -> int:
+    """The most candidates a stage can release: all segments, all tails, drafts and promoted fulls."""
+    spec = stage.spec
+    inputs = 1
+    if stage.source is not None:
+        source = shot.stage(stage.source).spec
+        survivors = source.candidates if source.keep == "all" else source.keep
+        inputs = min(spec.best or survivors, survivors)
+    once = spec.candidates * inputs * len(stage.segments)
+    return once if spec.draft is None else once + int(once * spec.draft.promote) + 1
