@@ -1,0 +1,69 @@
+"""From a prompt, a seed and a size to finished pictures: which scene draws what, exposed and developed."""
+
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ancestra_farm.models.procedural import ocean
+from ancestra_farm.models.procedural.canvas import Plane, develop, exposure_of, plane
+from ancestra_farm.models.procedural.textures import Field
+from ancestra_farm.models.procedural.words import Direction, Subject, direction_of
+
+Picture = NDArray[np.uint8]
+
+
+class Traits(Protocol):
+    """What every scene's composition has. ``key``: the mean display value it is exposed for; ``grain``: see `develop`."""
+
+    @property
+    def key(self) -> float: ...  # noqa: D102
+    @property
+    def grain(self) -> tuple[int, int]: ...  # noqa: D102
+
+
+class Scene(Protocol):
+    """A module that composes and draws one subject."""
+
+    def compose(self, words: Direction, rng: np.random.Generator) -> Traits:
+        """One composition: the words where they say something, the seed where they do not."""
+
+    def draw(self, traits: Traits, at: Plane, seconds: float, moving: float = 1.0) -> Field:
+        """Its light at a moment, float32 [H, W, 3], linear."""
+
+
+_SCENES: dict[Subject, Scene] = {
+    "ocean": cast("Scene", ocean),
+}
+
+
+def still(prompt: str, seed: int, size: tuple[int, int]) -> Picture:
+    """One picture, uint8 [H, W, 3], for ``size`` (width, height)."""
+    return next(take(prompt, seed, size, frames=1, rate=1.0))
+
+
+def take(
+    prompt: str, seed: int, size: tuple[int, int], frames: int, rate: float, moving: float = 1.0
+) -> Iterator[Picture]:
+    """A clip, frame by frame, each uint8 [H, W, 3]. The exposure is set on the first frame and stays."""
+    words = direction_of(prompt)
+    scene = _SCENES.get(words.subject, _SCENES["ocean"])
+    traits = scene.compose(words, np.random.default_rng(seed))
+    at = plane(*size)
+    exposure = None
+    for frame in range(frames):
+        light = scene.draw(traits, at, frame / rate, moving)
+        if exposure is None:
+            exposure = exposure_of(light, traits.key)
+        down, right = traits.grain
+        # Grain moves from frame to frame, as film's does; the steps are coprime to the tile.
+        yield develop(light, at, exposure, (down + 37 * frame, right + 101 * frame))
+
+
+def warm_up(size: tuple[int, int]) -> None:
+    """Draw one small picture of every subject, which makes the textures they are cut from."""
+    at = plane(*size)
+    for subject, scene in _SCENES.items():
+        for seed in range(3):
+            scene.draw(scene.compose(direction_of(subject), np.random.default_rng(seed)), at, 0.0)

@@ -1,0 +1,169 @@
+"""Tileable fields that scenes are cut from: waves, clouds, cells, vessels, stars, grain.
+
+They are made once per process from fixed seeds and never change; a picture chooses where in them it looks. All are
+float32, `TILE` × `TILE`, and wrap around at every edge.
+"""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+
+TILE = 512
+
+
+def sample(texture: Field, u: Field, v: Field) -> Field:
+    """The texture at tile coordinates (u to the right, v down; 1.0 is one tile), linearly between texels."""
+    x, y = np.float32(TILE) * (u - np.floor(u)), np.float32(TILE) * (v - np.floor(v))
+    return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)  # type: ignore[return-value]
+
+
+@cache
+def clouds(index: int) -> Field:
+    """Fractal noise of spectrum 1/f², mean 0, standard deviation 1; ``index`` names one of many."""
+    f = _frequency()
+    return _real(_white(100 + index) / np.maximum(f, 1.0) ** 1.9 * (f > 0) * np.exp(-((f / 120.0) ** 2)))
+
+
+@cache
+def folds(index: int) -> Field:
+    """Smooth noise of few, large features (about six to a tile), mean 0, standard deviation 1."""
+    f = _frequency()
+    return _real(_white(200 + index) * np.exp(-(((f - 5.0) / 3.0) ** 2)) * (f > 0))
+
+
+@cache
+def waves() -> Field:
+    """Wind waves travelling along +v: [TILE, TILE, 3] of height, slope along u, slope along v.
+
+    One octave of wavelengths, about fourteen to a tile, spread about the wind as cos²; slopes have unit variance in all.
+    """
+    ky, kx = np.meshgrid(np.fft.fftfreq(TILE, 1 / TILE), np.fft.fftfreq(TILE, 1 / TILE), indexing="ij")
+    k = np.maximum(np.hypot(kx, ky), 1e-6)
+    spectrum = _white(300) * np.exp(-((np.log2(k / 14.0) / 0.55) ** 2)) * (0.18 + np.abs(ky / k) ** 2.5)
+    height, along_u, along_v = (np.fft.ifft2(s).real for s in (spectrum, spectrum * 1j * kx, spectrum * 1j * ky))
+    scale = 1.0 / np.sqrt((along_u**2 + along_v**2).mean())
+    # Crests are sharper than troughs: a Stokes wave's second harmonic, as slope gained where the water stands high.
+    sharp = 1.0 + 0.35 * height / height.std()
+    return _fixed(np.stack([height / height.std(), along_u * scale * sharp, along_v * scale * sharp], axis=-1))
+
+
+@cache
+def cells() -> Field:
+    """Voronoi cells, about ten to a tile: [TILE, TILE, 3] of distance to the nucleus, to the wall, and a number in [0, 1)
+    that belongs to the cell. Distances are in cell sizes."""
+    rng = np.random.default_rng(400)
+    count = 10
+    corners = np.stack(np.meshgrid(np.arange(count), np.arange(count)), -1).reshape(-1, 2)
+    points = (corners + 0.5 + rng.uniform(-0.42, 0.42, corners.shape)) / count
+    names = rng.uniform(0, 1, len(points))
+    around = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+    points = np.concatenate([points + shift for shift in around]).astype(np.float32)
+    names = np.tile(names, len(around))
+    near = (np.abs(points - 0.5) < 0.75).all(axis=1)
+    points, names = points[near], names[near]
+    axis = (np.arange(TILE, dtype=np.float32) + 0.5) / TILE
+    first = np.full((TILE, TILE), 9.0, np.float32)
+    second, name = first.copy(), np.zeros((TILE, TILE), np.float32)
+    for (px, py), own in zip(points, names, strict=True):
+        distance = np.hypot(axis[None, :] - px, axis[:, None] - py)
+        closer = distance < first
+        second = np.where(closer, first, np.minimum(second, distance))
+        name[closer] = own
+        first = np.minimum(first, distance)
+    return _fixed(np.stack([first * count, (second - first) * count, name], axis=-1))
+
+
+@cache
+def vessels(index: int) -> Field:
+    """Branching vessels: [TILE, TILE, 2] of thick trunks and fine branches, each 0 outside to 1 on a vessel's axis."""
+    rng = np.random.default_rng(500 + index)
+    scale = 2
+    canvas = [np.zeros((TILE * scale, TILE * scale), np.uint8) for _ in range(2)]
+    for _ in range(7):
+        start = rng.uniform(0, TILE * scale, 2)
+        _grow(canvas, rng, start, rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.5), 15.0, 0)
+    soft = [
+        cv2.GaussianBlur(np.tile(layer, (3, 3)).astype(np.float32), (0, 0), s)
+        for layer, s in zip(canvas, (4, 2), strict=True)
+    ]
+    size = TILE * scale
+    small = [
+        cv2.resize(layer[size : 2 * size, size : 2 * size], (TILE, TILE), interpolation=cv2.INTER_AREA)
+        for layer in soft
+    ]
+    return _fixed(np.stack([np.minimum(layer / 200.0, 1.0) for layer in small], axis=-1))
+
+
+@cache
+def stars(index: int) -> Field:
+    """Points of light of very different strength, none smaller than a pixel: 0 in between to about 1 at the brightest."""
+    rng = np.random.default_rng(600 + index)
+    field = np.zeros((TILE, TILE), np.float32)
+    for sigma, count, low, high in ((0.9, 900, 0.08, 0.4), (1.3, 160, 0.3, 0.9), (2.0, 26, 0.7, 1.6)):
+        points = np.zeros((TILE, TILE), np.float32)
+        rows, columns = rng.integers(0, TILE, (2, count))
+        points[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
+        field += cv2.GaussianBlur(np.tile(points, (3, 3)), (0, 0), sigma)[TILE : 2 * TILE, TILE : 2 * TILE]
+    return _fixed(field)
+
+
+@cache
+def grain() -> Field:
+    """Triangular noise in [−1, 1], [TILE, TILE, 3]: dither that keeps slow gradients free of steps in eight bits."""
+    rng = np.random.default_rng(700)
+    return _fixed(rng.uniform(-0.5, 0.5, (TILE, TILE, 3)) + rng.uniform(-0.5, 0.5, (TILE, TILE, 3)))
+
+
+def _grow(
+    canvas: list[NDArray[np.uint8]],
+    rng: np.random.Generator,
+    at: NDArray[np.float64],
+    angle: float,
+    width: float,
+    depth: int,
+) -> None:
+    """Draw one vessel and what branches off it. Widths follow Murray's law: a branch keeps about 0.79 of its parent's."""
+    size = canvas[0].shape[0]
+    heading = angle
+    for _ in range(int(rng.integers(7, 14))):
+        heading += rng.normal(0, 0.22)
+        step = np.array([np.cos(heading), np.sin(heading)]) * max(width * 2.0, 14.0)
+        for layer in canvas[0 if width > 6.5 else 1 :]:
+            for shift in np.ndindex(3, 3):
+                offset = (np.array(shift) - 1) * size
+                a, b = np.rint(at + offset).astype(int), np.rint(at + step + offset).astype(int)
+                if (np.maximum(a, b) > -40).all() and (np.minimum(a, b) < size + 40).all():
+                    cv2.line(layer, a.tolist(), b.tolist(), 255, max(round(width), 2), cv2.LINE_AA)
+        at = (at + step) % size
+        if depth < 5 and rng.uniform() < 0.24 and width > 2.6:
+            side = rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.1)
+            _grow(canvas, rng, at, heading + side, width * rng.uniform(0.5, 0.79), depth + 1)
+        width = max(width * 0.965, 2.0)
+    if depth < 5 and width > 2.6:
+        for side in (-0.45, 0.45):
+            _grow(canvas, rng, at, heading + side * rng.uniform(0.7, 1.3), width * 0.76, depth + 1)
+
+
+def _frequency() -> NDArray[np.float64]:
+    axis = np.fft.fftfreq(TILE, 1 / TILE)
+    return np.hypot(axis[:, None], axis[None, :])
+
+
+def _white(seed: int) -> NDArray[np.complex128]:
+    rng = np.random.default_rng(seed)
+    return np.fft.fft2(rng.standard_normal((TILE, TILE)))
+
+
+def _real(spectrum: NDArray[np.complex128]) -> Field:
+    values = np.fft.ifft2(spectrum).real
+    return _fixed((values - values.mean()) / values.std())
+
+
+def _fixed(values: NDArray[np.floating]) -> Field:
+    out = np.ascontiguousarray(values, np.float32)
+    out.setflags(write=False)
+    return out
