@@ -1,6 +1,7 @@
 """The rows of one shot, and of one batch: how each event changes them. `tables` says which rows of which shot."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -21,8 +22,28 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.plan.space import Space
 
 CandidateEvent = WaveReleased | WaveClosed | BranchClosed | AttemptEnded | CandidateGivenUp
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a candidate stands in any space that has it: what `Space.place` says, and its rung."""
+
+    index: int
+    variant: str
+    parents: tuple[str, ...]
+    rung: Rung
+
+    def position_in(self, space: Space) -> int | None:
+        """Its position in a space of the same stage and segment; None where it has no place there."""
+        variants = [variant.id for variant in space.variants]
+        if self.variant not in variants or self.parents not in space.inputs:
+            return None
+        row = self.index * len(variants) + variants.index(self.variant)
+        position = row * len(space.inputs) + space.inputs.index(self.parents)
+        return position if position < len(space) else None
 
 
 class ShotRows:
@@ -36,7 +57,7 @@ class ShotRows:
         #: 16 bytes of candidate id → (number in `_waves`, number in the wave)
         self._places: dict[bytes, tuple[int, int]] = {}
         #: positions of the waves that are open, by branch, wave and rung
-        self._open: dict[tuple[str, int, Rung], tuple[int, ...]] = {}
+        self._open: dict[tuple[str, int, Rung], tuple[Branch, tuple[int, ...]]] = {}
         self._listed: dict[str, list[dict[str, Any]]] = {"picks": [], "stitches": [], "deliveries": []}
 
     def __contains__(self, candidate_id: str) -> bool:
@@ -49,6 +70,15 @@ class ShotRows:
         except ValueError:
             return None
         return None if place is None else (self._waves[place[0]], place[1])
+
+    def place(self, candidate_id: str) -> Place | None:
+        """Where a candidate stands in its stage; None if it was never released here."""
+        found = self.find(candidate_id)
+        if found is None:
+            return None
+        wave, number = found
+        index, variant, parents = wave.branch.space.place(wave.positions[number])
+        return Place(index, variant.id, parents, wave.rung)
 
     def _row(self, candidate_id: str) -> Row | None:
         found = self.find(candidate_id)
@@ -84,7 +114,7 @@ class ShotRows:
 
     def _release(self, event: WaveReleased, branch: Branch, epoch: int) -> None:
         positions = tuple(range(event.start, event.stop)) if event.positions is None else event.positions
-        self._open[event.branch, event.wave, event.rung] = positions
+        self._open[event.branch, event.wave, event.rung] = (branch, positions)
         new: dict[bytes, int] = {}
         for position in positions:
             candidate_id = branch.space.id_of(position, event.rung)
@@ -99,11 +129,11 @@ class ShotRows:
             self._waves.append(wave)
 
     def _close(self, event: WaveClosed, branch: Branch, epoch: int) -> str | None:
-        positions = self._open.pop((event.branch, event.wave, event.rung), None)
-        if positions is None:
+        opened = self._open.pop((event.branch, event.wave, event.rung), None)
+        if opened is None:
             return f"wave {event.wave} ({event.rung}) of {event.batch}/{event.branch} was closed, but not open"
         survivors, promoted, skipped = set(event.survivors), set(event.promoted), set(event.skipped)
-        for position in positions:
+        for position in opened[1]:
             row = self._row(branch.space.id_of(position, event.rung))
             assert row is not None
             if position in survivors:
@@ -135,6 +165,20 @@ class ShotRows:
     def skip_open(self, epoch: int) -> bool:
         """A newer revision: whatever is undecided is skipped; whether anything was."""
         return self._skip(None, epoch)
+
+    def undecided(self) -> tuple[int, list[str]]:
+        """How many rows are undecided, and the ids of those that are in no open wave."""
+        undecided = {
+            key
+            for key, (wave, n) in self._places.items()
+            if not (w := self._waves[wave]).decided and w.rows[n].outcome == "released"
+        }
+        awaited = {
+            bytes.fromhex(branch.space.id_of(position, rung))
+            for (_, _, rung), (branch, positions) in self._open.items()
+            for position in positions
+        }
+        return len(undecided), sorted(key.hex() for key in undecided - awaited)
 
     def candidates(self) -> pa.Table:
         """The rows, in the order in which their waves were released, positions ascending."""

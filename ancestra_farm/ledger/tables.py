@@ -1,15 +1,16 @@
 """The projection: events folded, mechanically, into the rows that people and DuckDB read.
 
 Nothing is decided here. `Projection` holds the rows; `refresh` writes the parts of the shots that changed. A part is
-``tables/<table>/part-<batch>~<shot>.parquet`` (a tilde, which no name can hold, so no two shots share a part); every table
-also has an empty ``part-~.parquet``, so that a glob always finds a file with all columns.
+``tables/<table>/part-<batch>~<shot>.parquet`` (a tilde, which no name can hold: no two shots share a part). Every
+table also has an empty ``part-~.parquet``, so that a glob always finds a file with all columns. ``tables/THROUGH``
+holds the number of the commit as of which no part is missing.
 
 How outcomes follow from events:
 
 - released: ``released``; an attempt that was judged and did not pass: ``rejected``, at once;
 - an attempt that passed stays ``released`` (with ``passed`` true) until its wave closes;
-- a full wave closes: its survivors are ``survivor``, duplicates ``rejected`` with the reason ``duplicate``, skipped ones
-  ``skipped`` whatever was known of them;
+- a full wave closes: its survivors are ``survivor``, duplicates ``rejected`` with the reason ``duplicate``, skipped
+  ones ``skipped`` whatever was known of them;
 - a draft wave closes: passing drafts are ``promoted`` or ``not_promoted``;
 - given up: ``quarantined``, ``lost`` or ``failed``;
 - a branch ends, or a newer revision of the batch comes: what was still ``released`` is ``skipped``;
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from ancestra_farm.ledger.columns import TABLES, schema_of
 from ancestra_farm.ledger.commit import Commit
 from ancestra_farm.ledger.log import read_commits
-from ancestra_farm.ledger.shot_rows import BatchRows
+from ancestra_farm.ledger.shot_rows import BatchRows, Place
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import (
     AttemptEnded,
@@ -44,6 +45,7 @@ from ancestra_farm.plan.events import (
 
 #: Where a table's empty part lies.
 EMPTY_PART = "part-~.parquet"
+THROUGH_PATH = "tables/THROUGH"
 #: File metadata of a part: number of the last commit folded into it; empty where the writer did not say.
 THROUGH = b"ancestra.through"
 
@@ -150,14 +152,26 @@ class Projection:
             return rows.candidates()
         return rows.listed(table)
 
-    def places(self, candidate_id: str) -> list[tuple[str, str, str]]:
-        """(batch, shot, branch) of every row of this candidate; batches may share candidates."""
-        return [
-            (batch, shot.name, place[0].branch.name)
+    def places(self, candidate_id: str) -> dict[str, Place]:
+        """Where a candidate stands, by batch: batches may share candidates."""
+        return {
+            batch: place
             for batch, rows in self._batches.items()
             for shot in rows.shots.values()
-            if (place := shot.find(candidate_id)) is not None
-        ]
+            if (place := shot.place(candidate_id)) is not None
+        }
+
+    def undecided(self) -> tuple[int, list[str]]:
+        """How many released candidates have no outcome yet; and those that no open wave will give one, as sentences."""
+        count, stuck = 0, []
+        for batch, rows in self._batches.items():
+            for shot in rows.shots.values():
+                some, left = shot.undecided()
+                count += some
+                stuck += [
+                    f"{batch}/{shot.name}: candidate {name} is undecided, but its wave is closed" for name in left
+                ]
+        return count, stuck
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
@@ -178,6 +192,8 @@ class Projection:
         for table, batch, shot in wanted:
             store.replace(part_path(table, batch, shot), encode_part(self.table(table, batch, shot), through))
             self._changed.discard((table, batch, shot))
+        if through is not None:
+            store.replace(THROUGH_PATH, f"{through}\n".encode())
         return len(wanted)
 
 
@@ -188,6 +204,7 @@ def rebuild(store: Store) -> Projection:
         projection.fold(commit)
     projection.refresh(store, only_changed=False)
     kept = {part_path(*part) for part in projection.parts()} | {f"tables/{table}/{EMPTY_PART}" for table in TABLES}
+    kept.add(THROUGH_PATH)
     for path in store.list("tables"):
         if path not in kept:
             store.delete(path)
