@@ -42,7 +42,7 @@ def compare_downstream(old: Plan | None, new: Plan) -> tuple[StageDifference, ..
 
 def _compare(old: Plan | None, new: Plan, wanted: Callable[[StagePlan], bool]) -> tuple[StageDifference, ...]:
     before = {} if old is None else {shot.name: shot for shot in old.shots}
-    rows = []
+    rows: list[StageDifference] = []
     for shot in new.shots:
         earlier = before.pop(shot.name, None)
         was = {} if earlier is None else {stage.name: stage for stage in earlier.stages if wanted(stage)}

@@ -80,7 +80,7 @@ def seed_from(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def seed_of(batch_seed: int, shot: str, stage: str, segment: int, variant: str, index: int) -> int:
+def seed_of(batch_seed: int, shot: str, stage: str, *, segment: int, variant: str, index: int) -> int:
     """The candidate's seed, in [0, 2**63). `Space` computes the same with the first parts hashed once."""
     return seed_from(digest_of("seed", batch_seed, shot, stage, segment, variant, index))
 
