@@ -1,5 +1,6 @@
 """The model card: what a model can do and needs, as data, so that a batch is checked before any weight is loaded."""
 
+from itertools import product
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -48,6 +49,18 @@ class SizeGrid(Model):
         """Whether the model makes pictures of ``width`` × ``height`` pixels."""
         return all(v % self.multiple_of == 0 and self.min <= v <= self.max for v in (width, height))
 
+    def nearest(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
+        """The sizes on the grid around ``width`` × ``height``, nearest first: at most four, at least one."""
+        sizes = product(self._around(width), self._around(height))
+        return tuple(sorted(sizes, key=lambda size: abs(size[0] - width) + abs(size[1] - height)))
+
+    def _around(self, side: int) -> tuple[int, ...]:
+        """The lengths on the grid next to ``side``, from below and from above, within the bounds."""
+        step = self.multiple_of
+        lowest, highest = -(-self.min // step) * step, self.max // step * step
+        below = side // step * step
+        return tuple({min(max(near, lowest), highest) for near in (below, below + (side % step > 0) * step)})
+
     @model_validator(mode="after")
     def _default_fits(self) -> Self:
         if not self.accepts(*self.default):
@@ -90,6 +103,41 @@ class Parameter(Model):
     choices: tuple[Scalar, ...] | None = None
     doc: str = ""
 
+    def fault(self, value: Scalar) -> str | None:
+        """What is wrong with ``value`` for this knob, as a sentence; None if nothing is.
+
+        A whole number stands for a float; nothing else stands for another type.
+        """
+        if not _has_type(value, self.type):
+            written = f"the text {value!r}" if isinstance(value, str) else str(value).lower()
+            return f"{written} stands where {_TYPE_WORDS[self.type]} belongs"
+        if self.choices is not None and value not in self.choices:
+            return f"{value!r} is not one of {', '.join(repr(choice) for choice in self.choices)}"
+        if isinstance(value, str | bool):
+            return None
+        if self.min is not None and value < self.min:
+            return f"{value} is too small; the least is {self.min:g}"
+        if self.max is not None and value > self.max:
+            return f"{value} is too large; the most is {self.max:g}"
+        return None
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        fault = self.fault(self.default)
+        if fault is not None:
+            raise ValueError(f"the default: {fault}")
+        return self
+
+
+_TYPE_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+
+
+def _has_type(value: Scalar, wanted: str) -> bool:
+    if isinstance(value, bool):
+        return wanted == "bool"
+    kinds: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str}
+    return wanted in kinds and isinstance(value, kinds[wanted])
+
 
 class ModelCard(Model):
     """What a model is, can do and needs. One YAML file each in ``models/catalog/``; a batch names it by ``id``."""
@@ -123,8 +171,15 @@ class ModelCard(Model):
         makes_clips = any(role not in STILL_ROLES for role in self.roles)
         if makes_clips and (self.frames is None or self.rate is None):
             raise ValueError("a model that makes clips states its frame grid and native rate")
-        for rung in (self.draft, self.full):
-            unknown = sorted(set(rung) - set(self.parameters))
-            if unknown:
-                raise ValueError(f"draft/full set parameters the card does not declare: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_are_declared(self) -> Self:
+        for rung, settings in (("draft", self.draft), ("full", self.full)):
+            for name, value in settings.items():
+                if name not in self.parameters:
+                    raise ValueError(f"{rung} sets {name!r}, which is no parameter of the card")
+                fault = self.parameters[name].fault(value)
+                if fault is not None:
+                    raise ValueError(f"{rung}.{name}: {fault}")
         return self

@@ -6,20 +6,19 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ancestra_farm.batch.base import Bool, Float, Int, Model, Name, Rate, Scalar, Size
-from ancestra_farm.batch.card import ModelId, Role
+from ancestra_farm.batch.card import STILL_ROLES, ModelId, Role
 
 SCHEMA = "ancestra/v1"
 
 Wording = Annotated[str, Field(min_length=1, max_length=4000)]
+Wordings = Annotated[tuple[Wording, ...], Field(min_length=1)]
 
 
 class Prompt(Model):
     """The words of a shot. Each text × each combination of axis values is a variant with its own id and yield."""
 
-    text: Wording | tuple[Wording, ...] = Field(
-        description="template(s); {axis} is replaced by each value of that axis"
-    )
-    axes: dict[Name, tuple[Wording, ...]] = Field(default_factory=dict)
+    text: Wording | Wordings = Field(description="template(s); {axis} is replaced by each value of that axis")
+    axes: dict[Name, Wordings] = Field(default_factory=dict, description="the values of each axis, by its name")
     negative: str = Field(default="", max_length=4000)
 
     @property
@@ -82,6 +81,11 @@ class Stage(Model):
     keep_rejects: Bool = Field(
         default=False, description="keep the media of rejects too, not only thumbnail and recipe"
     )
+
+    @property
+    def makes_clips(self) -> bool:
+        """Whether the role makes clips. An upscale makes what it is given: ask about its source."""
+        return self.role not in STILL_ROLES
 
 
 class StageChange(Model):

@@ -1,0 +1,75 @@
+"""A batch against everything that can be known before a GPU is used: model cards, filters, scores, and itself.
+
+All problems of a file come at once, those of its schema and those found here. Whether there is a GPU, quota or
+material at a source is not looked at.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ancestra_farm.batch.base import Scalar
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.checks.findings import Findings
+from ancestra_farm.batch.checks.graph import check_graph
+from ancestra_farm.batch.checks.judging import check_judging
+from ancestra_farm.batch.checks.lengths import check_lengths
+from ancestra_farm.batch.checks.models import check_models
+from ancestra_farm.batch.checks.terms import check_terms
+from ancestra_farm.batch.checks.words import check_prompts
+from ancestra_farm.batch.document import Document, read_file, read_text
+from ancestra_farm.batch.load import LocatedBatch, locate_batch
+from ancestra_farm.batch.problems import BatchRefused, Problem, by_line
+from ancestra_farm.batch.schema import Batch
+
+
+def check_batch(
+    source: LocatedBatch,
+    cards: Mapping[str, ModelCard],
+    filters: Mapping[str, Mapping[str, Scalar]],
+    scores: Collection[str],
+) -> list[Problem]:
+    """What is wrong with a batch beyond its schema, in the order of the file.
+
+    ``cards``: model cards by id. ``filters``: each filter's settings with their defaults, by filter. ``scores``: the
+    names a stage may rank by. Nothing is said about places where the schema is already broken.
+    """
+    if source.batch is None:
+        return []
+    findings = Findings(source, source.batch, cards, filters, scores)
+    for check in (check_graph, check_models, check_lengths, check_prompts, check_judging, check_terms):
+        check(findings)
+    return by_line(findings.problems)
+
+
+def checked_batch(
+    path: Path | str,
+    cards: Mapping[str, ModelCard],
+    filters: Mapping[str, Mapping[str, Scalar]],
+    scores: Collection[str],
+) -> Batch:
+    """The batch in a file, if nothing is wrong with it. Raises BatchRefused with every problem, by line."""
+    return _checked(read_file(Path(path)), cards, filters, scores)
+
+
+def checked_text(
+    text: str,
+    name: str,
+    cards: Mapping[str, ModelCard],
+    filters: Mapping[str, Mapping[str, Scalar]],
+    scores: Collection[str],
+) -> Batch:
+    """`checked_batch` of a text; ``name`` stands for the file in problems."""
+    return _checked(read_text(text, name), cards, filters, scores)
+
+
+def _checked(
+    document: Document,
+    cards: Mapping[str, ModelCard],
+    filters: Mapping[str, Mapping[str, Scalar]],
+    scores: Collection[str],
+) -> Batch:
+    located = locate_batch(document)
+    problems = by_line([*located.problems, *check_batch(located, cards, filters, scores)])
+    if problems or located.batch is None:
+        raise BatchRefused(problems)
+    return located.batch

@@ -1,0 +1,126 @@
+"""Stages against the cards of their models: role, licence, size, parameters, drafts, looks and guides."""
+
+from collections.abc import Mapping
+
+from ancestra_farm.batch.base import Scalar
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.checks.findings import Findings, StageUse
+from ancestra_farm.batch.problems import DocumentPath, did_you_mean, listed
+
+
+def check_models(findings: Findings) -> None:
+    """Every stage against its model's card, and every shot's guides against the cards of its stages."""
+    for use in findings.uses:
+        card = _check_model(findings, use)
+        _check_look(findings, use, card)
+        if card is not None:
+            _check_size(findings, use, card)
+            _check_parameters(findings, use.path("parameters"), use, card, use.spec.parameters)
+            _check_draft(findings, use, card)
+    _check_guides(findings)
+
+
+def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
+    spec, path = use.spec, use.path("model")
+    card = findings.cards.get(spec.model)
+    if card is None:
+        findings.add(path, f"there is no model {spec.model!r}", did_you_mean(spec.model, findings.cards, "models"))
+        return None
+    role_is_sound = findings.located.is_sound(("stages", use.name, "role"))
+    if role_is_sound and spec.role not in card.roles:
+        able = sorted(other.id for other in findings.cards.values() if spec.role in other.roles)
+        hint = f"models that have it: {listed(able, 'and')}" if able else "no model in the catalogue has it"
+        findings.add(path, f"{card.id} has no role {spec.role}; it has {listed(card.roles, 'and')}", hint)
+    allowed = findings.batch.policy.licences
+    if allowed is not None and card.licence not in allowed:
+        hint = f"policy.licences allows {listed(allowed)}" if allowed else "policy.licences allows none"
+        findings.add(path, f"the licence of {card.id}, {card.licence}, is not allowed by the show's policy", hint)
+    return findings.card(use)
+
+
+def _check_size(findings: Findings, use: StageUse, card: ModelCard) -> None:
+    spec, batch = use.spec, findings.batch
+    if spec.size is not None:
+        _check_on_grid(findings, use.path("size"), use, card, spec.size)
+    elif batch.size is not None:
+        _check_on_grid(findings, ("size",), use, card, batch.size)
+    size = spec.size or batch.size or card.sizes.default
+    if batch.deliver.mp4 and use.name == batch.deliver.stage and any(side % 2 for side in size):
+        message = f"{size[0]} × {size[1]} cannot be delivered as MP4, which takes even sizes only"
+        findings.add(use.path("size") if spec.size else ("size",), message, "change the size, or deliver: {mp4: false}")
+
+
+def _check_on_grid(
+    findings: Findings, path: DocumentPath, use: StageUse, card: ModelCard, size: tuple[int, int]
+) -> None:
+    if card.sizes.accepts(*size):
+        return
+    grid = card.sizes
+    near = listed(f"[{width}, {height}]" for width, height in grid.nearest(*size))
+    message = (
+        f"{size[0]} × {size[1]} is no size of {card.id} (stage {use.name}), which makes multiples of "
+        f"{grid.multiple_of} from {grid.min} to {grid.max}"
+    )
+    findings.add(path, message, f"nearest: {near}")
+
+
+def _check_parameters(
+    findings: Findings, path: DocumentPath, use: StageUse, card: ModelCard, given: Mapping[str, Scalar]
+) -> None:
+    for name, value in given.items():
+        place = use.path("parameters", name) if path[-1] == "parameters" and "draft" not in path else (*path, name)
+        parameter = card.parameters.get(name)
+        if parameter is None:
+            hint = did_you_mean(name, card.parameters, "parameters")
+            findings.add(place, f"{card.id} has no parameter {name!r}", hint)
+        elif (fault := parameter.fault(value)) is not None:
+            findings.add(place, fault, parameter.doc)
+
+
+def _check_draft(findings: Findings, use: StageUse, card: ModelCard) -> None:
+    draft = use.spec.draft
+    if draft is None:
+        return
+    path = use.path("draft")
+    _check_parameters(findings, (*path, "parameters"), use, card, draft.parameters)
+    size = use.spec.size or findings.batch.size or card.sizes.default
+    if draft.size is not None:
+        _check_on_grid(findings, (*path, "size"), use, card, draft.size)
+    if not card.draft and not draft.parameters and draft.size in {None, size}:
+        message = f"{card.id} has no draft settings, so a draft would cost as much as the full candidate"
+        findings.add(path, message, "set draft.parameters or a smaller draft.size, or remove draft")
+
+
+def _check_look(findings: Findings, use: StageUse, card: ModelCard | None) -> None:
+    spec = use.spec
+    if spec.look is None:
+        if use.shot is None and "look_weight" in spec.model_fields_set and not _some_shot_looks(findings, use.name):
+            findings.add(use.path("look_weight"), "look_weight without a look", "name a look, or remove it")
+        return
+    looks = findings.batch.looks
+    if spec.look not in looks:
+        hint = did_you_mean(spec.look, looks, "looks")
+        findings.add(use.path("look"), f"the batch declares no look {spec.look!r}", hint)
+    if card is not None and not card.looks:
+        findings.add(use.path("look"), f"{card.id} takes no looks", "remove look, or take another model")
+
+
+def _some_shot_looks(findings: Findings, stage: str) -> bool:
+    return any(shot.stages[stage].look is not None for shot in findings.batch.shots if stage in shot.stages)
+
+
+def _check_guides(findings: Findings) -> None:
+    """A guide that no stage of its shot takes would be ignored, and nothing a person writes is."""
+    for index, shot in enumerate(findings.batch.shots):
+        if not shot.guides:
+            continue
+        cards = [findings.card(use) for use in findings.uses_of(index, shot)]
+        if None in cards:
+            continue
+        taken = {kind for card in cards if card is not None for kind in card.guides}
+        for number, guide in enumerate(shot.guides):
+            if guide.kind not in taken:
+                able = sorted(card.id for card in findings.cards.values() if guide.kind in card.guides)
+                hint = f"models that take it: {listed(able, 'and')}" if able else "no model in the catalogue takes it"
+                message = f"no stage of this shot takes a guide of kind {guide.kind}"
+                findings.add(("shots", index, "guides", number, "kind"), message, hint)
