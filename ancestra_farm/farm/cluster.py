@@ -1,0 +1,101 @@
+"""A Ray to work on: one started here for the length of a run, or one that is joined.
+
+A local Ray keeps to itself: its own short temporary folder (sockets in it have at most 107 characters of path), a small
+object store since no pixels pass through it, no dashboard, no usage reports, and Ray's own token on every connection.
+Closing it ends what it started and nothing else.
+"""
+
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+#: Ray's own least size is 75 MiB. Rows and tickets are a few KB each.
+OBJECT_STORE_BYTES = 80 * 2**20
+#: Read by Ray when it starts. No reports to anybody, no metrics that each worker exports on a port of its own, and no
+#: warning about the way accelerators will be hidden in some later version (a host hides them itself).
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class ClusterUnreachable(Exception):
+    """There is no Ray at the address, or it could not be started; the message says which and what Ray said."""
+
+
+@contextmanager
+def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose: bool = False) -> Iterator[None]:
+    """Work on the Ray at ``address``, or on one of our own (None) with ``cpus`` CPUs, None: as many as there are.
+
+    ``verbose``: let Ray and its workers log to the terminal. Raises ClusterUnreachable.
+    """
+    if ray.is_initialized():
+        # Somebody above us has a Ray already, and it is theirs to end.
+        yield
+        return
+    if address is not None:
+        with _connected(address=address, log_to_driver=verbose, logging_level=_level(verbose=verbose)):
+            yield
+        return
+    folder = Path(tempfile.mkdtemp(prefix="anc-", dir=_short_folder()))
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update({name: value for name, value in ENVIRONMENT.items() if before[name] is None})
+    try:
+        with _connected(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=verbose,
+            logging_level=_level(verbose=verbose),
+            _temp_dir=str(folder),
+        ):
+            _keep_token_private()
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _connected(**options: Any) -> Iterator[None]:  # noqa: ANN401 - what ray.init takes
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = options["address"]
+        what = "a local Ray could not be started" if where == "local" else f"there is no Ray that lets us in at {where}"
+        raise ClusterUnreachable(
+            f"{what} ({' '.join(str(error).split()) or type(error).__name__}); a wrong token looks like this too"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _level(*, verbose: bool) -> int:
+    return logging.INFO if verbose else logging.ERROR
+
+
+def _short_folder() -> str:
+    """Where a folder with sockets in it can be: the usual place unless its path is long."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= 20 or not Path("/tmp").is_dir() else "/tmp"  # noqa: S108 - mkdtemp makes it private
+
+
+def _keep_token_private() -> None:
+    """Ray writes the token it makes so that everybody on the machine can read it; it is full control of the cluster."""
+    token = Path.home() / ".ray" / "auth_token"
+    if token.is_file() and token.stat().st_uid == os.getuid():
+        token.chmod(stat.S_IRUSR | stat.S_IWUSR)

@@ -1,0 +1,135 @@
+"""The controller: the Ray actor around the one loop that owns a store's scheduler and log. The loop is in `control`.
+
+One long call, `run`, is the loop; it returns how it ended. Everything else is asked for from other threads and reaches
+the loop through its inbox, except for the picture of where things stand, which is replaced whole and read as it is.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+
+import ray
+
+from ancestra_farm.farm.control import ControlLoop, Ending
+from ancestra_farm.farm.crew import Crew
+from ancestra_farm.farm.news import Asked, Inbox
+from ancestra_farm.farm.upkeep import Picture, Upkeep
+from ancestra_farm.ledger.errors import StoreUnavailable
+from ancestra_farm.ledger.liveness import Presence
+from ancestra_farm.ledger.log import Writer
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.scheduler.scheduler import DEFAULTS, Scheduler
+from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.scheduler.world import Order, StopRequested, Submit
+from ancestra_farm.telemetry.exporter import Exporter, serve
+from ancestra_farm.telemetry.metrics import Metrics
+
+#: Seconds before each new try after the store failed in the middle of a commit.
+STORE_RETRIES_S = (1.0, 5.0, 15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a controller works. ``hosts``: at most so many on CPU slots, None: one per CPU.
+
+    ``stitches``: how many run at once. ``metrics_port``: where metrics are served on loopback; None: nowhere, 0: any.
+    """
+
+    who: str
+    purpose: str = "run"
+    hosts: int | None = None
+    stitches: int = 2
+    metrics_port: int | None = None
+    tunables: Tunables = DEFAULTS
+
+
+@ray.remote(  # type: ignore[call-overload] # Ray's own types do not know concurrency groups
+    num_cpus=0, max_restarts=0, max_task_retries=0, concurrency_groups={"loop": 1, "ask": 8}
+)
+class Controller:
+    """One controller of one store. It lives as long as whoever made it, or until its loop ends."""
+
+    def __init__(self, store_url: str, settings: Settings) -> None:
+        self._store_url = store_url
+        self._settings = settings
+        self._inbox = Inbox()
+        self._upkeep: Upkeep | None = None
+        self._exporter: Exporter | None = None
+
+    @ray.method(concurrency_group="loop")
+    def run(self, submit: Submit | None) -> Ending:
+        """Take the store's next epoch, take in a batch if there is one, and work until nothing is left or a stop.
+
+        Raises OrderRefused if the batch is refused, LogDamaged if the log cannot be trusted, and StoreUnavailable if
+        the store stays away.
+        """
+        store = Store.open(self._store_url)
+        for retry_s in (*STORE_RETRIES_S, None):
+            try:
+                return self._run_epoch(store, submit)
+            except StoreUnavailable:
+                # Whether the last commit took place is unknown; a new epoch folds whatever is there. A batch that was
+                # taken in already is the same batch again, which changes nothing.
+                if retry_s is None:
+                    raise
+                time.sleep(retry_s)
+        raise AssertionError("the last try either returns or raises")
+
+    def _run_epoch(self, store: Store, submit: Submit | None) -> Ending:
+        settings = self._settings
+        writer = Writer.begin(store, settings.who, settings.purpose)
+        metrics = Metrics()
+        if settings.metrics_port is not None:
+            self._exporter = serve(metrics, settings.metrics_port)
+        upkeep = Upkeep(store, Presence.here(settings.who, writer.epoch), metrics)
+        crew = Crew(
+            self._inbox,
+            self._store_url,
+            at_most=settings.hosts,
+            stitches=settings.stitches,
+            on_ticket=metrics.observe_ticket,
+        )
+        loop = ControlLoop(Scheduler(writer.epoch, settings.tunables), writer, crew, self._inbox, upkeep)
+        self._upkeep = upkeep
+        first = Asked(submit) if submit is not None else None
+        try:
+            ending = loop.run([] if first is None else [first])
+            if first is not None and first.answer.done():
+                first.answer.result()
+            return ending
+        finally:
+            upkeep.leave()
+            if self._exporter is not None:
+                self._exporter.close()
+                self._exporter = None
+
+    @ray.method(concurrency_group="ask")
+    def picture(self) -> Picture:
+        """Where things stand, at most a second old or so."""
+        return Picture() if self._upkeep is None else self._upkeep.picture
+
+    @ray.method(concurrency_group="ask")
+    def submit(self, submit: Submit) -> None:
+        """Take in a batch; returns when it is durable. Raises OrderRefused."""
+        self._inbox.ask(submit).result()
+
+    @ray.method(concurrency_group="ask")
+    def order(self, order: OrderGiven) -> None:
+        """Take an order; returns when it is durable. Raises OrderRefused."""
+        self._inbox.ask(Order(order)).result()
+
+    @ray.method(concurrency_group="ask")
+    def stop(self) -> None:
+        """Stop cleanly: nothing new is begun, what is finished is committed, then `run` returns."""
+        self._inbox.ask(StopRequested())
+
+    @ray.method(concurrency_group="ask")
+    def metrics_url(self) -> str | None:
+        """Where metrics are served; None while they are not."""
+        return None if self._exporter is None else self._exporter.url
+
+    @ray.method(concurrency_group="ask")
+    def pid(self) -> int:
+        """The process it runs in."""
+        return os.getpid()

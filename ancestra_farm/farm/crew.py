@@ -1,0 +1,324 @@
+"""The controller's hands on Ray: hosts and stitch tasks brought up, given work, watched, and let go.
+
+Everything here runs on the controller's one thread, except for the moment when Ray completes a call: that only puts a
+function into the inbox. It decides nothing but how a death is told: which ticket was being generated, and whether the
+process or its whole machine went.
+
+Hosts are placed by Ray's own accounting of CPUs and GPUs. Stitch tasks ask for no resources at all, and the crew runs
+only a few at a time: so a farm whose every slot holds a host still stitches, and stitching never crowds out hosts.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from ancestra_farm.farm.host import NO_GPU, ONE_THREAD, Host
+from ancestra_farm.farm.news import Inbox
+from ancestra_farm.farm.stitching import failed_stitch, stitch_and_publish
+from ancestra_farm.plan.events import Cause, Event
+from ancestra_farm.scheduler.world import (
+    Dispatch,
+    Happening,
+    HostLost,
+    HostReady,
+    KillHost,
+    Revoke,
+    SlotsChanged,
+    StartHost,
+    StitchJob,
+    StitchReturned,
+    StopHost,
+    TicketEnded,
+    TicketStarted,
+)
+
+#: A host that was let go gets so long to hand in the rest of its clock.
+CLOSE_PATIENCE_S = 10.0
+#: Ray tries a stitch again when its worker or node dies; publishing twice fills the same version.
+STITCH_RETRIES = 2
+
+Then = Callable[[Any, BaseException | None], Happening | None]
+
+
+@dataclass(slots=True)
+class _Member:
+    """A host of ours. ``tickets``: dispatch time by ticket id, in order; ``started``: those whose generation began."""
+
+    name: str
+    model: str
+    actor: Any
+    ready: bool = False
+    stopping: bool = False
+    closing_since: float | None = None
+    tickets: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+
+    def generating(self) -> str | None:
+        """The ticket it is generating: the last that began, else the first in line (the news may not be here yet)."""
+        if self.started:
+            return self.started[-1]
+        return next(iter(self.tickets), None)
+
+
+class Crew:
+    """Hosts and stitches of one controller. ``at_most``: hosts on CPU slots, None: as many as there are CPUs.
+
+    ``stitches``: how many run at once. ``on_ticket(model, stage, seconds)`` is told how long each ticket took.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        store_url: str,
+        *,
+        at_most: int | None = None,
+        stitches: int = 2,
+        on_ticket: Callable[[str, str, float], None] = lambda _model, _stage, _seconds: None,
+    ) -> None:
+        self._inbox = inbox
+        self._store_url = store_url
+        self._at_most = at_most
+        self._stitches = stitches
+        self._on_ticket = on_ticket
+        self._members: dict[str, _Member] = {}
+        self._last_words: list[Event] = []
+        self._stitch_queue: deque[StitchJob] = deque()
+        self._stitching = 0
+
+    # ---- hosts -----------------------------------------------------------------------------------------------------
+
+    def slots(self) -> SlotsChanged:
+        """The cluster's CPUs and GPUs as Ray counts them now."""
+        resources = ray.cluster_resources()
+        cpus = int(resources.get("CPU", 0))
+        return SlotsChanged(
+            cpu_slots=cpus if self._at_most is None else min(cpus, self._at_most),
+            gpu_slots=int(resources.get("GPU", 0)),
+        )
+
+    def start(self, order: StartHost) -> None:
+        """Ask Ray for an actor and have it load its model."""
+        environment = ONE_THREAD if order.gpus else ONE_THREAD | NO_GPU
+        actor = Host.options(  # type: ignore[attr-defined] # an actor class
+            num_cpus=order.cpus, num_gpus=order.gpus, runtime_env={"env_vars": environment}
+        ).remote(order.host, order.card, self._store_url)
+        self._members[order.host] = _Member(order.host, order.model, actor)
+        self._watch(actor.setup.remote(), lambda load_s, error: self._set_up(order.host, load_s, error))
+        self._watch(actor.stay.remote(), lambda _, error: self._gone(order.host, error))
+
+    def stop(self, order: StopHost) -> None:
+        """Let a host go when it holds nothing."""
+        member = self._members.get(order.host)
+        if member is not None:
+            member.stopping = True
+            self._release(member)
+
+    def kill(self, order: KillHost) -> None:
+        """End a host's process now; nothing it still does counts."""
+        member = self._members.pop(order.host, None)
+        if member is not None:
+            ray.kill(member.actor, no_restart=True)
+            lost = HostLost(order.host, "deadline", order.why, member.generating())
+            self._inbox.put(lambda: lost)
+
+    def dispatch(self, order: Dispatch, *, owed: bool) -> None:
+        """Send a ticket to a host, and ask to be told when its generation begins."""
+        member = self._members.get(order.host)
+        if member is None:
+            return  # it died; the news is on its way
+        ticket = order.ticket
+        member.tickets[ticket.ticket] = time.monotonic()
+        member.stages[ticket.ticket] = ticket.space.stage
+        self._watch(
+            member.actor.work.remote(ticket, owed),
+            lambda reply, error: self._ticket_ended(order.host, ticket.ticket, reply, error),
+        )
+        self._ask_started(member, ticket.ticket)
+
+    def revoke(self, order: Revoke) -> None:
+        """Take a ticket back; its reply ends it."""
+        member = self._members.get(order.host)
+        if member is not None:
+            member.actor.revoke.remote(order.ticket)
+
+    @property
+    def unfinished(self) -> int:
+        """Tickets that hosts hold."""
+        return sum(len(member.tickets) for member in self._members.values())
+
+    @property
+    def hosts(self) -> dict[str, tuple[int, int]]:
+        """(ready, starting) hosts by model."""
+        counts: dict[str, tuple[int, int]] = {}
+        for member in self._members.values():
+            ready, starting = counts.get(member.model, (0, 0))
+            counts[member.model] = (ready + member.ready, starting + (not member.ready))
+        return counts
+
+    @property
+    def tickets(self) -> dict[str, int]:
+        """Tickets that hosts hold, by model."""
+        counts: dict[str, int] = {}
+        for member in self._members.values():
+            counts[member.model] = counts.get(member.model, 0) + len(member.tickets)
+        return counts
+
+    def look_after(self) -> None:
+        """End hosts that were let go and do not close."""
+        now = time.monotonic()
+        for member in list(self._members.values()):
+            if member.closing_since is not None and now - member.closing_since > CLOSE_PATIENCE_S:
+                self._drop(member)
+
+    def last_words(self) -> Sequence[Event]:
+        """The last clock stretches of hosts that were let go since the last call."""
+        words, self._last_words = self._last_words, []
+        return words
+
+    def let_go(self) -> bool:
+        """Ask every host that holds nothing to close; whether all are gone."""
+        for member in list(self._members.values()):
+            member.stopping = True
+            self._release(member)
+        return not self._members
+
+    def close(self) -> None:
+        """End every host at once."""
+        for member in list(self._members.values()):
+            self._drop(member)
+        self._stitch_queue.clear()
+
+    # ---- what comes back -------------------------------------------------------------------------------------------
+
+    def _set_up(self, host: str, load_s: float, error: BaseException | None) -> Happening | None:
+        member = self._members.get(host)
+        if member is None or isinstance(error, RayActorError):
+            return None  # its death is told by `_gone`
+        if error is not None:
+            self._drop(member)
+            return HostLost(host, "crash", f"{member.model} did not come up: {_told(error)}")
+        member.ready = True
+        return HostReady(host, load_s)
+
+    def _gone(self, host: str, error: BaseException | None) -> Happening | None:
+        """The long call of a host failed: it is dead, or cannot be reached, which comes to the same."""
+        member = self._members.get(host)
+        if member is None:
+            return None
+        self._drop(member)
+        return HostLost(host, cause_of_death(error), _told(error), member.generating())
+
+    def _ask_started(self, member: _Member, ticket: str) -> None:
+        self._watch(
+            member.actor.wait_started.remote(ticket),
+            lambda began, error: self._ticket_started(member.name, ticket, began, error),
+        )
+
+    def _ticket_started(
+        self,
+        host: str,
+        ticket: str,
+        began: bool | None,  # noqa: FBT001 - the reply of a call
+        error: BaseException | None,
+    ) -> Happening | None:
+        member = self._members.get(host)
+        if member is None or ticket not in member.tickets or error is not None:
+            return None
+        if began is None:
+            self._ask_started(member, ticket)
+        if began:
+            member.started.append(ticket)
+            return TicketStarted(host, ticket)
+        return None
+
+    def _ticket_ended(
+        self, host: str, ticket: str, reply: TicketEnded | None, error: BaseException | None
+    ) -> Happening | None:
+        member = self._members.get(host)
+        if member is None or isinstance(error, RayActorError):
+            return None  # its death is told by `_gone`
+        if error is not None or reply is None:
+            # The pipeline turns every failure it knows into rows: what is raised here is a host out of order.
+            self._drop(member)
+            return HostLost(host, "crash", _told(error), member.generating())
+        seconds = time.monotonic() - member.tickets.pop(ticket)
+        self._on_ticket(member.model, member.stages.pop(ticket), seconds)
+        if ticket in member.started:
+            member.started.remove(ticket)
+        self._release(member)
+        return reply
+
+    def _release(self, member: _Member) -> None:
+        if not member.stopping or member.tickets or member.closing_since is not None:
+            return
+        if not member.ready:
+            self._drop(member)
+            return
+        member.closing_since = time.monotonic()
+        self._watch(member.actor.close.remote(), lambda timing, _error: self._closed(member, timing))
+
+    def _closed(self, member: _Member, timing: Event | None) -> None:
+        if timing is not None:
+            self._last_words.append(timing)
+        self._drop(member)
+
+    def _drop(self, member: _Member) -> None:
+        if self._members.pop(member.name, None) is not None:
+            ray.kill(member.actor, no_restart=True)
+
+    # ---- stitches --------------------------------------------------------------------------------------------------
+
+    def stitch(self, job: StitchJob) -> None:
+        """Stitch and publish as soon as there is room."""
+        self._stitch_queue.append(job)
+        self._start_stitches()
+
+    def _start_stitches(self) -> None:
+        while self._stitch_queue and self._stitching < self._stitches:
+            job = self._stitch_queue.popleft()
+            self._stitching += 1
+            ref = stitch_and_publish.options(max_retries=STITCH_RETRIES).remote(job, self._store_url)
+            self._watch(ref, partial(self._stitched, job))
+
+    def _stitched(self, job: StitchJob, result: Any, error: BaseException | None) -> Happening:  # noqa: ANN401 - from Ray
+        self._stitching -= 1
+        self._start_stitches()
+        return StitchReturned(failed_stitch(job, _told(error)) if error is not None else result)
+
+    def _watch(self, ref: Any, then: Then) -> None:  # noqa: ANN401 - an ObjectRef
+        """Put ``then(result, error)`` into the inbox when the call is done."""
+
+        def completed(future: "Future[Any]") -> None:
+            error = future.exception()
+            result = None if error is not None else future.result()
+            self._inbox.put(lambda: then(result, error))
+
+        ref.future().add_done_callback(completed)
+
+
+def cause_of_death(error: BaseException | None) -> Cause:
+    """Whether a process ended (``crash``: maybe its candidate's doing) or its machine went (``host_lost``: surely not).
+
+    Ray tells by message only: `ActorDiedError` is raised for both, and for actors that restart, and its ``preempted``
+    is never reset. Anything but the end of the process itself counts as the machine's loss, which charges nobody.
+    """
+    text = str(error)
+    ended = "worker process has died" in text or "Worker exit type" in text or "worker died" in text
+    return "crash" if ended and "node has died" not in text and "Node" + " is dead" not in text else "host_lost"
+
+
+def _told(error: BaseException | None) -> str:
+    """One line for a row. Ray's own messages run to a page; the cause of a remote exception is what matters."""
+    cause = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
+    text = next((line.strip() for line in reversed(str(cause).splitlines()) if line.strip()), "")
+    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        text = " ".join(str(cause).split())
+    return f"{type(cause).__name__}: {text}"[:500]

@@ -1,0 +1,107 @@
+"""A host: a Ray actor that holds one model on one device and works off tickets. The work itself is in `pipeline`.
+
+Two groups of threads: ``work`` has room for a ticket that runs and one that waits, so that the device always has its
+next; ``control`` stays free for taking tickets back. The model is loaded in `setup`, never in ``__init__``, whose
+exceptions Ray reports as the death of the actor and nothing else.
+"""
+
+import importlib
+import sys
+import time
+
+import ray
+
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.farm.pipeline import Pipeline
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import HostTimed
+from ancestra_farm.scheduler.world import Ticket, TicketEnded
+
+#: Tickets a host may hold: one runs, one waits.
+TICKETS = 2
+#: Two questions whether a ticket has begun, the long `stay`, and room for the calls that must get through.
+CONTROL_THREADS = 6
+#: One thread per library and process: several hosts share a machine, and pools that outnumber its cores slow all of
+#: them down tenfold. Read by the libraries when they are first imported, so they are set before the process starts.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+}
+#: A host without a GPU of its own must see none: Ray leaves the variable unset, which means all of them.
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+#: How long `stay` lasts: longer than any farm runs.
+FOR_EVER_S = 10.0**8
+
+
+@ray.remote(  # type: ignore[call-overload] # Ray's own types do not know concurrency groups
+    max_restarts=0,
+    max_task_retries=0,
+    concurrency_groups={"work": TICKETS, "control": CONTROL_THREADS},
+)
+class Host:
+    """One model on one device. ``card``: canonical JSON of its model card; ``store_url``: where media are written.
+
+    Ray restarts nothing here: a host that dies is news for the scheduler, which decides what becomes of its tickets.
+    """
+
+    def __init__(self, host: str, card: str, store_url: str) -> None:
+        self._host = host
+        self._card = ModelCard.model_validate_json(card)
+        self._store_url = store_url
+        self._pipeline: Pipeline | None = None
+
+    @ray.method(concurrency_group="work")
+    def setup(self) -> float:
+        """Open the store, load the model, warm up; the seconds it took. Raises whatever goes wrong."""
+        before = time.monotonic()
+        from ancestra_farm.models.build import build_generator  # noqa: PLC0415 - imports the model's libraries
+
+        _one_thread_each()
+        store = Store.open(self._store_url)
+        self._pipeline = Pipeline(self._host, self._card.id, build_generator(self._card), store)
+        self._pipeline.setup()
+        _one_thread_each()
+        return time.monotonic() - before
+
+    @ray.method(concurrency_group="work")
+    def work(self, ticket: Ticket, owed: bool) -> TicketEnded:  # noqa: FBT001 - Ray calls are by position
+        """Work off a ticket; see `Pipeline.work`."""
+        return self._ready().work(ticket, owed=owed)
+
+    @ray.method(concurrency_group="control")
+    def wait_started(self, ticket: str) -> bool | None:
+        """Wait until a ticket's generation begins; see `Pipeline.wait_started`."""
+        return self._ready().wait_started(ticket)
+
+    @ray.method(concurrency_group="control")
+    def revoke(self, ticket: str) -> None:
+        """Take a ticket back; see `Pipeline.revoke`."""
+        self._ready().revoke(ticket)
+
+    @ray.method(concurrency_group="control")
+    def stay(self) -> None:
+        """Never returns: the call fails when the host dies, whatever else it was doing, and that is the news."""
+        time.sleep(FOR_EVER_S)
+
+    @ray.method(concurrency_group="control")
+    def close(self) -> HostTimed | None:
+        """Stop working and free the device; the last stretch of its clock."""
+        return self._pipeline.close() if self._pipeline is not None else None
+
+    def _ready(self) -> Pipeline:
+        if self._pipeline is None:
+            raise RuntimeError(f"host {self._host} was given work before it was set up")
+        return self._pipeline
+
+
+def _one_thread_each() -> None:
+    """Hold libraries that are loaded to one thread, also where they do not read the environment."""
+    cv2 = importlib.import_module("cv2")
+    cv2.setNumThreads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)

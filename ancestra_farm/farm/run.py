@@ -1,0 +1,218 @@
+"""One attached run: from a batch file, or from where a store was left, until nothing is left to do.
+
+`run_batch` is what ``ancestra run`` and ``ancestra resume`` call. A batch that is refused leaves no trace: everything
+about it is checked before the store is made. The first Ctrl-C (or SIGTERM) stops cleanly, the second at once; both
+leave a store that `resume` goes on from, since nothing lives only in a process.
+"""
+
+import getpass
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from ancestra_farm.batch.check import checked_batch
+from ancestra_farm.farm.cluster import ray_cluster
+from ancestra_farm.farm.control import Ending
+from ancestra_farm.farm.controller import Controller, Settings
+from ancestra_farm.farm.upkeep import Picture
+from ancestra_farm.filters.settings import default_settings, score_names
+from ancestra_farm.ledger.errors import StoreMissing
+from ancestra_farm.ledger.liveness import who_is_alive
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.plan.plan import Plan, PlanRefused
+from ancestra_farm.scheduler.progress import ShotProgress
+from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.scheduler.world import Submit
+
+How = Literal["done", "failed", "waiting", "timed_out", "interrupted", "superseded"]
+
+#: Progress is shown so often, and signals are noticed so soon.
+LOOK_S = 0.25
+
+
+class AlreadyAtWork(Exception):
+    """A controller is alive in the store; the message says who and where."""
+
+
+class RunBroke(Exception):
+    """The controller itself ended without being asked. The store is as of its last commit; `resume` goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a run.
+
+    ``how``: ``done``; ``failed`` (something could not be made, or work is left that cannot run: ``message`` says what);
+    ``waiting`` (for people, see ``waiting``: batch, shot, stage); ``timed_out`` and ``interrupted`` (clean, `resume`
+    goes on); ``superseded`` (somebody else took the store over). ``seconds``: wall clock.
+    """
+
+    how: How
+    shots: tuple[ShotProgress, ...]
+    waiting: tuple[tuple[str, str, str], ...]
+    message: str
+    epoch: int
+    seconds: float
+
+
+def run_batch(
+    batch: Path | str | None,
+    store_url: str,
+    *,
+    who: str = "",
+    cards: Path | None = None,
+    address: str | None = None,
+    cpus: int | None = None,
+    hosts: int | None = None,
+    metrics_port: int | None = None,
+    timeout_s: float | None = None,
+    verbose: bool = False,
+    on_progress: Callable[[Picture], None] = lambda _picture: None,
+    on_message: Callable[[str], None] = lambda _message: None,
+    tunables: Tunables | None = None,
+) -> Summary:
+    """Run a batch file to its end in the store at ``store_url`` (made if need be); without one, go on with the store.
+
+    ``who``: the name in the log, the user's if empty. ``cards``: a folder of further model cards. ``address``: a Ray to
+    join; None: a local one with ``cpus`` CPUs. ``hosts``: at most so many on CPU slots. ``timeout_s``: stop cleanly
+    after that. ``on_progress`` is called a few times a second, ``on_message`` with sentences for whoever watches.
+
+    Raises BatchRefused, CatalogRefused or PlanRefused for the batch, StoreMissing or StoreRefused for the store,
+    AlreadyAtWork, ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
+    """
+    began = time.monotonic()
+    submit = None if batch is None else checked_submission(batch, who or _user(), cards)
+    store = _open(store_url, create=submit is not None)
+    settings = Settings(
+        who=who or _user(),
+        purpose="resume" if batch is None else "run",
+        hosts=hosts,
+        metrics_port=metrics_port,
+        tunables=tunables or Tunables(),
+    )
+    with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
+        controller = Controller.remote(store.url, settings)  # type: ignore[attr-defined] # an actor class
+        until = None if timeout_s is None else began + timeout_s
+        ending, timed_out = _attend(controller, submit, until, asked_to_stop, on_progress, on_message)
+        picture = ray.get(controller.picture.remote())
+        on_progress(picture)
+    return _summary(ending, picture, timed_out=timed_out, seconds=time.monotonic() - began, url=store.url)
+
+
+def checked_submission(batch: Path | str, who: str, cards: Path | None = None) -> Submit:
+    """A batch file as the controller takes it in. Raises BatchRefused, CatalogRefused, PlanRefused."""
+    catalog = load_catalog(cards)
+    plan = Plan.of(checked_batch(Path(batch), catalog, default_settings(), score_names()), catalog)
+    if problems := list(plan.problems()):
+        raise PlanRefused("; ".join(problems))
+    return Submit(plan.document, dict(plan.card_documents), who)
+
+
+def _open(url: str, *, create: bool) -> Store:
+    try:
+        store = Store.open(url)
+    except StoreMissing:
+        if not create:
+            raise
+        return Store.open(url, create=True)
+    if (presence := who_is_alive(store)) is not None:
+        raise AlreadyAtWork(f"{url}: {presence} is at work there; wait until it has ended, or stop it")
+    return store
+
+
+def _attend(
+    controller: Any,  # noqa: ANN401 - an actor handle
+    submit: Submit | None,
+    until: float | None,
+    asked_to_stop: threading.Event,
+    on_progress: Callable[[Picture], None],
+    on_message: Callable[[str], None],
+) -> tuple[Ending, bool]:
+    """Watch the controller until its loop ends; (how it ended, whether time was up)."""
+    running = controller.run.remote(submit)
+    stopping = timed_out = False
+    looking = controller.picture.remote()
+    try:
+        while True:
+            ready, _ = ray.wait([running, looking], num_returns=1, timeout=LOOK_S)
+            if running in ready:
+                return ray.get(running), timed_out
+            if looking in ready:
+                on_progress(ray.get(looking))
+                ray.wait([running], timeout=LOOK_S)
+                looking = controller.picture.remote()
+            if not stopping and until is not None and time.monotonic() >= until:
+                timed_out = True
+                on_message("Time is up: finishing what is being written.")
+            if not stopping and (timed_out or asked_to_stop.is_set()):
+                stopping = True
+                controller.stop.remote()
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayActorError as error:
+        raise RunBroke(
+            "the controller ended without being asked (killed, or out of memory?); everything committed is safe, "
+            "`ancestra resume` goes on from there"
+        ) from error
+
+
+def _summary(ending: Ending, picture: Picture, *, timed_out: bool, seconds: float, url: str) -> Summary:
+    how: How
+    message = ""
+    go_on = f"`ancestra resume --store {url}` goes on from here"
+    unmade = [shot.shot for shot in picture.shots if shot.state in {"failed", "starved"}]
+    if ending.how == "superseded":
+        how, message = "superseded", ending.message
+    elif ending.how == "stopped":
+        how, message = ("timed_out" if timed_out else "interrupted"), go_on
+    elif ending.stuck:
+        how, message = "failed", "; ".join(ending.stuck)
+    elif unmade:
+        how, message = "failed", f"not delivered: {', '.join(unmade)} (`ancestra explain --store {url} SHOT` says why)"
+    elif ending.waiting:
+        how, message = "waiting", f"to be picked and closed; then {go_on}"
+    else:
+        how = "done"
+    return Summary(how, picture.shots, ending.waiting, message, picture.epoch, seconds)
+
+
+@contextmanager
+def _signals(on_message: Callable[[str], None]) -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second raises KeyboardInterrupt where the program is."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        on_message("Stopping: finishing what is being written. Once more stops at once; nothing committed is lost.")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, handle)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"

@@ -1,0 +1,81 @@
+"""The stitch task: read the chosen clips, stitch them in a temporary folder, publish the result in the store.
+
+Whatever fails in it is an event, so that the scheduler decides what follows. It may run twice, or on two machines at
+once: a version that is complete is not made again, and `publish` fills each version once.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import ray
+
+from ancestra_farm.farm.publish import Published, publish, published
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import StitchEnded
+from ancestra_farm.scheduler.world import StitchJob
+
+
+@ray.remote(num_cpus=0, max_calls=64)
+def stitch_and_publish(job: StitchJob, store_url: str) -> StitchEnded:
+    """Stitch and publish ``job``; never raises for what can go wrong in a stitch."""
+    began = time.monotonic()
+    try:
+        return stitched(job, Store.open(store_url), began)
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is this stitch's end and is told as such
+        return failed_stitch(job, f"{type(error).__name__}: {error}", time.monotonic() - began)
+
+
+def failed_stitch(job: StitchJob, message: str, seconds: float = 0.0) -> StitchEnded:
+    """The end of a stitch that did not come about."""
+    return StitchEnded(
+        batch=job.batch,
+        shot=job.shot,
+        stitch_id=job.stitch_id,
+        version=job.version,
+        ok=False,
+        frames=0,
+        at=time.time(),
+        message=message[:500],
+        seconds=seconds,
+    )
+
+
+def stitched(job: StitchJob, store: Store, began: float) -> StitchEnded:
+    """Make the version unless it is complete already; its end. Raises whatever goes wrong."""
+    found = published(store, job.folder)
+    if found is None:
+        from ancestra_farm.stitch.stitcher import render_files  # noqa: PLC0415 - codecs are loaded where they are used
+
+        with tempfile.TemporaryDirectory(prefix="anc-stitch-") as scratch:
+            rendered = render_files(job, store.read, Path(scratch))
+            facts = {
+                "batch": job.batch,
+                "show": job.show,
+                "shot": job.shot,
+                "version": job.version,
+                "stitch_id": job.stitch_id,
+                "chain": list(job.chain),
+                "rate": job.rate,
+                "handles": job.handles,
+                "frames": rendered.frames,
+                "seams": [dict(seam) for seam in rendered.seams],
+            }
+            found = publish(store, job.folder, rendered.files, facts)
+    return _ended(job, found, time.monotonic() - began)
+
+
+def _ended(job: StitchJob, found: Published, seconds: float) -> StitchEnded:
+    return StitchEnded(
+        batch=job.batch,
+        shot=job.shot,
+        stitch_id=job.stitch_id,
+        version=job.version,
+        ok=True,
+        frames=int(found.facts["frames"]),
+        at=time.time(),
+        files=found.files,
+        sha256=found.sha256,
+        seams=tuple(found.facts["seams"]),
+        seconds=seconds,
+    )
