@@ -5,9 +5,12 @@ same as before, and the smaller of the two counts is how many are kept. Counted 
 same seeds go with them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.schema import Batch
+from ancestra_farm.plan.layout import SegmentPlan
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.stages import StagePlan
 
@@ -42,16 +45,25 @@ def compare_downstream(old: Plan | None, new: Plan) -> tuple[StageDifference, ..
 
 def _compare(old: Plan | None, new: Plan, wanted: Callable[[StagePlan], bool]) -> tuple[StageDifference, ...]:
     before = {} if old is None else {shot.name: shot for shot in old.shots}
+    same_batch = old is not None and _settings(old) == _settings(new)
     rows: list[StageDifference] = []
     for shot in new.shots:
         earlier = before.pop(shot.name, None)
-        was = {} if earlier is None else {stage.name: stage for stage in earlier.stages if wanted(stage)}
         now = {stage.name: stage for stage in shot.stages if wanted(stage)}
+        if same_batch and earlier is not None and earlier.shot == shot.shot:
+            rows.extend(StageDifference(shot.name, name, _total(stage), 0, 0) for name, stage in now.items())
+            continue
+        was = {} if earlier is None else {stage.name: stage for stage in earlier.stages if wanted(stage)}
         rows.extend(_difference(shot.name, name, was.get(name), stage) for name, stage in now.items())
         rows.extend(_difference(shot.name, name, stage, None) for name, stage in was.items() if name not in now)
     for shot in before.values():
         rows.extend(_difference(shot.name, stage.name, stage, None) for stage in filter(wanted, shot.stages))
     return tuple(rows)
+
+
+def _settings(plan: Plan) -> tuple[Batch, Mapping[str, ModelCard]]:
+    """All that a shot's candidates depend on besides the shot: where it is the same, an unchanged shot needs no ids."""
+    return plan.batch.model_copy(update={"shots": ()}), plan.cards
 
 
 def _difference(shot: str, name: str, old: StagePlan | None, new: StagePlan | None) -> StageDifference:
@@ -60,15 +72,23 @@ def _difference(shot: str, name: str, old: StagePlan | None, new: StagePlan | No
     return StageDifference(shot, name, kept, sum(has.values()) - kept, sum(had.values()) - kept)
 
 
+def _counted_segments(stage: StagePlan) -> tuple[SegmentPlan, ...]:
+    """The segments that start from the stage's own inputs: all of them, or the first of a chain."""
+    return stage.segments[:1] if stage.join == "chain" else stage.segments
+
+
+def _total(stage: StagePlan) -> int:
+    return stage.spec.candidates * len(_counted_segments(stage))
+
+
 def _counts(stage: StagePlan | None) -> dict[str, int]:
     """How many candidates there are by the id of the first one of each wording and segment."""
     if stage is None:
         return {}
     # a stand-in where parents go: equal in both plans, like the input that the counts are for
     inputs = ((),) if stage.source is None else (("",),)
-    first_only = stage.join == "chain"
     counts: dict[str, int] = {}
-    for segment in stage.segments[:1] if first_only else stage.segments:
+    for segment in _counted_segments(stage):
         space = stage.space(segment.index, inputs)
         for place in range(min(len(space.variants), len(space))):
             counts[space.id_of(place)] = space.variant_count(place)

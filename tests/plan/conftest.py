@@ -18,6 +18,7 @@ def card(model, roles, **more):
 
 
 CLIPS = {"frames": {"step": 4, "offset": 1, "min": 5, "max": 33}, "rate": 16}
+ANY_LENGTH = {"step": 1, "offset": 0, "min": 1, "max": 999}
 STEPS = {"steps": {"type": "int", "default": 20}, "strength": {"type": "float", "default": 1.0}}
 
 CARDS = {

@@ -96,6 +96,14 @@ def test_ten_million_candidates_are_compared_by_their_counts(make):
     assert compare(old, new) == (("a", "still", 9_000_000, 1_000_000, 0),)
 
 
+def test_unchanged_shots_are_counted_alike_whether_or_not_another_shot_changed(make):
+    old = make(shot("a"), shot("b", frames=75))
+    assert compare(old, make(shot("a", frames=18), shot("b", frames=75))) == compare(old, old)
+    everything_else_new = make(shot("a"), shot("b", frames=75), handles=3, owner="somebody")
+    assert compare(old, everything_else_new) == compare(old, old)
+    assert compare_downstream(old, everything_else_new) == compare_downstream(old, old)
+
+
 @settings(max_examples=60)
 @given(
     st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6),
