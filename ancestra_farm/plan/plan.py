@@ -24,9 +24,9 @@ class StitchLengths:
     """What a stitch needs to know of lengths; the fields are those of the scheduler's stitch job.
 
     ``segment_frames`` at ``model_rate`` each, of which the first ``overlap_frames`` repeat the segment before;
-    ``frames`` at ``rate`` is the exact length of the result: cut and both handles. ``stills``: there are no clips; one
-    still is held for the whole length, several are held for equal parts of it (``model_rate`` is ``rate`` then, and
-    every segment has 1 frame).
+    ``frames`` at ``rate`` is the exact length of the result: cut and both handles. ``stills``: there are no clips,
+    every segment has 1 frame. One still is held for the whole length (``model_rate`` is ``rate`` then). Several are keys
+    of a shot: they are spread evenly from its first frame to its last, which ``model_rate`` says exactly.
     """
 
     segment_frames: tuple[int, ...]
@@ -105,12 +105,17 @@ class ShotPlan:
         return StitchLengths(
             segment_frames=tuple(segment.frames for segment in final.segments),
             overlap_frames=final.overlap_frames,
-            model_rate=final.rate if final.makes_clips else self.rate,
+            model_rate=final.rate if final.makes_clips else self._rate_of_stills(len(final.segments)),
             rate=self.rate,
             frames=self.total_frames,
             handles=self.handles,
             stills=not final.makes_clips,
         )
+
+    def _rate_of_stills(self, count: int) -> Fraction:
+        if count == 1 or self.total_frames == 1:
+            return self.rate
+        return self.rate * Fraction(count - 1, self.total_frames - 1)
 
 
 @dataclass(frozen=True)

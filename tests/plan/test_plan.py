@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ancestra_farm.plan.frames import frames_reached
+from ancestra_farm.plan.frames import frames_reached, source_position
 from ancestra_farm.plan.plan import Plan, PlanRefused, StitchLengths
 
 STILL = {"role": "text_to_image", "model": "test/stills", "candidates": 10}
@@ -288,6 +288,16 @@ def test_the_last_stage_that_makes_clips_is_delivered(plan_shot):
 def test_a_shot_of_stills_is_delivered_as_a_held_still(plan_shot):
     lengths = plan_shot({"still": STILL}, frames=48, handles=8, rate=24).lengths
     assert lengths == StitchLengths((1,), 0, Fraction(24), Fraction(24), 64, 8, True)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 17, 75])
+def test_delivered_keys_are_spread_from_the_first_frame_to_the_last(plan_shot, frames):
+    stages = {"still": STILL, "move": clips("first_last_frame")}
+    planned = plan_shot(stages, deliver={"stage": "still"}, frames=frames)
+    lengths, keys = planned.lengths, len(planned.stage("still").segments)
+    assert lengths.stills
+    assert lengths.segment_frames == (1,) * keys
+    assert source_position(frames - 1, lengths.rate, lengths.model_rate) == (keys - 1 if frames > 1 else 0)
 
 
 def test_a_shot_that_skips_every_stage_delivers_nothing(plan_shot):
