@@ -24,9 +24,9 @@ class StitchLengths:
     """What a stitch needs to know of lengths; the fields are those of the scheduler's stitch job.
 
     ``segment_frames`` at ``model_rate`` each, of which the first ``overlap_frames`` repeat the segment before;
-    ``frames`` at ``rate`` is the exact length of the result: cut and both handles. ``stills``: there are no clips,
-    every segment has 1 frame. One still is held for the whole length (``model_rate`` is ``rate`` then). Several are keys
-    of a shot: they are spread evenly from its first frame to its last, which ``model_rate`` says exactly.
+    ``frames`` at ``rate`` is the exact length of the result: cut and both handles. ``stills``: there are no clips and
+    every segment has 1 frame. One still is held for the whole length (``model_rate`` is ``rate`` then). Several are
+    keys of a shot: they are spread evenly from its first frame to its last, which ``model_rate`` says exactly.
     """
 
     segment_frames: tuple[int, ...]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ancestra_farm.plan.codec import EventUnreadable, decode_event, encode_event
-from ancestra_farm.plan.events import AttemptEnded, Event, WaveClosed
+from ancestra_farm.plan.events import AttemptEnded, EpochTaken, Event, WaveClosed, WaveReleased
 
 KINDS = get_args(Event)
 
@@ -16,6 +16,19 @@ KINDS = get_args(Event)
 def events(kind):
     """Any event of a kind, every field drawn from its type, those with defaults too."""
     return st.builds(kind, **{field.name: st.from_type(field.type) for field in dataclasses.fields(kind)})
+
+
+def test_logs_are_written_in_these_words():
+    """A kind or field that is renamed makes every log there is unreadable; new fields have defaults."""
+    kinds = "EpochTaken BatchSubmitted BranchOpened WaveReleased AttemptEnded CandidateGivenUp WaveClosed BranchClosed "
+    kinds += "StageClosed OrderGiven StitchPlanned StitchEnded HostTimed"
+    assert set(kinds.split()) <= {kind.__name__ for kind in KINDS}
+    body = '{"batch":"b","branch":"k","wave":0,"rung":"draft","start":0,"stop":2,"filters":["nan"],"at":1.5}'
+    assert decode_event("WaveReleased", body) == WaveReleased("b", "k", 0, "draft", 0, 2, ("nan",), 1.5)
+    assert encode_event(EpochTaken(1, "ada", "run", 2.0)) == (
+        "EpochTaken",
+        '{"epoch":1,"who":"ada","purpose":"run","at":2.0}',
+    )
 
 
 ATTEMPT = AttemptEnded(
