@@ -1,6 +1,7 @@
 """The picture plane that scenes are drawn on, and the development of their light into a display picture.
 
-Scenes work in scene-linear light, float32 [H, W, 3], any range; `develop` exposes, tone-maps and dithers it.
+Scenes work in scene-linear light, float32 [3, H, W], any range (planes first: numpy broadcasts over them several times
+faster than over a last axis of three); `develop` exposes, tone-maps and dithers it into a picture [H, W, 3].
 """
 
 import colorsys
@@ -21,7 +22,7 @@ Rgb = tuple[float, float, float]
 class Plane:
     """Coordinates of a picture's pixels. ``x``, ``y``: [H, W], in half picture heights from the centre, y down.
 
-    ``vignette``: [H, W, 1], 1 in the middle to 0.72 in the corners. ``pixel``: one pixel in half heights.
+    ``vignette``: [H, W], 1 in the middle to 0.72 in the corners. ``pixel``: one pixel in half heights.
     """
 
     width: int
@@ -40,7 +41,7 @@ def plane(width: int, height: int) -> Plane:
     rows = (np.arange(height, dtype=np.float32) - (height - 1) / 2) * np.float32(pixel)
     x, y = np.meshgrid(columns, rows)
     reach = (x / x.max()) ** 2 + (y / y.max()) ** 2
-    vignette = (1.0 - 0.14 * reach)[..., None]
+    vignette = 1.0 - np.float32(0.14) * reach
     for array in (x, y, vignette):
         array.setflags(write=False)
     return Plane(width, height, x, y, vignette, pixel)
@@ -53,8 +54,9 @@ def smooth(low: float, high: float, values: Field) -> Field:
 
 
 def hue(degrees: float, saturation: float, value: float) -> Rgb:
-    """A linear-light colour by hue, saturation and value."""
-    return colorsys.hsv_to_rgb((degrees / 360.0) % 1.0, min(max(saturation, 0.0), 1.0), value)
+    """A linear-light colour by its hue, saturation and value on the display (gamma 2)."""
+    red, green, blue = colorsys.hsv_to_rgb((degrees / 360.0) % 1.0, min(max(saturation, 0.0), 1.0), value)
+    return (red * red, green * green, blue * blue)
 
 
 def mixed(a: Rgb, b: Rgb, share: float) -> Rgb:
@@ -67,59 +69,57 @@ def tinted(colour: Rgb, tint: tuple[float, float] | None, share: float = 1.0) ->
     if tint is None:
         return colour
     peak = max(colour)
-    return mixed(colour, hue(tint[0], min(0.25 + 0.7 * tint[1], 0.95), peak), min(tint[1] * share, 1.0))
+    return mixed(colour, hue(tint[0], min(0.20 + 0.6 * tint[1], 0.9), peak**0.5), min(tint[1] * share, 1.0))
 
 
 def ramp(stops: tuple[tuple[float, Rgb], ...]) -> Field:
-    """A colour ramp of 256 entries, [256, 3], through ``stops`` of (position in [0, 1], colour)."""
+    """A colour ramp of 256 entries, [3, 256], through ``stops`` of (position in [0, 1], colour)."""
     at = np.linspace(0, 1, 256)
     places = [stop[0] for stop in stops]
-    return np.stack([np.interp(at, places, [stop[1][c] for stop in stops]) for c in range(3)], -1).astype(np.float32)
+    return np.stack([np.interp(at, places, [stop[1][c] for stop in stops]) for c in range(3)]).astype(np.float32)
 
 
-def coloured(values: Field, colours: Field) -> Field:
-    """``values`` in [0, 1] (clipped) through a `ramp`: [H, W, 3]."""
-    index = np.clip(values * 255.0, 0, 255).astype(np.uint8)
-    return np.take(colours, index, axis=0)
-
-
-def over(below: Field, colour: Field | NDArray[np.float32], alpha: Field) -> Field:
-    """``colour`` laid over ``below`` with coverage ``alpha`` [H, W]; writes into ``below`` and returns it."""
-    below += (colour - below) * alpha[..., None]
-    return below
+def coloured(values: Field, light: Field, colours: Field) -> Field:
+    """``values`` in [0, 1] (clipped) through a `ramp`, times ``light``: [3, H, W]."""
+    index = np.clip(values * np.float32(255.0), 0, 255).astype(np.uint8)
+    out = np.empty((3, *values.shape), np.float32)
+    for plane_, table in zip(out, colours, strict=True):
+        np.take(table, index, out=plane_)
+    out *= light
+    return out
 
 
 def bloom(light: Field, strength: float, reach: float = 0.06) -> Field:
     """Light that spills around what is bright; ``reach`` in picture heights. Writes into ``light`` and returns it."""
-    height, width = light.shape[:2]
-    small = cv2.resize(light, (max(width // 4, 8), max(height // 4, 8)), interpolation=cv2.INTER_AREA)
-    spill = cv2.GaussianBlur(np.maximum(small - 0.6, 0.0), (0, 0), max(reach * small.shape[0], 0.8))
-    light += cv2.resize(spill, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(strength)
+    height, width = light.shape[1:]
+    size = (max(width // 4, 8), max(height // 4, 8))
+    for channel in light:
+        small = cv2.resize(channel, size, interpolation=cv2.INTER_AREA)
+        spill = cv2.GaussianBlur(np.maximum(small - np.float32(0.6), 0.0), (0, 0), max(reach * size[1], 0.8))
+        channel += cv2.resize(spill, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(strength)
     return light
 
 
 def exposure_of(light: Field, key: float) -> float:
-    """The exposure at which the picture's middle lands at ``key`` of full display, without burning out its brightest part."""
-    luma = light[::4, ::4] @ np.array([0.25, 0.6, 0.15], np.float32)
+    """The exposure at which the mean lands at ``key`` of full display, without burning out the brightest part."""
+    luma = np.tensordot(np.array([0.25, 0.6, 0.15], np.float32), light[:, ::4, ::4], 1)
     middle, bright = float(luma.mean()), float(np.partition(luma.ravel(), int(luma.size * 0.97))[int(luma.size * 0.97)])
     lin = key**2
     return min(-np.log1p(-lin) / max(middle, 1e-4), 1.9 / max(bright, 1e-4))
 
 
 def develop(light: Field, at: Plane, exposure: float, grain_at: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scene light to uint8 [H, W, 3] display sRGB: exposure, shoulder, lens falloff, gamma, dither."""
+    """Scene light (which is used up) to uint8 [H, W, 3] display sRGB: exposure, shoulder, lens falloff, gamma, dither."""
     values = np.maximum(light, 0.0, out=light)
-    values *= np.float32(-exposure)
-    values *= at.vignette
+    values *= at.vignette * np.float32(-exposure)
     np.exp(values, out=values)
     np.subtract(1.0, values, out=values)
-    values = np.sqrt(values, out=values)
+    np.sqrt(values, out=values)
     # A gentle S around the middle: film's toe and shoulder.
-    values = values * (values * (3.0 - 2.0 * values) * np.float32(0.35) + np.float32(0.65))
-    dy, dx = grain_at[0] % (textures.TILE // 2), grain_at[1] % (textures.TILE // 2)
-    noise = textures.grain()
-    if at.height + dy > textures.TILE or at.width + dx > textures.TILE:
-        noise = np.tile(noise, (2, 2, 1))
+    values *= values * (np.float32(1.05) - np.float32(0.7) * values) + np.float32(0.65)
     values *= np.float32(255.0)
-    values += noise[dy : dy + at.height, dx : dx + at.width]
-    return np.clip(np.rint(values, out=values), 0, 255).astype(np.uint8)
+    noise = textures.grain()
+    down, right = (place % textures.TILE for place in grain_at)
+    values += noise[:, down : down + at.height, right : right + at.width]
+    np.clip(np.rint(values, out=values), 0, 255, out=values)
+    return cv2.merge([channel.astype(np.uint8) for channel in values])  # type: ignore[return-value]

@@ -7,6 +7,7 @@ aliasing, so the sun's path widens towards the horizon as it does at sea.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ancestra_farm.models.procedural import textures
@@ -45,6 +46,17 @@ class Ocean:
     sinking: float
     turning: float
     grain: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """Unit vectors through the pixels below the horizon, how high the camera is by now, and how far it has gone."""
+
+    right: Field
+    up: Field
+    ahead: Field
+    lift: float
+    travelled: tuple[float, float]
 
 
 #: zenith, horizon, sun, water (linear), sun's height above the horizon from–to, haze, key.
@@ -124,21 +136,22 @@ def _speed(words: Direction) -> dict[str, float]:
 
 
 def draw(sea: Ocean, at: Plane, seconds: float, moving: float = 1.0) -> Field:
-    """The sea's light at a moment, [H, W, 3] linear. ``moving``: the camera's speed as a factor."""
+    """The sea's light at a moment, [3, H, W] linear. ``moving``: the camera's speed as a factor."""
     t = seconds * moving
-    across = sea.turning * t
-    lift = float(np.exp(-sea.sinking * t))
-    dx, dy, dz = _rays(sea, at, across)
-    light = _sky(sea, dx, dy, dz, seconds)
-    first = int(np.argmax((dy < at.pixel * 0.5).any(axis=1))) if (dy < at.pixel * 0.5).any() else at.height
-    if first < at.height:
-        part = slice(first, None)
-        travelled = (sea.sideways * t, sea.forward * t)
-        wet = _water(sea, at, dx[part], dy[part], dz[part], travelled, lift, seconds)
+    dx, dy, dz = _rays(sea, at, sea.turning * t)
+    parts = _sky(sea, dx, dy, dz, seconds)
+    wet = (dy < at.pixel * 0.5).any(axis=1)
+    if wet.any():
+        rows = slice(int(np.argmax(wet)), None)
         edge = at.pixel / sea.focal
-        shore = smooth(-edge, edge, -dy[part])
-        light[part] += (wet - light[part]) * shore[..., None]
-    return bloom(light, 0.10)
+        shore = smooth(-edge, edge, -dy[rows])
+        ray = Ray(dx[rows], dy[rows], dz[rows], float(np.exp(-sea.sinking * t)), (sea.sideways * t, sea.forward * t))
+        parts[:, rows] += (_water(sea, at, ray, seconds) - parts[:, rows]) * shore
+    colours = np.array(
+        [sea.zenith, sea.horizon, sea.sun, sea.water, mixed(sea.horizon, (0.9, 0.9, 0.9), 0.5)], np.float32
+    )
+    light = colours.T @ parts.reshape(5, -1)
+    return bloom(light.reshape(3, at.height, at.width), 0.10)
 
 
 def _rays(sea: Ocean, at: Plane, across: float) -> tuple[Field, Field, Field]:
@@ -154,17 +167,6 @@ def _rays(sea: Ocean, at: Plane, across: float) -> tuple[Field, Field, Field]:
     return x * scale, up * scale, ahead * scale
 
 
-def _sky_colour(sea: Ocean, up: Field, towards_sun: Field) -> Field:
-    """Sky light for an elevation (sine) and the cosine of the angle to the sun."""
-    blend = np.exp(-np.maximum(up, 0.0) * np.float32(5.0))
-    glow = np.maximum(towards_sun, 0.0)
-    near = _power(glow, 3)
-    warm = near * (0.25 + blend) * np.float32(0.175) + _power(near, 3) * np.float32(0.11)
-    # One matrix product for three channels: (1, blend, warm) · colours.
-    colours = np.array([sea.zenith, np.subtract(sea.horizon, sea.zenith), sea.sun], np.float32)
-    return np.stack([np.ones_like(blend), blend, warm], axis=-1) @ colours
-
-
 def _power(values: Field, doublings: int) -> Field:
     """``values`` to the power of 2^doublings; several times faster than pow."""
     for _ in range(doublings):
@@ -172,93 +174,113 @@ def _power(values: Field, doublings: int) -> Field:
     return values
 
 
+def _sky_parts(up: Field, towards_sun: Field) -> tuple[Field, Field, Field]:
+    """How much zenith, horizon and sun are in the sky, by elevation (sine) and cosine of the angle to the sun."""
+    blend = np.exp(np.maximum(up, 0.0) * np.float32(-5.0))
+    near = _power(np.maximum(towards_sun, 0.0), 3)
+    warm = near * (np.float32(0.044) + np.float32(0.175) * blend) + _power(near, 3) * np.float32(0.11)
+    return 1.0 - blend, blend, warm
+
+
 def _sky(sea: Ocean, dx: Field, dy: Field, dz: Field, seconds: float) -> Field:
+    """The parts of the sky, [5, H, W]: zenith, horizon, sun, water, white."""
     sun = np.array(sea.sun_at, np.float32)
+    parts = np.zeros((5, *dx.shape), np.float32)
+    rows = slice(0, int((dy > -0.02).any(axis=1).sum()))
+    if not rows.stop:
+        return parts
+    dx, dy, dz = dx[rows], dy[rows], dz[rows]
     towards = dx * sun[0] + dy * sun[1] + dz * sun[2]
-    light = _sky_colour(sea, dy, towards)
-    if sea.disc and float(towards.max()) > 0.99:
-        light += np.array(sea.sun, np.float32) * (smooth(0.9985, 0.9993, towards) * np.float32(1.2))[..., None]
-    rows = int((dy > 0.0).any(axis=1).sum())
-    if rows and sea.cloud > 0.05:
-        part = slice(0, rows)
-        far = 1.0 / np.maximum(dy[part] + 0.07, 0.05)
-        u = dx[part] * far * 0.045 + np.float32(sea.cloud_at[0] + 0.003 * seconds)
-        v = dz[part] * far * 0.045 + np.float32(sea.cloud_at[1])
-        density = textures.sample(textures.clouds(sea.cloud_map), u, v)
-        cover = (
-            smooth(0.1, 1.5, density + np.float32(1.4 * sea.cloud - 0.7))
-            * smooth(0.0, 0.06, dy[part])
-            * np.float32(0.8)
+    parts[0, rows], parts[1, rows], parts[2, rows] = _sky_parts(dy, towards)
+    if sea.disc and float(towards.max()) > 0.98:
+        parts[2, rows] += smooth(0.9990, 0.9996, towards) * np.float32(1.2) + smooth(0.985, 1.0, towards) * np.float32(
+            0.12
         )
-        lit = _power(np.maximum(towards[part], 0.0), 2)
-        base = np.array(mixed(sea.zenith, sea.horizon, 0.55), np.float32) * np.float32(0.8)
-        colour = base + np.array(sea.sun, np.float32) * (lit * (1.2 - cover) * np.float32(0.10))[..., None]
-        light[part] += (colour - light[part]) * cover[..., None]
-    return light
+    if sea.cloud > 0.05:
+        far = np.float32(0.045) / np.maximum(dy + np.float32(0.07), 0.05)
+        u = dx * far + np.float32(sea.cloud_at[0] + 0.003 * seconds)
+        density = textures.sample(textures.clouds(sea.cloud_map), u, dz * far + np.float32(sea.cloud_at[1]))
+        cover = smooth(0.1, 1.5, density + np.float32(1.4 * sea.cloud - 0.7)) * smooth(0.0, 0.06, dy) * np.float32(0.8)
+        lit = _power(np.maximum(towards, 0.0), 2) * (np.float32(1.2) - cover) * np.float32(0.10)
+        clear = 1.0 - cover
+        parts[0, rows] = parts[0, rows] * clear + np.float32(0.36) * cover
+        parts[1, rows] = parts[1, rows] * clear + np.float32(0.44) * cover
+        parts[2, rows] = parts[2, rows] * clear + lit * cover
+    return parts
 
 
-def _water(
-    sea: Ocean, at: Plane, dx: Field, dy: Field, dz: Field, travelled: tuple[float, float], lift: float, seconds: float
-) -> Field:
-    down = np.minimum(dy, np.float32(-0.004))
-    reach = np.float32(lift) / -down
-    su, sv, height, rough = _slopes(sea, at, dx * reach, dz * reach, reach, -down, travelled, seconds)
+def _water(sea: Ocean, at: Plane, ray: Ray, seconds: float) -> Field:
+    """The parts of the water's light, as in `_sky`."""
+    down = np.minimum(ray.up, np.float32(-0.004))
+    reach = np.float32(ray.lift) / -down
+    x, z = ray.right * reach + np.float32(ray.travelled[0]), ray.ahead * reach + np.float32(ray.travelled[1])
+    su, sv, height, rough = _slopes(sea, x, z, reach / -down * np.float32(at.pixel / sea.focal), seconds)
     # Reflect the view ray at the facet (small slopes: n = (−su, 1, −sv), left unnormalised).
-    cosine = np.clip(-(dx * -su + down + dz * -sv), 0.02, 1.0)
+    cosine = np.clip(ray.right * su - down + ray.ahead * sv, 0.02, 1.0)
     grazing = 1.0 - cosine
-    fresnel = 0.02 + 0.98 * grazing * _power(grazing, 2) / (1.0 + 12.0 * rough)
-    rx, ry, rz = dx + 2 * cosine * -su, np.abs(down + 2 * cosine), dz + 2 * cosine * -sv
+    fresnel = np.float32(0.02) + np.float32(0.98) * grazing * _power(grazing, 2) / (1.0 + np.float32(12.0) * rough)
+    twice = 2.0 * cosine
+    rx, ry, rz = ray.right - twice * su, np.abs(down + twice), ray.ahead - twice * sv
     sun = np.array(sea.sun_at, np.float32)
-    towards = np.clip(rx * sun[0] + ry * sun[1] + rz * sun[2], 0.0, 1.0)
-    light = _sky_colour(sea, np.minimum(ry + np.sqrt(rough) * 0.5, 1.0), towards)
-    light *= fresnel[..., None]
-    body = np.array(sea.water, np.float32) + np.array(sea.horizon, np.float32) * np.float32(0.012)
-    crest = np.clip(height * np.float32(0.35) + 0.75, 0.15, 2.0)
-    light += body * (crest * (1.0 - fresnel))[..., None]
+    seen = _sky_parts(
+        np.minimum(ry + np.sqrt(rough) * np.float32(0.5), 1.0),
+        np.clip(rx * sun[0] + ry * sun[1] + rz * sun[2], 0.0, 1.0),
+    )
+    parts = np.zeros((5, *x.shape), np.float32)
+    for part, amount in zip(parts, seen, strict=False):
+        np.multiply(amount, fresnel, out=part)
+    body = np.clip(height * np.float32(0.35) + np.float32(0.75), 0.15, 2.0) * (1.0 - fresnel)
+    parts[3] = body
+    parts[1] += np.float32(0.012) * body
     # The slope that mirrors the sun into the eye.
-    hx, hy, hz = sun[0] - dx, sun[1] - down, sun[2] - dz
-    need_u, need_v = -hx / hy, -hz / hy
+    hx, hy, hz = sun[0] - ray.right, sun[1] - down, sun[2] - ray.ahead
+    off_u, off_v = su + hx / hy, sv + hz / hy
     spread = rough + np.float32(0.0016)
-    glint = np.exp(-((su - need_u) ** 2 + (sv - need_v) ** 2) / (2.0 * spread))
-    light += np.array(sea.sun, np.float32) * (glint * fresnel * np.sqrt(0.0016 / spread) * np.float32(2.4))[..., None]
+    glint = np.exp((off_u * off_u + off_v * off_v) / (np.float32(-2.0) * spread))
+    parts[2] += glint * fresnel * np.sqrt(np.float32(0.0016) / spread) * np.float32(2.4)
     if sea.foam > 0:
-        torn = textures.sample(
-            textures.clouds(5),
-            dx * reach * np.float32(0.9 / sea.swell),
-            (dz * reach + travelled[1]) * np.float32(0.9 / sea.swell),
-        )
-        white = (
-            smooth(1.9 - sea.foam, 3.0 - sea.foam, height + torn * 0.55)
-            * np.float32(0.75)
-            * np.exp(-reach * np.float32(0.03))
-        )
-        light += (np.array(mixed(sea.horizon, (0.9, 0.9, 0.9), 0.5), np.float32) * np.float32(0.9) - light) * white[
-            ..., None
-        ]
-    fog = 1.0 - np.exp(-reach * np.float32(sea.haze))
-    fog *= np.float32(0.92)
-    ahead = np.maximum(dx * sun[0] + dz * sun[2], 0.0)
-    far = _sky_colour(sea, np.full_like(fog, 0.02), ahead)
-    light += (far - light) * fog[..., None]
-    return light
+        _foam(sea, parts, x, z, reach, height)
+    fog = np.float32(0.92) * (1.0 - np.exp(reach * np.float32(-sea.haze)))
+    parts *= 1.0 - fog
+    for part, amount in zip(
+        parts,
+        _sky_parts(np.full_like(fog, 0.02), np.maximum(ray.right * sun[0] + ray.ahead * sun[2], 0.0)),
+        strict=False,
+    ):
+        part += amount * fog
+    return parts
 
 
-def _slopes(
-    sea: Ocean, at: Plane, x: Field, z: Field, reach: Field, down: Field, travelled: tuple[float, float], seconds: float
-) -> tuple[Field, Field, Field, Field]:
-    """Slopes along x and z, height in standard deviations, and the variance of slopes too small to see."""
+def _foam(sea: Ocean, parts: Field, x: Field, z: Field, reach: Field, height: Field) -> None:
+    """Whitecaps: lace torn out of the highest crests, lost in the distance. Laid over ``parts`` in place."""
+    tile = np.float32(1.6 / sea.swell)
+    lace = textures.sample(textures.clouds(1), x * tile, z * tile * np.float32(0.6))
+    crest = smooth(1.7 - sea.foam, 3.4 - sea.foam, height)
+    white = (
+        crest
+        * smooth(0.1, 1.1, np.abs(lace) + crest - np.float32(0.35))
+        * np.exp(reach * np.float32(-0.03))
+        * np.float32(0.8)
+    )
+    parts *= 1.0 - white
+    parts[4] += white * np.float32(0.9)
+
+
+def _slopes(sea: Ocean, x: Field, z: Field, covers: Field, seconds: float) -> tuple[Field, Field, Field, Field]:
+    """Slopes along x and z, height in standard deviations, and the variance of slopes too small to see.
+
+    ``covers``: what a pixel covers of the water along the line of sight, the longer way.
+    """
     su, sv, height = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     rough = np.full_like(x, 0.0006)
-    # What a pixel covers of the water along the line of sight, the longer way.
-    covers = reach / down * np.float32(at.pixel / sea.focal)
-    x, z = x + np.float32(travelled[0]), z + np.float32(travelled[1])
     for octave in range(OCTAVES):
         length = sea.swell * 2.3**-octave
         turn, start_u, start_v = sea.scatter[octave]
         angle = sea.wind + turn * (0.5 + 0.5 * octave)
         c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        variance = sea.steepness**2 * (0.5, 1.0, 1.1, 1.0, 0.8)[octave] * 0.5
-        shown = np.exp(-((covers * np.float32(1.5 / length)) ** 2))
+        variance = sea.steepness**2 * (0.5, 1.0, 1.1, 1.0, 0.9)[octave] * 0.5
+        blurred = covers * np.float32(1.5 / length)
+        shown = np.exp(-(blurred * blurred))
         rough += np.float32(variance) * (1.0 - shown * shown)
         rows = shown.max(axis=1) > 0.03
         if not rows.any():
@@ -266,14 +288,13 @@ def _slopes(
         part = slice(int(np.argmax(rows)), None)
         tile = np.float32(1.0 / (length * 14.0))
         # Deep water: the phase speed goes as the root of the wavelength; one camera height is taken as forty metres.
-        drift = 0.16 * float(np.sqrt(length)) * seconds
-        u = (x[part] * c - z[part] * s) * tile + np.float32(start_u)
-        v = (x[part] * s + z[part] * c - np.float32(drift)) * tile + np.float32(start_v)
-        field = textures.sample(textures.waves(), u, v)
+        drift = np.float32(0.16 * float(np.sqrt(length)) * seconds)
+        u = x[part] * (c * tile) - z[part] * (s * tile) + np.float32(start_u)
+        v = x[part] * (s * tile) + z[part] * (c * tile) + (np.float32(start_v) - drift * tile)
+        tall, along_u, along_v = cv2.split(textures.sample(textures.waves(), u, v))
         amount = shown[part] * np.float32(np.sqrt(variance))
-        along_u, along_v = field[..., 1] * amount, field[..., 2] * amount
-        su[part] += along_u * c + along_v * s
-        sv[part] += along_v * c - along_u * s
+        su[part] += (along_u * c + along_v * s) * amount
+        sv[part] += (along_v * c - along_u * s) * amount
         if octave < 3:
-            height[part] += field[..., 0] * shown[part] * np.float32((0.8, 0.5, 0.3)[octave])
+            height[part] += tall * shown[part] * np.float32((0.8, 0.5, 0.3)[octave])
     return su, sv, height, rough

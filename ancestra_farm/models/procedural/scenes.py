@@ -6,7 +6,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.models.procedural import ocean
+from ancestra_farm.models.procedural import cells, ocean, petals, stars, tissue
 from ancestra_farm.models.procedural.canvas import Plane, develop, exposure_of, plane
 from ancestra_farm.models.procedural.textures import Field
 from ancestra_farm.models.procedural.words import Direction, Subject, direction_of
@@ -30,11 +30,15 @@ class Scene(Protocol):
         """One composition: the words where they say something, the seed where they do not."""
 
     def draw(self, traits: Traits, at: Plane, seconds: float, moving: float = 1.0) -> Field:
-        """Its light at a moment, float32 [H, W, 3], linear."""
+        """Its light at a moment, float32 [3, H, W], linear."""
 
 
 _SCENES: dict[Subject, Scene] = {
     "ocean": cast("Scene", ocean),
+    "tissue": cast("Scene", tissue),
+    "petals": cast("Scene", petals),
+    "cells": cast("Scene", cells),
+    "stars": cast("Scene", stars),
 }
 
 
@@ -48,7 +52,7 @@ def take(
 ) -> Iterator[Picture]:
     """A clip, frame by frame, each uint8 [H, W, 3]. The exposure is set on the first frame and stays."""
     words = direction_of(prompt)
-    scene = _SCENES.get(words.subject, _SCENES["ocean"])
+    scene = _SCENES[words.subject]
     traits = scene.compose(words, np.random.default_rng(seed))
     at = plane(*size)
     exposure = None

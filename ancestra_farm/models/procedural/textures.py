@@ -1,7 +1,8 @@
 """Tileable fields that scenes are cut from: waves, clouds, cells, vessels, stars, grain.
 
 They are made once per process from fixed seeds and never change; a picture chooses where in them it looks. All are
-float32, `TILE` × `TILE`, and wrap around at every edge.
+float32, square, and wrap around at every edge; each is kept as small as its detail allows, since sampling is bound by
+the processor's cache.
 """
 
 from functools import cache
@@ -17,7 +18,8 @@ TILE = 512
 
 def sample(texture: Field, u: Field, v: Field) -> Field:
     """The texture at tile coordinates (u to the right, v down; 1.0 is one tile), linearly between texels."""
-    x, y = np.float32(TILE) * (u - np.floor(u)), np.float32(TILE) * (v - np.floor(v))
+    side = np.float32(texture.shape[0])
+    x, y = side * (u - np.floor(u)), side * (v - np.floor(v))
     return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)  # type: ignore[return-value]
 
 
@@ -25,19 +27,19 @@ def sample(texture: Field, u: Field, v: Field) -> Field:
 def clouds(index: int) -> Field:
     """Fractal noise of spectrum 1/f², mean 0, standard deviation 1; ``index`` names one of many."""
     f = _frequency()
-    return _real(_white(100 + index) / np.maximum(f, 1.0) ** 1.9 * (f > 0) * np.exp(-((f / 120.0) ** 2)))
+    return _real(_white(100 + index) / np.maximum(f, 1.0) ** 1.9 * (f > 0) * np.exp(-((f / 90.0) ** 2)), 256)
 
 
 @cache
 def folds(index: int) -> Field:
     """Smooth noise of few, large features (about six to a tile), mean 0, standard deviation 1."""
     f = _frequency()
-    return _real(_white(200 + index) * np.exp(-(((f - 5.0) / 3.0) ** 2)) * (f > 0))
+    return _real(_white(200 + index) * np.exp(-(((f - 5.0) / 3.0) ** 2)) * (f > 0), 128)
 
 
 @cache
 def waves() -> Field:
-    """Wind waves travelling along +v: [TILE, TILE, 3] of height, slope along u, slope along v.
+    """Wind waves travelling along +v: [256, 256, 3] of height, slope along u, slope along v.
 
     One octave of wavelengths, about fourteen to a tile, spread about the wind as cos²; slopes have unit variance in all.
     """
@@ -48,13 +50,17 @@ def waves() -> Field:
     scale = 1.0 / np.sqrt((along_u**2 + along_v**2).mean())
     # Crests are sharper than troughs: a Stokes wave's second harmonic, as slope gained where the water stands high.
     sharp = 1.0 + 0.35 * height / height.std()
-    return _fixed(np.stack([height / height.std(), along_u * scale * sharp, along_v * scale * sharp], axis=-1))
+    return _fixed(
+        _smaller(np.stack([height / height.std(), along_u * scale * sharp, along_v * scale * sharp], axis=-1), 256)
+    )
 
 
 @cache
 def cells() -> Field:
-    """Voronoi cells, about ten to a tile: [TILE, TILE, 3] of distance to the nucleus, to the wall, and a number in [0, 1)
-    that belongs to the cell. Distances are in cell sizes."""
+    """Voronoi cells, about ten to a tile: [TILE, TILE, 3].
+
+    Distance to the nucleus and to the wall, in cell sizes, and a number in [0, 1) that belongs to the cell.
+    """
     rng = np.random.default_rng(400)
     count = 10
     corners = np.stack(np.meshgrid(np.arange(count), np.arange(count)), -1).reshape(-1, 2)
@@ -103,7 +109,7 @@ def stars(index: int) -> Field:
     """Points of light of very different strength, none smaller than a pixel: 0 in between to about 1 at the brightest."""
     rng = np.random.default_rng(600 + index)
     field = np.zeros((TILE, TILE), np.float32)
-    for sigma, count, low, high in ((0.9, 900, 0.08, 0.4), (1.3, 160, 0.3, 0.9), (2.0, 26, 0.7, 1.6)):
+    for sigma, count, low, high in ((0.8, 1100, 0.06, 0.4), (1.1, 140, 0.3, 1.0), (1.5, 16, 0.8, 1.8)):
         points = np.zeros((TILE, TILE), np.float32)
         rows, columns = rng.integers(0, TILE, (2, count))
         points[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
@@ -113,9 +119,20 @@ def stars(index: int) -> Field:
 
 @cache
 def grain() -> Field:
-    """Triangular noise in [−1, 1], [TILE, TILE, 3]: dither that keeps slow gradients free of steps in eight bits."""
+    """Triangular noise in [−1, 1], [3, 2·TILE, 2·TILE]: dither that keeps slow gradients free of steps in eight bits."""
     rng = np.random.default_rng(700)
-    return _fixed(rng.uniform(-0.5, 0.5, (TILE, TILE, 3)) + rng.uniform(-0.5, 0.5, (TILE, TILE, 3)))
+    noise = rng.uniform(-0.5, 0.5, (3, TILE, TILE)) + rng.uniform(-0.5, 0.5, (3, TILE, TILE))
+    return _fixed(np.tile(noise, (1, 2, 2)))
+
+
+@cache
+def outlines() -> Field:
+    """Ragged closed outlines: [64, TILE], each row one turn of a smooth wave, standard deviation 1."""
+    rng = np.random.default_rng(800)
+    order = np.fft.rfftfreq(TILE, 1 / TILE)
+    strength = np.where((order >= 1) & (order <= 40), np.maximum(order, 1.0) ** -1.5, 0.0)
+    rows = np.fft.irfft(strength * np.exp(2j * np.pi * rng.uniform(size=(64, len(order)))), TILE, axis=1)
+    return _fixed(rows / rows.std(axis=1, keepdims=True))
 
 
 def _grow(
@@ -158,9 +175,15 @@ def _white(seed: int) -> NDArray[np.complex128]:
     return np.fft.fft2(rng.standard_normal((TILE, TILE)))
 
 
-def _real(spectrum: NDArray[np.complex128]) -> Field:
+def _real(spectrum: NDArray[np.complex128], side: int) -> Field:
     values = np.fft.ifft2(spectrum).real
-    return _fixed((values - values.mean()) / values.std())
+    return _fixed(_smaller((values - values.mean()) / values.std(), side))
+
+
+def _smaller(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Averages over blocks, so that ``values`` become ``side`` × ``side`` and still tile."""
+    block = TILE // side
+    return values.reshape(side, block, side, block, -1).mean(axis=(1, 3)).squeeze()
 
 
 def _fixed(values: NDArray[np.floating]) -> Field:
