@@ -141,7 +141,7 @@ def _close_branch(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> Non
 
 
 def _go_on_from_tails(stage: StageState, emit: Emit, now: float) -> bool:
-    """Open the branches that go on from tails: every tail at once where all will be tried anyway, else one at a time."""
+    """Open branches that go on from tails: every tail at once where all will be tried anyway, else one at a time."""
     tails = list(_untried_tails(stage))
     if stage.plan.spec.keep != "all":
         tails = [] if _chains_enough(stage) else tails[:1]
@@ -181,10 +181,7 @@ def _chains_enough(stage: StageState) -> bool:
 
 def chains_of(stage: StageState) -> tuple[Chain, ...]:
     """All whole chains of the stage, best first: by the mean score of their parts, equal ones in index order."""
-    if stage.plan.join in ("keys", "keyframes"):
-        scored = list(_side_by_side(stage))
-    else:
-        scored = list(_end_to_end(stage))
+    scored = list(_side_by_side(stage) if stage.plan.join in ("keys", "keyframes") else _end_to_end(stage))
     order = sorted(range(len(scored)), key=lambda i: (-scored[i][0], i))
     return tuple(scored[i][1] for i in order)
 

@@ -139,20 +139,18 @@ class Dispatcher:
 
     def scale(self, now: float, epoch: int) -> list[Instruction]:
         """Start hosts where work waits and slots are free; free a slot of a pool that has more than its part."""
-        out: list[Instruction] = []
-        for host in list(self.fleet.hosts.values()):
-            if host.stopping and host.idle:
-                out.append(self._let_go(host, "its slot is needed"))
+        leaving = [host for host in self.fleet.hosts.values() if host.stopping and host.idle]
+        out: list[Instruction] = [self._let_go(host, "its slot is needed") for host in leaving]
         for pool in self.fleet.pools.values():
             if self._cannot_start(pool) is not None:
                 continue
             wanted = hosts_wanted(self.fleet, pool)
             have = sum(not host.stopping for host in pool.hosts.values())
+            if have < wanted and not self.fleet.free(pool) and self._worth_switching(pool, have):
+                out.extend(self._free_a_slot(pool))
             while have < wanted and self.fleet.free(pool):
                 out.append(self._start(pool, now, epoch))
                 have += 1
-            if have < wanted and self._worth_switching(pool, have):
-                out.extend(self._free_a_slot(pool))
         return out
 
     def _start(self, pool: Pool, now: float, epoch: int) -> StartHost:

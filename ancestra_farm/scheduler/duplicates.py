@@ -1,5 +1,7 @@
 """Near-duplicates among survivors, by perceptual hash. Decides who resembles whom, not what follows from it."""
 
+from itertools import pairwise
+
 HASH_BITS = 64
 
 
@@ -41,4 +43,4 @@ class HashIndex:
         """The hash cut into bits + 1 slices of nearly equal width."""
         count = self.bits + 1
         edges = [HASH_BITS * i // count for i in range(count + 1)]
-        return [(phash >> low) & ((1 << (high - low)) - 1) for low, high in zip(edges, edges[1:], strict=False)]
+        return [(phash >> low) & ((1 << (high - low)) - 1) for low, high in pairwise(edges)]

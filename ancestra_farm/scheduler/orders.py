@@ -23,6 +23,9 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> str:
     name = plan.batch.batch
     known = state.batches.get(name)
     if known is None or known.submitted.digest != plan.digest:
+        for branch in list(known.branches.values()) if known is not None else ():
+            if branch.closed is None:
+                close(branch, "superseded", emit, now)
         emit(
             BatchSubmitted(
                 batch=name,

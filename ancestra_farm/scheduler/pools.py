@@ -215,7 +215,7 @@ class Fleet:
 
 
 def hosts_wanted(fleet: Fleet, pool: Pool) -> int:
-    """How many hosts a pool should have: its part of the slots by queued and running work, at least one if it has any."""
+    """How many hosts a pool should have: its part of the slots by waiting and running work, at least one if any."""
     if not has_work(pool):
         return 0
     rivals = [other for other in fleet.rivals(pool) if has_work(other)]

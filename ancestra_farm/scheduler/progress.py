@@ -153,7 +153,8 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
         return f"{name} cannot begin: {stage.plan.source} ended without a survivor."
     if status == "waiting_for_inputs":
         return f"{name} waits for {stage.plan.source}."
-    return f"{name} is under way: {counts.judged} of {counts.released} released are judged; {_why_not_faster(stage, dispatcher)}."
+    pace = _why_not_faster(stage, dispatcher)
+    return f"{name} is under way: {counts.judged} of {counts.released} released are judged; {pace}."
 
 
 def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:

@@ -7,7 +7,7 @@ rests on it, so that folding the log (`apply`) gives another scheduler the same 
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Cause, Event, StageClosed, WaveReleased
 from ancestra_farm.scheduler import chains, orders
@@ -145,6 +145,8 @@ class Scheduler:
             )
 
     def _give_back(self, lease: Lease) -> None:
+        if self.state.branch(lease.lot.branch.ref) is not lease.lot.branch:
+            return  # a newer revision or round did away with it
         give_back(lease.lot, lease.ticket.positions)
         self.dispatcher.add_lot(lease.lot.branch, lease.lot.phase)
         self._dirty[lease.lot.branch.stage.ref] = None
@@ -304,7 +306,7 @@ class Scheduler:
         if broken:
             raise AssertionError("; ".join(broken))
 
-    _HANDLERS: dict[type, Callable[["Scheduler", Any, float], None]] = {
+    _HANDLERS: ClassVar[dict[type, Callable[["Scheduler", Any, float], None]]] = {
         SlotsChanged: _slots_changed,
         HostReady: _host_ready,
         HostLost: _host_lost,

@@ -153,7 +153,7 @@ class StageState:
 
     @property
     def distinct_bits(self) -> int:
-        """Hash distance within which survivors are duplicates; -1: off. Siblings of one picture resemble it, so: off."""
+        """Hash distance within which survivors are duplicates; -1: off, as for siblings of one picture."""
         if self.plan.spec.distinct_bits is not None:
             return self.plan.spec.distinct_bits
         return 4 if self.plan.source is None and not self.plan.makes_clips else -1

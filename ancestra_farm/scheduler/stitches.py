@@ -1,6 +1,7 @@
 """Which chains of a shot become clips, under which version. Decides what is stitched, not how."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from ancestra_farm.plan.events import StitchPlanned
 from ancestra_farm.plan.plan import StitchLengths
@@ -13,11 +14,11 @@ Chain = tuple[str, ...]
 
 
 def plan_stitches(shot: ShotState, versions: Mapping[tuple[str, str], int], emit: Emit, now: float) -> bool:
-    """Plan what is missing: every selected chain as the next v###, else the best chains as auto-…
+    """Plan what is missing: every selected chain as the next v###, else the best chains as auto-….
 
     A chain with a pair whose seam failed is passed over, and the next best takes its place; a chain that people picked
-    is theirs to change, so nothing takes its place. ``versions``: how many numbers each (show, shot) of the store has had.
-    True if something changed.
+    is theirs to change, so nothing takes its place. ``versions``: how many numbers each (show, shot) of the store has
+    had. True if something changed.
     """
     final = shot.plan.final
     if final is None:
@@ -56,9 +57,7 @@ def plan_stitches(shot: ShotState, versions: Mapping[tuple[str, str], int], emit
 
 
 def _unpicked(shot: ShotState, chains: tuple[Chain, ...], best: int) -> list[Chain]:
-    good = [
-        chain for chain in chains if not any(pair in shot.bad_pairs for pair in zip(chain, chain[1:], strict=False))
-    ]
+    good = [chain for chain in chains if not any(pair in shot.bad_pairs for pair in pairwise(chain))]
     return good[:best]
 
 

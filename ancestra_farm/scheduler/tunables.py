@@ -1,4 +1,4 @@
-"""The numbers that decisions rest on, each with why it is what it is. They change pace and patience, never survivors."""
+"""The numbers that decisions rest on, with their reasons. They change pace and patience, never survivors."""
 
 from dataclasses import dataclass
 

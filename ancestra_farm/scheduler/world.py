@@ -113,8 +113,8 @@ Happening = (
 class Ticket:
     """A lease on some candidates of one branch and rung for one host.
 
-    ``space.recipe(position, rung)`` gives each recipe. ``filters``: cascade order, empty: the filters' own; ``settings``:
-    what the batch says of a filter (one switched off: ``{"enabled": False}``).
+    ``space.recipe(position, rung)`` gives each recipe. ``filters``: cascade order, empty: the filters' own;
+    ``settings``: what the batch says of a filter (one switched off: ``{"enabled": False}``).
     ``deadline_s``: seconds from the start of generation after which the host is ended. ``keep_rejects``: write media of
     rejects too. ``parents``: store path of the media of each parent id that the recipes name.
     """
