@@ -1,0 +1,64 @@
+"""An order given while nobody is at work: the command takes the epoch, decides what follows, commits, and leaves.
+
+What follows from the order in the world (hosts, tickets, stitches) is not carried out here: it stands in the log, and
+the next `resume` carries on from it.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ancestra_farm.ledger.commit import Commit
+from ancestra_farm.ledger.liveness import Presence, who_is_alive
+from ancestra_farm.ledger.log import Tail, Writer
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import Event, OrderGiven
+from ancestra_farm.scheduler.scheduler import Scheduler
+from ancestra_farm.scheduler.world import Order, Record
+
+
+class StoreBusy(Exception):
+    """A controller is at work in the store; the order was not given. ``presence`` says who, where and since when."""
+
+    def __init__(self, url: str, presence: Presence) -> None:
+        super().__init__(
+            f"{url}: {presence} is at work there; nothing was ordered. Give the order again when it has ended"
+        )
+        self.presence = presence
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTaken:
+    """An order that is in the log. ``events``: the order itself and everything decided because of it."""
+
+    commit: int
+    epoch: int
+    events: tuple[Event, ...]
+
+
+def give_order(store: Store, order: OrderGiven, clock: Callable[[], float] = time.time) -> OrderTaken:
+    """Commit ``order`` and what follows from it; it is durable on return.
+
+    Raises OrderRefused where it names what is not there (nothing is written then, no epoch taken), `StoreBusy` while a
+    controller is alive, Superseded where somebody began to write in between (the order did not happen), LogDamaged.
+    """
+    presence = who_is_alive(store)
+    if presence is not None:
+        raise StoreBusy(store.url, presence)
+    tail = Tail(store)
+    events = _follows(list(tail.poll()), order, tail.epoch, clock())
+    read_up_to = tail.number
+    writer = Writer.begin(store, order.who, f"{order.order} {order.candidate_id or order.stage}".strip(), clock)
+    if any(read_up_to < commit.number < writer.number for commit in writer.history):
+        events = _follows(writer.history, order, writer.epoch, clock())
+    return OrderTaken(writer.commit(events), writer.epoch, events)
+
+
+def _follows(history: Iterable[Commit], order: OrderGiven, epoch: int, now: float) -> tuple[Event, ...]:
+    """The events of the order, and of whatever the log had left to be decided before it."""
+    scheduler = Scheduler(epoch=epoch)
+    for commit in history:
+        for event in commit.events:
+            scheduler.apply(event)
+    instructions = [*scheduler.resume(now), *scheduler.handle(Order(order), now)]
+    return tuple(one.event for one in instructions if isinstance(one, Record))

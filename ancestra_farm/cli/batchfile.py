@@ -1,0 +1,18 @@
+"""A batch file as the commands want it: checked against the model cards and filters, and planned."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ancestra_farm.plan.plan import Plan
+
+
+def planned(file: Path, cards: Path | None) -> "Plan":
+    """The plan of a batch file. Raises BatchRefused with every problem, CatalogRefused, PlanRefused."""
+    from ancestra_farm.batch.check import checked_batch
+    from ancestra_farm.filters.settings import default_settings, score_names
+    from ancestra_farm.models.catalog import load_catalog
+    from ancestra_farm.plan.plan import Plan
+
+    catalog = load_catalog(cards)
+    return Plan.of(checked_batch(file, catalog, default_settings(), score_names()), catalog)

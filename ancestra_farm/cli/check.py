@@ -1,0 +1,80 @@
+"""``ancestra check``: whether a batch is good, and what it would make anew."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from ancestra_farm.cli.batchfile import planned
+from ancestra_farm.cli.failures import BAD_INPUT
+from ancestra_farm.cli.listing import column, number, print_json, print_rows
+from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption, MaybeStoreOption
+
+if TYPE_CHECKING:
+    from ancestra_farm.batch.problems import Problem
+    from ancestra_farm.plan.plan import Plan
+
+EPILOG = (
+    "JSON keys: file, good, batch, show, shots, digest, problems (file, line, path, message, hint); with --store also "
+    "changes (shot, stage, kept, new, dropped, counted: in all, or per input where a stage starts from survivors)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """Candidates of one stage of a shot: already in the store's batch of this name, to be made, no longer wanted."""
+
+    shot: str = column("shot")
+    stage: str = column("stage")
+    kept: int = column("kept", number)
+    new: int = column("new", number)
+    dropped: int = column("dropped", number)
+    counted: str = column("counted")
+
+
+def check(
+    file: FileArgument, store: MaybeStoreOption = None, cards: CardsOption = None, as_json: JsonOption = False
+) -> None:
+    """Check a batch file; every problem with its line. With --store: what is kept, new and dropped there."""
+    from ancestra_farm.batch.problems import BatchRefused
+
+    try:
+        plan = planned(file, cards)
+    except BatchRefused as refused:
+        if not as_json:
+            raise
+        print_json({"file": str(file), "good": False, "problems": [_problem(one) for one in refused.problems]})
+        raise typer.Exit(BAD_INPUT) from None
+    changes = None if store is None else _changes(plan, store)
+    batch = plan.batch
+    if as_json:
+        answer: dict[str, object] = {
+            "file": str(file),
+            "good": True,
+            "batch": batch.batch,
+            "show": batch.show,
+            "shots": len(plan.shots),
+            "digest": plan.digest,
+            "problems": [],
+        }
+        if changes is not None:
+            answer["changes"] = changes
+        print_json(answer)
+        return
+    shots = f"{len(plan.shots):,} shot" + ("" if len(plan.shots) == 1 else "s")
+    typer.echo(f"{file}: good. Batch {batch.batch} of show {batch.show}, {shots}, digest {plan.digest[:12]}")
+    if changes is not None:
+        print_rows(ChangeRow, changes)
+
+
+def _changes(plan: "Plan", url: str) -> list[ChangeRow]:
+    from ancestra_farm.cli.reading import submitted_plan
+    from ancestra_farm.plan.difference import compare, compare_downstream
+
+    old = submitted_plan(url, plan.batch.batch)
+    rows = [ChangeRow(*row, "in all") for row in compare(old, plan)]
+    return rows + [ChangeRow(*row, "per input") for row in compare_downstream(old, plan)]
+
+
+def _problem(problem: "Problem") -> dict[str, object]:
+    return {key: getattr(problem, key) for key in ("file", "line", "path", "message", "hint")}

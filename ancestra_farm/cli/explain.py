@@ -1,0 +1,47 @@
+"""``ancestra explain``: why a shot is where it is."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from ancestra_farm.cli.listing import column, json_keys, print_json
+from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One shot and the sentences that explain it."""
+
+    batch: str = column("batch")
+    shot: str = column("shot")
+    state: str = column("state")
+    says: tuple[str, ...] = column("why")
+
+
+EPILOG = json_keys(Explained)
+
+
+def explain(
+    store: StoreOption,
+    shot: Annotated[str | None, typer.Argument(help="The shot; all of them without.", show_default=False)] = None,
+    batch: BatchOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say of each shot, or of one, what it waits for and why."""
+    from ancestra_farm.cli.reading import Reading
+
+    reading = Reading.open(store)
+    rows = [
+        Explained(one.batch, one.shot, one.state, tuple(reading.scheduler.explain(one.batch, one.shot)))
+        for one in reading.progress(batch, shot)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        typer.echo(f"no batch has been submitted to {store}")
+    for row in rows:
+        typer.echo(f"{row.batch} {row.shot}: {row.state}")
+        for sentence in row.says:
+            typer.echo(f"  {sentence}")

@@ -1,0 +1,97 @@
+"""Lists: rows of frozen dataclasses, shown as a table on a terminal, as plain columns in a log, as JSON on request.
+
+The fields of a row class are the keys of its JSON, in their order; they are kept stable. ``column`` gives a field a
+heading and so a place in the table; fields without one are in the JSON only.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from ancestra_farm.cli.failures import on_terminal
+
+
+def number(value: object) -> str:
+    """``1,000``; at most two digits after the point; a dash for nothing known."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}"
+
+
+def words(value: object) -> str:
+    """A text as it is, a list joined by commas, a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, tuple | list):
+        return ", ".join(words(part) for part in value) or "–"
+    return str(value) or "–"
+
+
+def column(heading: str, text: Callable[[Any], str] = words) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """A dataclass field that has a column. Columns of `number` are set to the right."""
+    return dataclasses.field(metadata={"heading": heading, "text": text})
+
+
+def json_keys(row: type) -> str:
+    """For a command's help: the keys that ``--json`` gives, from the row class itself."""
+    return "JSON keys: " + ", ".join(field.name for field in dataclasses.fields(row)) + "."
+
+
+def print_json(value: object) -> None:
+    """JSON on stdout, indented. Dataclasses become objects; what JSON has no word for becomes its text."""
+    typer.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def print_rows(row: type, rows: Sequence[Any], *, as_json: bool = False, none: str = "nothing") -> None:
+    """Print rows of class ``row``. ``none``: what to say where there are none (JSON then is ``[]``)."""
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        typer.echo(none)
+        return
+    columns = [field for field in dataclasses.fields(row) if "heading" in field.metadata]
+    headings = [field.metadata["heading"] for field in columns]
+    right = [field.metadata["text"] is number for field in columns]
+    cells = [[field.metadata["text"](getattr(one, field.name)) for field in columns] for one in rows]
+    if on_terminal():
+        _print_table(headings, right, cells)
+    else:
+        for line in plain_lines(headings, right, cells):
+            typer.echo(line)
+
+
+def plain_lines(headings: list[str], right: list[bool], cells: list[list[str]]) -> list[str]:
+    """Aligned columns, two spaces apart, without trailing spaces."""
+    table = [headings, *cells]
+    widths = [max(len(line[at]) for line in table) for at in range(len(headings))]
+    return [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in table
+    ]
+
+
+def _print_table(headings: list[str], right: list[bool], cells: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, to_right in zip(headings, right, strict=True):
+        table.add_column(heading, justify="right" if to_right else "left", overflow="fold")
+    for line in cells:
+        table.add_row(*(Text(cell) for cell in line))
+    Console().print(table)

@@ -1,0 +1,104 @@
+"""Finding a candidate by the beginning of its id, as people give it."""
+
+from dataclasses import dataclass
+
+from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.ledger.log import Tail
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, BranchOpened, Event, WaveReleased
+from ancestra_farm.plan.plan import Plan
+from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.plan.space import Space
+
+#: Shorter beginnings name too many: 6 of 32 hex digits are ambiguous once in ~6,000 pairs of candidates.
+SHORTEST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a candidate is: its place in a branch, and the space that gives its recipe."""
+
+    candidate_id: str
+    batch: str
+    branch: str
+    shot: str
+    stage: str
+    position: int
+    rung: Rung
+    space: Space
+
+
+def locate(store: Store, prefix: str, batch: str | None = None) -> Located:
+    """The released candidate whose id begins with ``prefix``. Raises `CommandFailed` for none, or for several.
+
+    ``batch``: look only there; batches may share candidates. Candidates that nobody tried yet are found too, at the
+    price of working out their ids.
+    """
+    prefix = prefix.strip().lower()
+    if len(prefix) < SHORTEST or set(prefix) - set("0123456789abcdef"):
+        raise CommandFailed(f"{prefix!r} is no candidate id: give {SHORTEST} or more of its hex digits")
+    search = _Search(prefix)
+    for commit in Tail(store).poll():
+        for event in commit.events:
+            if batch is None or getattr(event, "batch", batch) == batch:
+                search.look_at(event)
+    found = search.tried or search.not_tried()
+    if not found:
+        where = store.url if batch is None else f"batch {batch} of {store.url}"
+        raise CommandFailed(f"no released candidate of {where} has an id that begins with {prefix}")
+    ids, batches = sorted({name for name, _ in found}), sorted({name for _, name in found})
+    if len(ids) > 1:
+        raise CommandFailed(f"{prefix} is the beginning of {len(ids)} ids ({', '.join(ids[:4])} …): give more digits")
+    if len(batches) > 1:
+        raise CommandFailed(f"{ids[0]} is in the batches {', '.join(batches)}: say which with --batch")
+    (candidate_id, of_batch), (branch, position, rung) = next(iter(found.items()))
+    opened = search.opened[of_batch, branch]
+    return Located(
+        candidate_id, of_batch, branch, opened.shot, opened.stage, position, rung, search.space(of_batch, branch)
+    )
+
+
+class _Search:
+    """Goes through the log once. ``tried``: (branch, position, rung) by (candidate id, batch), the newest attempt."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.tried: dict[tuple[str, str], tuple[str, int, Rung]] = {}
+        self.opened: dict[tuple[str, str], BranchOpened] = {}
+        self._plans: dict[str, Plan] = {}
+        self._plan_of: dict[tuple[str, str], Plan] = {}
+        self._untried: dict[tuple[str, str, Rung], set[int]] = {}
+
+    def look_at(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case BatchSubmitted():
+                self._plans[event.batch] = Plan.from_documents(event.document, event.cards)
+            case BranchOpened():
+                self.opened[event.batch, event.branch] = event
+                self._plan_of[event.batch, event.branch] = self._plans[event.batch]
+            case WaveReleased():
+                positions = range(event.start, event.stop) if event.positions is None else event.positions
+                self._untried.setdefault((event.batch, event.branch, event.rung), set()).update(positions)
+            case AttemptEnded():
+                self._untried.get((event.batch, event.branch, event.rung), set()).discard(event.position)
+                if event.candidate_id.startswith(self._prefix):
+                    self.tried[event.candidate_id, event.batch] = (event.branch, event.position, event.rung)
+            case _:
+                pass
+
+    def not_tried(self) -> dict[tuple[str, str], tuple[str, int, Rung]]:
+        """As ``tried``, of released candidates without an attempt."""
+        found: dict[tuple[str, str], tuple[str, int, Rung]] = {}
+        for (batch, branch, rung), positions in self._untried.items():
+            space = self.space(batch, branch)
+            for position in sorted(positions):
+                if (candidate_id := space.id_of(position, rung)).startswith(self._prefix):
+                    found[candidate_id, batch] = (branch, position, rung)
+        return found
+
+    def space(self, batch: str, branch: str) -> Space:
+        """The space of a branch, as it was last opened."""
+        opened = self.opened[batch, branch]
+        plan = self._plan_of[batch, branch]
+        return plan.shot(opened.shot).stage(opened.stage).space(opened.segment, opened.inputs)

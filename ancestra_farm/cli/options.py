@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ancestra_farm.cli.failures import CommandFailed
+
+FileArgument = Annotated[Path, typer.Argument(help="A batch file (YAML, schema ancestra/v1).", show_default=False)]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store", envvar="ANCESTRA_STORE", help="The store: a folder, or s3://, gs://, az://.", show_default=False
+    ),
+]
+MaybeStoreOption = Annotated[
+    str | None, typer.Option("--store", envvar="ANCESTRA_STORE", help="The store to compare with.", show_default=False)
+]
+BatchOption = Annotated[
+    str | None, typer.Option("--batch", help="The batch, where the store has several.", show_default=False)
+]
+CardsOption = Annotated[
+    Path | None, typer.Option("--cards", help="A folder with model cards of one's own.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+PersonOption = Annotated[
+    str,
+    typer.Option("--as", envvar=["ANCESTRA_USER", "USER"], help="Who gives the order: a name.", show_default=False),
+]
+NoteOption = Annotated[str, typer.Option("--note", help="Why; kept with the order.")]
+
+
+def person(name: str) -> str:
+    """The name of the person who gives an order. Raises `CommandFailed` without one."""
+    name = name.strip()
+    if not name:
+        raise CommandFailed("an order needs a name: --as NAME (or $USER)")
+    if len(name) > 120 or not name.isprintable():
+        raise CommandFailed("--as: a name is at most 120 printable characters")
+    return name

@@ -1,0 +1,100 @@
+"""``ancestra pick``, ``unpick`` and ``close``: what people decide, kept in the log under their names."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.cli.options import BatchOption, NoteOption, PersonOption, StoreOption, person
+from ancestra_farm.cli.summary import shell_word
+
+if TYPE_CHECKING:
+    from ancestra_farm.ledger.store import Store
+    from ancestra_farm.plan.events import OrderGiven
+    from ancestra_farm.scheduler import ShotProgress
+
+CandidatesArgument = Annotated[
+    list[str], typer.Argument(metavar="CANDIDATE_ID…", help="Ids, or their beginnings.", show_default=False)
+]
+
+
+def pick(
+    ids: CandidatesArgument,
+    store: StoreOption,
+    who: PersonOption = "",
+    note: NoteOption = "",
+    batch: BatchOption = None,
+) -> None:
+    """Pick survivors of a stage under your name. What stands picked goes on when the stage is closed."""
+    _of_candidates("pick", ids, store, who, note, batch)
+
+
+def unpick(
+    ids: CandidatesArgument,
+    store: StoreOption,
+    who: PersonOption = "",
+    note: NoteOption = "",
+    batch: BatchOption = None,
+) -> None:
+    """Take back picks of your own."""
+    _of_candidates("unpick", ids, store, who, note, batch)
+
+
+def close(
+    shot: Annotated[str, typer.Argument(help="The shot.", show_default=False)],
+    store: StoreOption,
+    who: PersonOption = "",
+    stage: Annotated[
+        str | None, typer.Option("--stage", help="The stage; by default the one that waits.", show_default=False)
+    ] = None,
+    batch: BatchOption = None,
+    note: NoteOption = "",
+) -> None:
+    """Close a stage that waits for people: its picks go on to the next one."""
+    from ancestra_farm.cli.reading import Reading
+    from ancestra_farm.plan.events import OrderGiven
+
+    who = person(who)
+    reading = Reading.open(store)
+    progress = reading.one_shot(shot, batch)
+    stage = stage or waiting_stage(progress)
+    order = OrderGiven(progress.batch, "close", who, time.time(), shot=shot, stage=stage, note=note)
+    _give(reading.store, order, f"closed {shot} {stage} as {who}")
+
+
+def waiting_stage(progress: "ShotProgress") -> str:
+    """The one stage of a shot that waits to be closed. Raises `CommandFailed` where there is none, or more than one."""
+    waiting = [stage.stage for stage in progress.stages if stage.state == "waiting_for_people"]
+    if len(waiting) == 1:
+        return waiting[0]
+    if waiting:
+        raise CommandFailed(f"{progress.shot} has several stages to be closed: say --stage {' or '.join(waiting)}")
+    states = ", ".join(f"{stage.stage}: {stage.state.replace('_', ' ')}" for stage in progress.stages)
+    raise CommandFailed(f"no stage of {progress.shot} waits to be closed ({states}); --stage closes one all the same")
+
+
+def _of_candidates(
+    kind: Literal["pick", "unpick"], ids: list[str], store: str, who: str, note: str, batch: str | None
+) -> None:
+    """Give the same order for each candidate. All ids are looked up before the first order is given."""
+    from ancestra_farm.cli.lookup import locate
+    from ancestra_farm.ledger.store import Store
+    from ancestra_farm.plan.events import OrderGiven
+
+    who = person(who)
+    opened = Store.open(store)
+    for one in [locate(opened, beginning, batch) for beginning in ids]:
+        order = OrderGiven(
+            one.batch, kind, who, time.time(), shot=one.shot, stage=one.stage, candidate_id=one.candidate_id, note=note
+        )
+        _give(opened, order, f"{kind}ed {one.candidate_id[:12]} of {one.shot} {one.stage} as {who}")
+
+
+def _give(store: "Store", order: "OrderGiven", said: str) -> None:
+    from ancestra_farm.api.offline import give_order
+
+    taken = give_order(store, order)
+    typer.echo(f"{said} (commit {taken.commit})")
+    if order.order == "close":
+        typer.echo(f"to go on: ancestra resume --store {shell_word(store.url)}")

@@ -1,0 +1,77 @@
+"""What became of a shot, in one line.
+
+``anc_010_0010  1,000 stills → 412 survivors → 4 animated → 1 clip, 96 frames``
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: What a stage's candidates are called, by role.
+WORD_OF_ROLE = {
+    "text_to_image": "stills",
+    "image_to_image": "reworked",
+    "image_to_video": "animated",
+    "text_to_video": "clips tried",
+    "video_to_video": "guided",
+    "first_last_frame": "between keys",
+    "extend": "extended",
+    "interpolate": "interpolated",
+    "upscale": "upscaled",
+}
+_SINGULAR = {"stills": "still", "clips tried": "clip tried"}
+
+
+@dataclass(frozen=True, slots=True)
+class StageCount:
+    """One stage of a shot: ``released`` candidates at full, ``survivors`` of them. ``drafts``: looked at before."""
+
+    role: str
+    released: int
+    survivors: int
+    drafts: int = 0
+
+
+def shot_line(
+    shot: str, stages: Sequence[StageCount], clips: int, frames: int, handles: int = 0, width: int = 0
+) -> str:
+    """One line for one shot, its stages in order.
+
+    ``clips``: finished ones. ``frames``: of the cut; ``handles``: further frames on each side. ``width``: of the
+    longest shot name, so that lines align. Survivors are left out where everything survived, but for the first stage.
+    """
+    parts: list[str] = []
+    for at, stage in enumerate(stages):
+        if stage.drafts:
+            parts.append(_count(stage.drafts, "draft", "drafts"))
+        word = WORD_OF_ROLE.get(stage.role, stage.role)
+        parts.append(_count(stage.released, _SINGULAR.get(word, word), word))
+        if at == 0 or stage.survivors != stage.released:
+            parts.append(_count(stage.survivors, "survivor", "survivors"))
+    if clips:
+        length = _count(frames, "frame", "frames") + (f" and {handles} + {handles} handles" if handles else "")
+        parts.append(f"{_count(clips, 'clip', 'clips')}, {length}")
+    else:
+        parts.append("no clip")
+    return f"{shot:<{width}}  {' → '.join(parts)}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def duration(seconds: float | None) -> str:
+    """``48 s``, ``3 min 20 s``, ``2 h 05 min``; ``–`` for None."""
+    if seconds is None:
+        return "–"
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def shell_word(word: str) -> str:
+    """A word as it can be pasted into a shell."""
+    return shlex.quote(word)
