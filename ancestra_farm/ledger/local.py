@@ -22,9 +22,6 @@ TEMPORARY = ".tmp-"
 class LocalFolder:
     """The backend over one folder. Keys are relative POSIX paths, checked by `Store`."""
 
-    #: Whether several processes reach the same files through this backend.
-    shared_by_processes = True
-
     def __init__(self, root: Path) -> None:
         self.root = root
 

@@ -17,6 +17,8 @@ from ancestra_farm.ledger.local import LocalFolder
 #: fsspec's own local "create" had two winners in 12 of 30 such rounds, so that 12 rounds of it would miss that once in
 #: a few hundred probes; the rounds of processes come on top.
 ROUNDS = 12
+#: A bucket either knows conditional writes, or lets every racer win every round.
+BUCKET_ROUNDS = 4
 THREADS = 4
 PROCESSES = 2
 _WAIT_S = 60.0
@@ -24,8 +26,6 @@ _WAIT_S = 60.0
 
 class Racecourse(Protocol):
     """What the probe needs of a backend."""
-
-    shared_by_processes: bool
 
     def create(self, key: str, data: bytes) -> bool:
         """Write under a new name; False where the name exists."""
@@ -40,19 +40,23 @@ class Racecourse(Protocol):
 def probe(url: str, backend: Racecourse) -> None:
     """Race threads (and processes, where it is a folder) for names. Raises StoreRefused saying what it saw."""
     folder = f"probe/{uuid.uuid4().hex}"
-    keys = [f"{folder}/{number:02d}" for number in range(ROUNDS)]
-    shared = [f"{folder}/p{number:02d}" for number in range(ROUNDS)]
+    here = isinstance(backend, LocalFolder)
+    keys = [f"{folder}/{number:02d}" for number in range(ROUNDS if here else BUCKET_ROUNDS)]
+    shared = [f"{folder}/p{number:02d}" for number in range(ROUNDS)] if here else []
+    used: list[str] = []
     try:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="probe") as pool:
             for key in keys:
+                used.append(key)
                 _one_winner(url, _race_threads(backend, key, pool))
                 _whole(url, backend.read(key))
         if isinstance(backend, LocalFolder):
+            used += shared
             won = _race_processes(url, backend, shared)
             if won != len(shared):
                 raise _refusal(url, f"{won} creations of {len(shared)} names by {PROCESSES} processes succeeded")
     finally:
-        for key in (*keys, *shared):
+        for key in used:
             backend.delete(key)
 
 

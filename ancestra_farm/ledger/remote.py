@@ -27,8 +27,6 @@ _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
 class Bucket:
     """The backend over one prefix of a bucket. Keys are relative POSIX paths, checked by `Store`."""
 
-    shared_by_processes = False
-
     def __init__(self, url: str) -> None:
         scheme = url.split("://", 1)[0]
         try:
@@ -44,7 +42,7 @@ class Bucket:
         path = f"{self.root}/{key}"
         for attempt in range(_CONFLICT_TRIES):
             try:
-                with _errors(path):
+                with _writing(path):
                     return self._create(path, data)
             except StoreUnavailable as error:
                 if _code(error) not in _CONFLICTS or attempt == _CONFLICT_TRIES - 1:
@@ -67,7 +65,7 @@ class Bucket:
     def replace(self, key: str, data: bytes) -> None:
         """Write ``data`` under a name, new or not."""
         path = f"{self.root}/{key}"
-        with _errors(path):
+        with _writing(path):
             self.fs.pipe_file(path, data)
 
     def read(self, key: str) -> bytes:
@@ -133,13 +131,21 @@ def _code(error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        with _errors(path):
+            yield
+    except NotThere as error:
+        # An object can be written wherever there is a bucket.
+        raise StoreRefused(f"{path}: there is no such bucket; make it first") from error
+
+
+@contextlib.contextmanager
 def _errors(path: str) -> Iterator[None]:
     """What fsspec and the client below it raise, as the store's own, with the object's name."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError) as error:
         raise NotThere(f"{path} is not there") from error
-    except (StoreUnavailable, NotThere, FileExistsError):
-        raise
     except Exception as error:  # each client library has exceptions of its own, and none of them shares a base
         raise StoreUnavailable(f"{path}: {type(error).__name__}: {error}") from error

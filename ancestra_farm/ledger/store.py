@@ -30,8 +30,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 class Backend(Protocol):
     """What a store needs of the place it is in. Keys are relative and already checked."""
 
-    shared_by_processes: bool
-
     def create(self, key: str, data: bytes) -> bool:
         """Write under a new name, atomically and durably; False where the name exists."""
 
