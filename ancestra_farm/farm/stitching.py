@@ -6,14 +6,19 @@ once: a version that is complete is not made again, and `publish` fills each ver
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ray
 
-from ancestra_farm.farm.publish import Published, publish, published
+from ancestra_farm.farm.publish import publish, published
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import StitchEnded
 from ancestra_farm.scheduler.world import StitchJob
+
+if TYPE_CHECKING:
+    from ancestra_farm.stitch.stitcher import Stitched
 
 
 @ray.remote(num_cpus=0, max_calls=64)
@@ -45,27 +50,21 @@ def stitched(job: StitchJob, store: Store, began: float) -> StitchEnded:
     """Make the version unless it is complete already; its end. Raises whatever goes wrong."""
     found = published(store, job.folder)
     if found is None:
-        from ancestra_farm.stitch.stitcher import render_files  # noqa: PLC0415 - codecs are loaded where they are used
+        from ancestra_farm.stitch.stitcher import make  # noqa: PLC0415 - codecs are loaded where they are used
 
         with tempfile.TemporaryDirectory(prefix="anc-stitch-") as scratch:
-            rendered = render_files(job, store.read, Path(scratch))
+            made = make(job, store.read, Path(scratch))
+            if not made.ok:
+                return _seam_failed(job, made, time.monotonic() - began)
             facts = {
-                "batch": job.batch,
-                "show": job.show,
-                "shot": job.shot,
-                "version": job.version,
-                "stitch_id": job.stitch_id,
-                "chain": list(job.chain),
+                **{name: getattr(job, name) for name in ("batch", "show", "shot", "version", "stitch_id", "chain")},
                 "rate": job.rate,
                 "handles": job.handles,
-                "frames": rendered.frames,
-                "seams": [dict(seam) for seam in rendered.seams],
+                "frames": made.frames,
+                "seams": made.seams,
             }
-            found = publish(store, job.folder, rendered.files, facts)
-    return _ended(job, found, time.monotonic() - began)
-
-
-def _ended(job: StitchJob, found: Published, seconds: float) -> StitchEnded:
+            names = [(file.kind, file.name) for file in made.files]
+            found = publish(store, job.folder, Path(scratch), names, facts)
     return StitchEnded(
         batch=job.batch,
         shot=job.shot,
@@ -77,5 +76,11 @@ def _ended(job: StitchJob, found: Published, seconds: float) -> StitchEnded:
         files=found.files,
         sha256=found.sha256,
         seams=tuple(found.facts["seams"]),
-        seconds=seconds,
+        seconds=time.monotonic() - began,
     )
+
+
+def _seam_failed(job: StitchJob, made: "Stitched", seconds: float) -> StitchEnded:
+    pair = None if made.bad_pair is None else (job.chain[made.bad_pair], job.chain[made.bad_pair + 1])
+    ended = failed_stitch(job, made.message, seconds)
+    return replace(ended, seams=made.seams, bad_pair=pair)
