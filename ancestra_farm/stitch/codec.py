@@ -120,36 +120,66 @@ def write_clip(
     size: tuple[int, int],
     rate: Fraction,
 ) -> None:
-    """Write pictures (uint8 [H, W, 3]) one by one to ``target``, an empty file open for writing and reading.
+    """Write pictures (uint8 [H, W, 3]) to ``target``, an empty file open for writing and reading; see `ClipWriter`."""
+    writer = ClipWriter(target, frames=frames, size=size, rate=rate)
+    try:
+        for picture in pictures:
+            writer.write(picture)
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.close()
 
-    ``size`` is (width, height). Raises `FramesError` when there are not exactly ``frames`` pictures of that size; what
-    was written by then has no seal and is refused by every reader.
+
+class ClipWriter:
+    """A clip written frame by frame as lossless FFV1 in Matroska.
+
+    ``target``: an empty file open for writing and reading. ``size`` is (width, height). Until `close` has found exactly
+    ``frames`` frames the file has no seal and is refused by every reader.
     """
-    if min(size) < 2:
-        raise FramesError(f"a clip is at least 2 × 2 pixels (FFV1 cuts narrower ones into empty slices), not {size}")
-    with av.open(target, "w", format="matroska", options=_BITEXACT) as container:
-        container.metadata[RATE_TAG] = str(rate)
-        container.metadata[FRAMES_TAG] = str(frames)
-        stream = container.add_stream("ffv1", rate=rate, options=_FFV1_OPTIONS)
+
+    def __init__(
+        self, target: io.BufferedRandom | io.BytesIO, *, frames: int, size: tuple[int, int], rate: Fraction
+    ) -> None:
+        if min(size) < 2:
+            raise FramesError(
+                f"a clip is at least 2 × 2 pixels (FFV1 cuts narrower ones into empty slices), not {size}"
+            )
+        self._target, self._frames, self._size, self._rate = target, frames, size, rate
+        self._count = 0
+        self._container = av.open(target, "w", format="matroska", options=_BITEXACT)
+        self._container.metadata[RATE_TAG] = str(rate)
+        self._container.metadata[FRAMES_TAG] = str(frames)
+        stream = self._container.add_stream("ffv1", rate=rate, options=_FFV1_OPTIONS)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = "bgr0"
         stream.codec_context.thread_count = 1
         stream.codec_context.flags |= av.codec.context.Flags.bitexact
         stream.codec_context.time_base = 1 / rate
-        count = 0
-        for picture in pictures:
-            if picture.shape != (size[1], size[0], 3) or picture.dtype != np.uint8:
-                raise FramesError(f"frame {count} is {picture.dtype} {list(picture.shape)}, the clip is {size}")
-            container.mux(stream.encode(_packed_bgr0(picture, count, rate)))
-            count += 1
-        container.mux(stream.encode(None))
-    if count != frames:
-        raise FramesError(f"{count} frames came where {frames} were announced")
-    target.seek(0)
-    digest = hashlib.file_digest(target, "sha256").digest()
-    target.seek(0, io.SEEK_END)
-    target.write(_SEAL_HEAD + digest)
+        self._stream = stream
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """Add a frame, uint8 [H, W, 3]. Raises `FramesError` when it has another size."""
+        if picture.shape != (self._size[1], self._size[0], 3) or picture.dtype != np.uint8:
+            raise FramesError(f"frame {self._count} is {picture.dtype} {list(picture.shape)}, the clip is {self._size}")
+        self._container.mux(self._stream.encode(_packed_bgr0(picture, self._count, self._rate)))
+        self._count += 1
+
+    def close(self) -> None:
+        """Finish the file and seal it. Raises `FramesError`, leaving it unsealed, when frames are missing or over."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if self._count != self._frames:
+            raise FramesError(f"{self._count} frames came where {self._frames} were announced")
+        self._target.seek(0)
+        digest = hashlib.file_digest(self._target, "sha256").digest()
+        self._target.seek(0, io.SEEK_END)
+        self._target.write(_SEAL_HEAD + digest)
+
+    def abandon(self) -> None:
+        """Let go of the unfinished file after a failure; it stays unsealed."""
+        self._container.close()
 
 
 def check_seal(source: io.BufferedIOBase | io.BytesIO) -> None:
