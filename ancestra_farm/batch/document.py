@@ -28,6 +28,8 @@ MAX_ALIASES = 10_000
 #: int() of longer texts is refused by Python itself; nothing in a batch needs more than 19 digits.
 MAX_DIGITS = 40
 
+MERGE_KEY = "<<"
+
 Value = Scalar | None | list[Any] | dict[str, Any]
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -129,7 +131,7 @@ def read_text(text: str, file: str) -> Document:
         builder.refuse(*_said(error, text))
     except yaml.YAMLError as error:
         builder.refuse(None, f"the file cannot be read as YAML: {error}", "")
-    if not builder.roots:
+    if not builder.roots or builder.roots[0][0] is None:
         builder.refuse(1, "the file is empty", "a batch begins with `schema: ancestra/v1`")
     value, lines, _ = builder.roots[0]
     return Document(file, value, lines, tuple(builder.problems))
@@ -216,7 +218,7 @@ class _Builder:
         assert isinstance(top.value, dict)
         top.key = event.value
         top.ignored = True
-        if event.value == "<<" and not event.style:
+        if event.value == MERGE_KEY and not event.style:
             self._note(line, "merge keys (<<) are not read", "write the keys out, or alias a whole value: key: *name")
         elif event.value in top.value:
             first = top.lines.inside[event.value].line

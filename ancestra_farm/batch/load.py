@@ -8,6 +8,7 @@ kinds. A mended batch is never handed out as if it were what somebody wrote.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from pydantic.fields import FieldInfo
 from ancestra_farm.batch.base import Model
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.document import Document, Value, read_file, read_text
-from ancestra_farm.batch.problems import BatchRefused, DocumentPath, Problem, by_line
+from ancestra_farm.batch.problems import BatchRefused, DocumentPath, Problem, by_line, holders
 from ancestra_farm.batch.schema import SCHEMA, Batch
 from ancestra_farm.batch.sentences import document_path, model_at, problems_of
 
@@ -43,7 +44,7 @@ _STAND_INS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocatedBatch:
     """A batch with the document it came from.
 
@@ -58,9 +59,13 @@ class LocatedBatch:
 
     def is_sound(self, path: DocumentPath) -> bool:
         """Whether no fault lies at ``path``, in it, or around it."""
-        if not self.broken:
-            return True
-        return not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in self.broken)
+        around = (path[:length] for length in range(len(path) + 1))
+        return path not in self._holders and self.broken.isdisjoint(around)
+
+    @cached_property
+    def _holders(self) -> frozenset[DocumentPath]:
+        """The broken places and everything that holds one."""
+        return frozenset(holders(self.broken))
 
 
 def load_batch(path: Path | str) -> Batch:
@@ -131,9 +136,11 @@ def _mended(value: Value, broken: set[DocumentPath]) -> Batch | None:
             if one["type"] == "named_twice":
                 paths += [("shots", index, "shot") for index in one["ctx"]["positions"]]
         # the deepest first: what mends a place may make mending what holds it needless
+        mended_inside = holders(broken)
         for path in sorted(set(paths), key=len, reverse=True):
-            if not any(bad[: len(path)] == path for bad in broken):
+            if path not in mended_inside:
                 broken.add(path)
+                mended_inside |= holders([path])
                 if not _mend(mended, path):
                     return None
     return None

@@ -59,6 +59,11 @@ def path_text(path: DocumentPath) -> str:
     return text
 
 
+def holders(paths: Iterable[DocumentPath]) -> set[DocumentPath]:
+    """The paths and everything that holds one of them, up to the whole document."""
+    return {path[:length] for path in paths for length in range(len(path) + 1)}
+
+
 def by_line(problems: Iterable[Problem]) -> list[Problem]:
     """The problems in the order of the file, each once; those without a line first."""
     return sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line or 0))

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from ancestra_farm.batch.document import Document, Value
-from ancestra_farm.batch.problems import DocumentPath, Problem, did_you_mean, listed, path_text, shown
+from ancestra_farm.batch.document import MERGE_KEY, Document, Value
+from ancestra_farm.batch.problems import DocumentPath, Problem, did_you_mean, holders, listed, path_text, shown
 
 #: What a pydantic error type asks for, in words that need no Python.
 _WANTED: Mapping[str, str] = {
@@ -44,10 +44,13 @@ def problems_of(errors: Sequence[ErrorDetails], document: Document, model: type[
             error
         )
     problems: list[Problem] = []
+    holding = holders(path[:-1] for path in groups if path)
+    refused = {problem.path for problem in document.problems}
     for path, group in groups.items():
-        deeper = any(len(other) > len(path) and other[: len(path)] == path for other in groups)
-        if deeper and all(_is_a_branch(error, path) for error in group):
+        if path in holding and all(_is_a_branch(error, path) for error in group):
             continue  # the branch that was meant says more, further in
+        if group[0]["type"] == "missing" and path_text((*path[:-1], MERGE_KEY)) in refused:
+            continue  # it may well be in what the refused merge key stood for
         problems.extend(_said(path, group, document, model))
     return problems
 

@@ -29,9 +29,10 @@ def check_store_url(url: str) -> str:
     other schemes, chained URLs (``::``), credentials, queries, metadata addresses, backslashes and ``..``.
     """
     scheme, rest = _split(url)
-    if scheme == "file":
-        return f"file://{_local(rest)}"
-    return f"{scheme}://{_remote(scheme, rest)}"
+    normal = f"file://{_local(rest)}" if scheme == "file" else f"{scheme}://{_remote(scheme, rest)}"
+    if normal != normal.rstrip():
+        raise ValueError(f"{url!r} ends in a blank")
+    return normal
 
 
 def check_source_url(url: str) -> str:
@@ -85,7 +86,10 @@ def _split(url: str) -> tuple[str, str]:
 def _absolute(path: str) -> str:
     """A plain path made absolute, without touching the disk."""
     _refuse_up(path.split("/"), path)
-    plain = Path(path).expanduser() if path.startswith("~") else Path(path)
+    try:
+        plain = Path(path).expanduser() if path.startswith("~") else Path(path)
+    except RuntimeError:  # pathlib's way to say that there is no such user
+        raise ValueError(f"{path!r} names a home directory that is not there; write ./{path} for a folder") from None
     return str(plain.absolute())
 
 
