@@ -1,6 +1,7 @@
 import io
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -42,7 +43,7 @@ def test_any_flipped_bit_is_found(attempts: list[AttemptEnded], random):
 def test_a_file_cut_short_anywhere_is_found():
     data = encoded((pick("ann"),))
     for length in range(len(data)):
-        with pytest.raises(LogDamaged, match="cut short|changed"):
+        with pytest.raises(LogDamaged, match=r"cut short|changed"):
             decode_commit(commit_path(7), data[:length])
 
 
@@ -74,7 +75,7 @@ def test_an_unknown_kind_of_event_is_damage_and_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr("ancestra_farm.ledger.commit.encode_event", lambda event: ("Other", "{}"))
     data = encoded((pick("ann"),))
     monkeypatch.undo()
-    with pytest.raises(LogDamaged, match="log/00000007.*EventUnreadable"):
+    with pytest.raises(LogDamaged, match=r"log/00000007.*EventUnreadable"):
         decode_commit(commit_path(7), data)
 
 
@@ -92,7 +93,7 @@ def test_pages_carry_checksums_of_their_own():
         damaged[offset] ^= 1
         try:
             assert pq.read_table(io.BytesIO(bytes(damaged)), page_checksum_verification=True) == rows
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             messages.add(str(error))
     assert any("CRC checksum" in message for message in messages)
 
@@ -102,7 +103,6 @@ def test_an_attempt_of_an_older_version_takes_defaults_for_what_it_lacks(monkeyp
 
     attempt = AttemptEnded("b", "s/still/0", 1, "full", "0" * 32, "judged", True, 1.0, of=9)
     fields = [field for field in commit._ATTEMPT if field.name != "of"]
-    import pyarrow as pa
 
     monkeypatch.setattr(commit, "_ATTEMPT", pa.struct(fields))
     monkeypatch.setattr(

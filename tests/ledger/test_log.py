@@ -178,7 +178,7 @@ def test_a_tail_notices_that_the_end_is_gone(local_store: Store):
     tail = Tail(local_store)
     list(tail.poll())
     local_store.local_path(commit_path(5)).unlink()
-    with pytest.raises(LogDamaged, match="00000005.parquet was there and is gone"):
+    with pytest.raises(LogDamaged, match=r"00000005.parquet was there and is gone"):
         list(tail.poll())
 
 
@@ -186,7 +186,7 @@ def test_a_commit_put_in_from_elsewhere_is_damage(local_store: Store):
     written(local_store)
     forged, _ = encode_commit([pick("eve")], number=3, epoch=1, nonce="n", previous="0" * 64, at=1.0)
     local_store.local_path(commit_path(3)).write_bytes(forged)
-    with pytest.raises(LogDamaged, match="00000003.parquet follows on a commit with digest 0000"):
+    with pytest.raises(LogDamaged, match=r"00000003.parquet follows on a commit with digest 0000"):
         list(read_commits(local_store))
 
 
@@ -195,7 +195,7 @@ def test_a_commit_replaced_by_a_sound_one_is_found_by_its_successor(local_store:
     second = next(commit for commit in read_commits(local_store) if commit.number == 2)
     other, _ = encode_commit([pick("eve")], number=2, epoch=1, nonce="n", previous=second.previous, at=1.0)
     local_store.local_path(commit_path(2)).write_bytes(other)
-    with pytest.raises(LogDamaged, match="00000003.parquet follows on a commit with digest"):
+    with pytest.raises(LogDamaged, match=r"00000003.parquet follows on a commit with digest"):
         list(read_commits(local_store))
 
 

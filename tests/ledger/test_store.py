@@ -253,7 +253,7 @@ def test_a_file_system_without_links_is_refused_with_what_would_do(tmp_path: Pat
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(local.os, "link", link)
-    with pytest.raises(StoreRefused, match="hard links.*bucket"):
+    with pytest.raises(StoreRefused, match=r"hard links.*bucket"):
         LocalFolder(tmp_path).create("a", b"x")
     assert list(tmp_path.iterdir()) == []
 
@@ -267,7 +267,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(local_store: Store, monkeyp
         local_store.create("log/1", b"x")
     monkeypatch.undo()
     assert local_store.list("log") == []
-    assert [path for path in local_store.local_path("log").iterdir()] == []
+    assert list(local_store.local_path("log").iterdir()) == []
 
 
 def test_a_link_that_was_answered_as_existing_is_recognised_as_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -289,7 +289,7 @@ def test_files_in_the_making_are_not_listed(local_store: Store):
 
 @pytest.mark.s3
 def test_a_bucket_that_is_not_there_is_said(s3_bucket: str):
-    with pytest.raises(StoreRefused, match="no-such-bucket.*no such bucket"):
+    with pytest.raises(StoreRefused, match=r"no-such-bucket.*no such bucket"):
         Store.open("s3://no-such-bucket/x", create=True)
 
 
