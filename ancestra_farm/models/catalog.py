@@ -6,9 +6,8 @@ Cards are data; nothing heavier than YAML is imported here, so that a batch is c
 from importlib import resources
 from pathlib import Path
 
-import yaml
-
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.load import load_card
 
 
 class CatalogRefused(Exception):
@@ -19,7 +18,7 @@ def load_catalog(extra: Path | None = None) -> dict[str, ModelCard]:
     """Every model card by id: the farm's own, then those in the folder ``extra`` (``*.yaml``, ``*.yml``).
 
     Raises `CatalogRefused` where ``extra`` is no folder or an id is given twice; a card of one's own never silently
-    replaces another. A bad card is refused with file and line.
+    replaces another. A bad card raises `BatchRefused`, naming its file and line.
     """
     cards: dict[str, ModelCard] = {}
     where: dict[str, str] = {}
@@ -30,13 +29,9 @@ def load_catalog(extra: Path | None = None) -> dict[str, ModelCard]:
                 raise CatalogRefused(f"{extra}: no such folder of model cards")
             paths += sorted(path for path in extra.iterdir() if path.suffix in (".yaml", ".yml"))
         for path in paths:
-            card = _load(path)
+            card = load_card(path)
             if card.id in cards:
                 raise CatalogRefused(f"{path}: the id {card.id} is already taken by {where[card.id]}; give it another")
             cards[card.id] = card
             where[card.id] = path.name
     return cards
-
-
-def _load(path: Path) -> ModelCard:
-    return ModelCard.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

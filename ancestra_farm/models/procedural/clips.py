@@ -101,8 +101,8 @@ def restyled(parent: Clip, prompt: str, seed: int, strength: float) -> Clip:
     moved = _pulled(parent.astype(np.float32), melt * (-0.5 * weight))
     target = _pulled(own.astype(np.float32), melt * (1.0 - weight))
     reach = height / 10
-    # Light and colour are the low frequencies: they follow the words at twice the strength of the detail.
+    # Light and colour are the low frequencies: they go ahead of the detail, which keeps the shapes.
     low, wanted = cv2.GaussianBlur(moved, (0, 0), reach), cv2.GaussianBlur(target, (0, 0), reach)
-    light = low + (wanted - low) * min(1.6 * weight, 1.0)
-    detail = (moved - low) * (1.0 - weight) + (target - wanted) * weight
+    light = low + (wanted - low) * weight
+    detail = (moved - low) + ((target - wanted) - (moved - low)) * (weight * weight)
     return _shown(light + detail)

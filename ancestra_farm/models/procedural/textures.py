@@ -57,7 +57,7 @@ def waves() -> Field:
 
 @cache
 def cells() -> Field:
-    """Voronoi cells, about ten to a tile: [TILE, TILE, 3].
+    """Voronoi cells, about ten to a tile: [side, side, 3].
 
     Distance to the nucleus and to the wall, in cell sizes, and a number in [0, 1) that belongs to the cell.
     """
@@ -69,11 +69,12 @@ def cells() -> Field:
     around = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
     points = np.concatenate([points + shift for shift in around]).astype(np.float32)
     names = np.tile(names, len(around))
-    near = (np.abs(points - 0.5) < 0.75).all(axis=1)
+    near = (np.abs(points - 0.5) < 0.65).all(axis=1)
     points, names = points[near], names[near]
-    axis = (np.arange(TILE, dtype=np.float32) + 0.5) / TILE
-    first = np.full((TILE, TILE), 9.0, np.float32)
-    second, name = first.copy(), np.zeros((TILE, TILE), np.float32)
+    side = 384
+    axis = (np.arange(side, dtype=np.float32) + 0.5) / side
+    first = np.full((side, side), 9.0, np.float32)
+    second, name = first.copy(), np.zeros((side, side), np.float32)
     for (px, py), own in zip(points, names, strict=True):
         distance = np.hypot(axis[None, :] - px, axis[:, None] - py)
         closer = distance < first
@@ -87,21 +88,12 @@ def cells() -> Field:
 def vessels(index: int) -> Field:
     """Branching vessels: [TILE, TILE, 2] of thick trunks and fine branches, each 0 outside to 1 on a vessel's axis."""
     rng = np.random.default_rng(500 + index)
-    scale = 2
-    canvas = [np.zeros((TILE * scale, TILE * scale), np.uint8) for _ in range(2)]
+    canvas = [np.zeros((TILE, TILE), np.uint8) for _ in range(2)]
     for _ in range(7):
-        start = rng.uniform(0, TILE * scale, 2)
-        _grow(canvas, rng, start, rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.5), 15.0, 0)
-    soft = [
-        cv2.GaussianBlur(np.tile(layer, (3, 3)).astype(np.float32), (0, 0), s)
-        for layer, s in zip(canvas, (4, 2), strict=True)
-    ]
-    size = TILE * scale
-    small = [
-        cv2.resize(layer[size : 2 * size, size : 2 * size], (TILE, TILE), interpolation=cv2.INTER_AREA)
-        for layer in soft
-    ]
-    return _fixed(np.stack([np.minimum(layer / 200.0, 1.0) for layer in small], axis=-1))
+        _grow(canvas, rng, rng.uniform(0, TILE, 2), rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.5), 7.5, 0)
+    return _fixed(
+        np.stack([np.minimum(_blurred(layer, s) / 200.0, 1.0) for layer, s in zip(canvas, (2, 1), strict=True)], -1)
+    )
 
 
 @cache
@@ -113,7 +105,7 @@ def stars(index: int) -> Field:
         points = np.zeros((TILE, TILE), np.float32)
         rows, columns = rng.integers(0, TILE, (2, count))
         points[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
-        field += cv2.GaussianBlur(np.tile(points, (3, 3)), (0, 0), sigma)[TILE : 2 * TILE, TILE : 2 * TILE]
+        field += _blurred(points, sigma)
     return _fixed(field)
 
 
@@ -144,25 +136,37 @@ def _grow(
     depth: int,
 ) -> None:
     """Draw one vessel and what branches off it. Widths follow Murray's law: a branch keeps about 0.79 of its parent's."""
-    size = canvas[0].shape[0]
     heading = angle
     for _ in range(int(rng.integers(7, 14))):
         heading += rng.normal(0, 0.22)
-        step = np.array([np.cos(heading), np.sin(heading)]) * max(width * 2.0, 14.0)
-        for layer in canvas[0 if width > 6.5 else 1 :]:
-            for shift in np.ndindex(3, 3):
-                offset = (np.array(shift) - 1) * size
-                a, b = np.rint(at + offset).astype(int), np.rint(at + step + offset).astype(int)
-                if (np.maximum(a, b) > -40).all() and (np.minimum(a, b) < size + 40).all():
-                    cv2.line(layer, a.tolist(), b.tolist(), 255, max(round(width), 2), cv2.LINE_AA)
-        at = (at + step) % size
-        if depth < 5 and rng.uniform() < 0.24 and width > 2.6:
+        step = np.array([np.cos(heading), np.sin(heading)]) * max(width * 2.0, 7.0)
+        for layer in canvas[0 if width > 3.2 else 1 :]:
+            _line(layer, at, at + step, width)
+        at = (at + step) % TILE
+        if depth < 5 and rng.uniform() < 0.24 and width > 1.3:
             side = rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.1)
             _grow(canvas, rng, at, heading + side, width * rng.uniform(0.5, 0.79), depth + 1)
-        width = max(width * 0.965, 2.0)
-    if depth < 5 and width > 2.6:
+        width = max(width * 0.965, 1.0)
+    if depth < 5 and width > 1.3:
         for side in (-0.45, 0.45):
             _grow(canvas, rng, at, heading + side * rng.uniform(0.7, 1.3), width * 0.76, depth + 1)
+
+
+def _line(layer: NDArray[np.uint8], start: NDArray[np.float64], end: NDArray[np.float64], width: float) -> None:
+    """One straight piece of vessel, in 1/16 pixels; drawn once more beyond each edge that it crosses."""
+    margin = width + 2
+    low, high = np.minimum(start, end) - margin, np.maximum(start, end) + margin
+    for x in (0, *((TILE,) if low[0] < 0 else ()), *((-TILE,) if high[0] > TILE else ())):
+        for y in (0, *((TILE,) if low[1] < 0 else ()), *((-TILE,) if high[1] > TILE else ())):
+            a, b = (np.rint((point + (x, y)) * 16).astype(int).tolist() for point in (start, end))
+            cv2.line(layer, a, b, 255, max(round(width), 1), cv2.LINE_AA, 4)
+
+
+def _blurred(layer: NDArray[np.generic], sigma: float) -> Field:
+    """A Gaussian blur that goes on across the edges of the tile."""
+    edge = int(4 * sigma) + 1
+    padded = np.pad(layer.astype(np.float32), edge, mode="wrap")
+    return cv2.GaussianBlur(padded, (0, 0), sigma)[edge:-edge, edge:-edge]  # type: ignore[return-value]
 
 
 def _frequency() -> NDArray[np.float64]:

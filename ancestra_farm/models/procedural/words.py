@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise, zip_longest
 from typing import Literal, TypeVar
 
 from ancestra_farm.plan.recipe import digest_of
@@ -116,13 +117,13 @@ def direction_of(prompt: str) -> Direction:
 def _words(prompt: str) -> list[str]:
     """The words and pairs of neighbouring words (``first-light``), in order, lower case."""
     single = re.findall(r"[a-z]+(?:-[a-z]+)*", prompt.lower())
-    pairs = [f"{a}-{b}" for a, b in zip(single, single[1:], strict=False)]
-    return [word for both in zip([*pairs, ""], single, strict=True) for word in both if word]
+    pairs = [f"{a}-{b}" for a, b in pairwise(single)]
+    return [word for both in zip_longest(pairs, single) for word in both if word]
 
 
 def _strongest(words: list[str]) -> Subject | None:
     """The subject that most words speak of; the first named wins a tie."""
-    counts = {subject: 0.0 for subject in SUBJECTS}
+    counts: dict[Subject, float] = {}
     for subject, text in _SUBJECT_WORDS.items():
         known = set(text.split())
         named = [at for at, word in enumerate(words) if word in known]
