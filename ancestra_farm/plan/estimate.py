@@ -131,18 +131,14 @@ def draft_share(stage: StagePlan) -> float:
 def _branches(stage: StagePlan, inputs: int) -> list[tuple[int, int]]:
     """(how many branches, positions in each) for each segment, at most.
 
-    Of a chain the first segment tries all; each of its ``beam`` best tails is gone on from with its share of the
-    candidates, and so on: every branch of a segment leaves up to ``beam`` tails.
+    Of a chain the first segment tries all; every later one goes on from up to ``beam`` tails, each with its share.
     """
     tried = stage.spec.candidates * inputs
     if stage.join != "chain":
         return [(1, tried)] * len(stage.segments)
     beam = stage.spec.beam
-    branches = [(1, tried)]
-    for _ in stage.segments[1:]:
-        count, positions = branches[-1]
-        branches.append((count * min(beam, positions), ceil(stage.spec.candidates / beam)))
-    return branches
+    share = ceil(stage.spec.candidates / beam)
+    return [(1, tried)] + [(min(beam, tried), share)] * (len(stage.segments) - 1)
 
 
 def _promoted(stage: StagePlan, positions: int) -> int:

@@ -161,12 +161,12 @@ def effective_parameters(
 ) -> tuple[tuple[str, Scalar], ...]:
     """Every parameter the card declares with the value it has at ``rung``, sorted by name.
 
-    Weakest first: the declared default, the card's ``draft`` or ``full`` settings, the stage's parameters, and at rung
-    draft the stage's draft parameters: a stage that sets ``steps`` sets it for its drafts too, unless the draft says
-    otherwise. Values take their declared type, so that ``3`` and ``3.0`` are one recipe. Names the card does not
+    Weakest first, at rung full: the declared default, the card's ``full`` settings, the stage's parameters. At rung
+    draft: the declared default, the stage's parameters, the card's ``draft`` settings, the stage's draft parameters: a
+    stage that asks for thirty steps wants them of its finals, and its drafts stay cheap. Values take their declared type, so that ``3`` and ``3.0`` are one recipe. Names the card does not
     declare are left out (`batch.check` refuses them).
     """
-    settings = {**(card.draft if rung == "draft" else card.full), **stage, **(draft if rung == "draft" else {})}
+    settings = {**stage, **card.draft, **draft} if rung == "draft" else {**card.full, **stage}
     return tuple(
         (name, _typed(parameter, settings.get(name, parameter.default)))
         for name, parameter in sorted(card.parameters.items())

@@ -1,8 +1,8 @@
 """From survivors to whole results of a stage: which branch is opened next, and which chains a stage ends with.
 
 A chain has one survivor for each segment. Three ways to get there:
-``chain``: depth first with a beam: a segment goes on from the best tail of the one before; where it finds no survivor,
-or more chains are wanted, from the next tail. ``keys`` and ``keyframes``: the segments are made side by side and the
+``chain``: a segment goes on from the best tail of the one before; where it finds no survivor, or more chains are
+wanted, from the next tail, up to a beam of tails for each segment. ``keys`` and ``keyframes``: the segments are made side by side and the
 n-th best of each belong together. ``single``: a survivor is a chain.
 This module decides about branches and chains of one stage; it knows neither hosts nor other shots.
 """
@@ -141,36 +141,66 @@ def _close_branch(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> Non
 
 
 def _go_on_from_tails(stage: StageState, emit: Emit, now: float) -> bool:
-    """Open branches that go on from tails: every tail at once where all will be tried anyway, else one at a time."""
-    tails = list(_untried_tails(stage))
-    if stage.plan.spec.keep != "all":
-        tails = [] if _chains_enough(stage) else tails[:1]
+    """Open the branches that go on from tails. Every segment goes on from at most a beam of tails, whatever happens."""
+    tails = _best_tails(stage) if stage.plan.spec.keep == "all" else _next_tail(stage)
     for branch, tail in tails:
         _open(stage, branch.opened.segment + 1, stage.generation, ((tail,),), tail, emit, now)
     return bool(tails)
 
 
-def _untried_tails(stage: StageState) -> Iterator[tuple[Branch, str]]:
-    """Tails nothing goes on from yet, depth first. While `keep` counts, none beyond a branch that is still open.
+def _best_tails(stage: StageState) -> list[tuple[Branch, str]]:
+    """Where every chain is wanted: segment by segment, the best tails over all branches, side by side."""
+    for segment in range(len(stage.plan.segments) - 1):
+        branches = list(stage.segment(segment))
+        if any(branch.closed is None for branch in branches):
+            return []
+        if any(True for _ in stage.segment(segment + 1)):
+            continue
+        ranked = [
+            (-branch.results["full"][position].rank, number, position, branch)
+            for number, branch in enumerate(branches)
+            for position in branch.survivors
+        ]
+        best = sorted(ranked, key=lambda entry: entry[:3])[: stage.plan.spec.beam]
+        return [(branch, branch.results["full"][position].candidate_id) for _, _, position, branch in best]
+    return []
+
+
+def _next_tail(stage: StageState) -> list[tuple[Branch, str]]:
+    """Where so many chains are enough: one tail at a time, depth first, and none beyond a branch that is still open.
 
     Depth first is what makes a segment without survivors fall back to the next tail of the segment before it.
     """
+    if _chains_enough(stage):
+        return []
     children = {branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None}
-    in_turn = stage.plan.spec.keep != "all"
     last = len(stage.plan.segments) - 1
     trail = list(reversed(_roots(stage)))
     while trail:
         branch = trail.pop()
         if branch.closed is None:
-            if in_turn:
-                return
-            continue
+            return []
         if branch.opened.segment == last:
             continue
-        for tail in branch.closed.tails:
-            if tail not in children:
-                yield branch, tail
-        trail.extend(children[tail] for tail in reversed(branch.closed.tails) if tail in children)
+        goes_on = [children[tail] for tail in branch.closed.tails if tail in children]
+        untried = [tail for tail in branch.closed.tails if tail not in children]
+        beam_left = stage.plan.spec.beam - sum(1 for _ in stage.segment(branch.opened.segment + 1))
+        if untried and beam_left > 0 and all(_spent(child, children, last, stage) for child in goes_on):
+            return [(branch, untried[0])]
+        trail.extend(reversed(goes_on))
+    return []
+
+
+def _spent(branch: Branch, children: dict[str | None, Branch], last: int, stage: StageState) -> bool:
+    """Nothing further can be begun below this branch."""
+    if branch.closed is None:
+        return False
+    if branch.opened.segment == last:
+        return True
+    below = [children[tail] for tail in branch.closed.tails if tail in children]
+    beam_left = stage.plan.spec.beam - sum(1 for _ in stage.segment(branch.opened.segment + 1))
+    untried = len(below) < len(branch.closed.tails) and beam_left > 0
+    return not untried and all(_spent(child, children, last, stage) for child in below)
 
 
 def _chains_enough(stage: StageState) -> bool:

@@ -130,8 +130,9 @@ def test_giving_a_stage_drafts_re_makes_no_full_candidate(make_space):
     assert with_drafts.id_of(3) == make_space().id_of(3)
 
 
-def test_what_a_stage_sets_holds_for_its_drafts_unless_the_draft_says_otherwise(make_space):
+def test_drafts_stay_cheap_when_a_stage_asks_for_dear_finals(make_space):
     space = make_space(parameters={"steps": 30}, draft={"promote": 0.5})
-    assert space.recipe(0, "draft").parameters["steps"] == 30
+    assert space.recipe(0, "full").parameters["steps"] == 30
+    assert space.recipe(0, "draft").parameters["steps"] == 4  # what the card says of drafts
     space = make_space(parameters={"steps": 30}, draft={"promote": 0.5, "parameters": {"steps": 6}})
     assert space.recipe(0, "draft").parameters["steps"] == 6
