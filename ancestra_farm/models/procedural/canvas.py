@@ -93,10 +93,10 @@ def bloom(light: Field, strength: float, reach: float = 0.06) -> Field:
     """Light that spills around what is bright; ``reach`` in picture heights. Writes into ``light`` and returns it."""
     height, width = light.shape[1:]
     size = (max(width // 4, 8), max(height // 4, 8))
-    for channel in light:
-        small = cv2.resize(channel, size, interpolation=cv2.INTER_AREA)
+    for index in range(3):
+        small = cv2.resize(light[index], size, interpolation=cv2.INTER_AREA)
         spill = cv2.GaussianBlur(np.maximum(small - np.float32(0.6), 0.0), (0, 0), max(reach * size[1], 0.8))
-        channel += cv2.resize(spill, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(strength)
+        light[index] += cv2.resize(spill, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(strength)
     return light
 
 
@@ -105,7 +105,7 @@ def exposure_of(light: Field, key: float) -> float:
     luma = np.tensordot(np.array([0.25, 0.6, 0.15], np.float32), light[:, ::4, ::4], 1)
     middle, bright = float(luma.mean()), float(np.partition(luma.ravel(), int(luma.size * 0.97))[int(luma.size * 0.97)])
     lin = key**2
-    return min(-np.log1p(-lin) / max(middle, 1e-4), 1.9 / max(bright, 1e-4))
+    return min(-np.log1p(-lin) / max(middle, 1e-4), 2.6 / max(bright, 1e-4))
 
 
 def develop(light: Field, at: Plane, exposure: float, grain_at: tuple[int, int]) -> NDArray[np.uint8]:
@@ -122,4 +122,4 @@ def develop(light: Field, at: Plane, exposure: float, grain_at: tuple[int, int])
     down, right = (place % textures.TILE for place in grain_at)
     values += noise[:, down : down + at.height, right : right + at.width]
     np.clip(np.rint(values, out=values), 0, 255, out=values)
-    return cv2.merge([channel.astype(np.uint8) for channel in values])  # type: ignore[return-value]
+    return cv2.merge([channel.astype(np.uint8) for channel in values])

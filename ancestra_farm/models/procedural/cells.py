@@ -1,5 +1,6 @@
-"""Membranes and cells under the microscope: translucent bodies with walls and nuclei, out-of-focus ones behind, and for
-many seeds an egg that holds them.
+"""Membranes and cells under the microscope: translucent bodies with walls and nuclei, others out of focus behind.
+
+For many seeds an egg holds them.
 """
 
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _bodies(cells: Cells, u: Field, v: Field, lamp: Field, warp: Field) -> tuple
     spot = smooth(0.11, 0.02, centre)
     own = name - 0.5
     light = np.float32(0.22) + lamp * (np.float32(0.40) + 0.3 * own) + halo * np.float32(0.22) + line * np.float32(0.65)
-    light += core * np.float32(0.12) + spot * np.float32(0.22)
+    light += core * np.float32(0.16) + spot * np.float32(0.22)
     tone = (
         np.float32(0.36)
         + own * np.float32(0.22)
@@ -134,7 +135,7 @@ def _bodies(cells: Cells, u: Field, v: Field, lamp: Field, warp: Field) -> tuple
         + line * np.float32(0.34)
         + halo * np.float32(0.10)
     )
-    tone += core * np.float32(-0.14) + spot * np.float32(0.30)
+    tone += core * np.float32(0.10) + spot * np.float32(0.30)
     # Some cells are nearly clear.
     cover = np.float32(0.55) + np.float32(0.40) * smooth(0.15, 0.6, name) + line * np.float32(0.4)
     return light, tone, np.minimum(cover, 1.0)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ancestra_farm.models.procedural import scenes
-from ancestra_farm.models.procedural.motion import Layers, Path, measured, path_of
+from ancestra_farm.models.procedural.motion import Layers, Path, flow_between, measured, path_of
+from ancestra_farm.models.procedural.textures import Field
 from ancestra_farm.models.procedural.words import direction_of
 from ancestra_farm.models.protocol import Frames
 
@@ -64,18 +65,18 @@ def between(prompt: str, seed: int, first: Clip, last: Clip, frames: int, rate: 
     yield last
 
 
-def _melt(first: Clip, last: Clip) -> NDArray[np.float32]:
+def _melt(first: Clip, last: Clip) -> Field:
     """A smooth flow in pixels [H, W, 2] from the features of one picture to those of another."""
     grey = [
         cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), frame.shape[0] / 40)
         for frame in (first, last)
     ]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None)
     reach = first.shape[0] / 12
-    return np.clip(cv2.GaussianBlur(flow, (0, 0), reach), -reach, reach)
+    flow = cv2.GaussianBlur(flow_between(*grey), (0, 0), reach).astype(np.float32, copy=False)
+    return np.clip(flow, -reach, reach)
 
 
-def _pulled(picture: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+def _pulled(picture: Field, flow: Field) -> Field:
     height, width = picture.shape[:2]
     x = np.arange(width, dtype=np.float32)[None, :] + flow[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
@@ -83,7 +84,7 @@ def _pulled(picture: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[
     return moved.astype(np.float32, copy=False)
 
 
-def _shown(values: NDArray[np.float32]) -> Clip:
+def _shown(values: Field) -> Clip:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 

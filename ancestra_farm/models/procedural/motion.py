@@ -1,11 +1,12 @@
 """Motion put into given pictures: the camera's path over layers of depth, living surfaces, shimmer.
 
 A path is a steady velocity field over the picture plane, z' = w·(α·z + β) with z = x + iy in half picture heights: α's
-real part pushes in, its imaginary part turns, β drifts, and w ≥ 0 is nearness, so that what is near passes faster. Its flow
-is known in closed form, so every frame is warped from the picture itself and nothing is blurred twice.
+real part pushes in, its imaginary part turns, β drifts, and w ≥ 0 is nearness, so that what is near passes faster. Its
+flow is known in closed form, so every frame is warped from the picture itself and nothing is blurred twice.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,24 +54,30 @@ def path_of(words: Direction, focus: complex) -> Path:
 
 
 def horizon_of(picture: Picture) -> float:
-    """Where sky meets sea, in half heights from the centre (down positive); −1.3, above the picture, where nothing shows it.
+    """Where the water begins, in half heights from the centre, down positive; −1.3, above the picture, if nothing shows it.
 
-    The row whose neighbourhoods above and below differ most, against how much rows differ otherwise.
+    Haze hides the last of the sea, so this lies at the horizon or somewhat below it.
+
+    Sky is smooth and water is not: the split of the rows that best explains the logarithm of their fine detail by two
+    levels, the lower one rougher by half at least; then, within three rows, the strongest step in colour.
     """
-    small = cv2.resize(picture, (64, 72), interpolation=cv2.INTER_AREA).astype(np.float32)
-    rows = small.mean(axis=1)
-    sums = np.concatenate([np.zeros((1, 3), np.float32), np.cumsum(rows, axis=0)])
-    reach = 4
-    at = np.arange(reach, 72 - reach)
-    step = np.abs(sums[at + reach] + sums[at - reach] - 2 * sums[at]).sum(axis=1) / reach
-    texture = np.abs(np.diff(small.mean(axis=2), axis=1)).mean(axis=1)
-    rough = np.concatenate([[0.0], np.cumsum(texture)])
-    calm_above = (rough[at] - rough[at - reach]) / reach
-    score = step + 4.0 * np.maximum((rough[at + reach] - rough[at]) / reach - calm_above, 0.0)
-    best = int(np.argmax(score[:48]))
-    if score[best] < 8.0 or score[best] < 2.0 * float(np.median(score)):
+    rows = 72
+    grey = cv2.resize(picture, (128, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    fine = np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(grey, axis=0, append=grey[-1:])).mean(
+        axis=(1, 2)
+    )
+    detail = np.log(np.minimum(fine, np.median(fine) * 4) + 0.25)
+    total = np.concatenate([[0.0], np.cumsum(detail)])
+    at = np.arange(3, rows - 6)
+    above, below = total[at] / at, (total[-1] - total[at]) / (rows - at)
+    gained = at * (rows - at) * np.maximum(below - above, 0.0) ** 2
+    best = int(np.argmax(gained))
+    if below[best] - above[best] < 0.4:
         return -1.3
-    return float(at[best]) / 36.0 - 1.0
+    means = grey.mean(axis=1)
+    near = range(max(at[best] - 3, 1), at[best] + 4)
+    edge = max(near, key=lambda row: float(np.abs(means[row] - means[row - 1]).sum()))
+    return edge / (rows / 2) - 1.0
 
 
 class Layers:
@@ -90,16 +97,18 @@ class Layers:
             words.subject
         ]
         self._phases = rng.uniform(0, 2 * np.pi, 4).astype(np.float32)
-        self._gleam = {"ocean": 0.16, "tissue": 0.05, "petals": 0.09, "cells": 0.04, "stars": 0.10}[words.subject]
+        self._gleam = {"ocean": 0.10, "tissue": 0.04, "petals": 0.05, "cells": 0.03, "stars": 0.08}[words.subject]
         self._u, self._v, self._down = _surface(self._full.x, self._full.y, words, self.focus, rng)
         luma = picture.astype(np.float32).mean(axis=2) / 255.0
-        self._where = smooth(0.08, 0.6, cv2.GaussianBlur(luma, (0, 0), height / 48)) * np.float32(self._gleam)
+        soft = cv2.GaussianBlur(luma, (0, 0), height / 48)
+        # What is dark does not shimmer, nor does what is burnt out.
+        self._where = smooth(0.08, 0.5, soft) * (1.0 - smooth(0.6, 0.9, soft)) * np.float32(self._gleam)
         if self._down:
             # The sky does not shimmer, and towards the horizon the pattern is too fine for the pixels.
             self._where *= smooth(0.04, 0.45, self._full.y - np.float32(self.focus.imag))
         self._rest = self._pattern(0.0)
 
-    def at(self, path: Path, seconds: float) -> NDArray[np.float32]:
+    def at(self, path: Path, seconds: float) -> Field:
         """The picture after ``seconds`` (negative: before), float32 [H, W, 3] in display values 0…255."""
         source = self._moved(path, seconds)
         x, y = self._pixels(source)
@@ -131,7 +140,7 @@ class Layers:
         field = textures.sample(texture, self._u, self._v - np.float32(0.045 * seconds))
         return field[..., 0] if field.ndim == 3 else field
 
-    def _pixels(self, shift: NDArray[np.complex64], extra: NDArray[np.float32] | None = None) -> tuple[Field, Field]:
+    def _pixels(self, shift: NDArray[np.complex64]) -> tuple[Field, Field]:
         full, scale = self._full, np.float32(1.0 / self._full.pixel)
         size = (full.width, full.height)
         dx = cv2.resize(np.ascontiguousarray(shift.real), size, interpolation=cv2.INTER_LINEAR)
@@ -167,6 +176,13 @@ def _surface(
     return x * np.float32(0.8) + u0, y * np.float32(0.8) + v0, False
 
 
+def flow_between(before: NDArray[Any], after: NDArray[Any]) -> Field:
+    """Dense optical flow in pixels, [H, W, 2], between two grey pictures."""
+    out = np.zeros((*before.shape, 2), np.float32)
+    cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(before, after, out)
+    return out
+
+
 def measured(frames: NDArray[np.uint8], layers: Layers, rate: float) -> Path:
     """The path that a clip's last frames are on, fitted to their optical flow; at rest where there is only one.
 
@@ -177,7 +193,7 @@ def measured(frames: NDArray[np.uint8], layers: Layers, rate: float) -> Path:
         return Path(0j, 0j)
     steps = min(len(frames) - 1, 3)
     before, after = (cv2.cvtColor(frames[i], cv2.COLOR_RGB2GRAY) for i in (-1 - steps, -1))
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(before, after, None)
+    flow = flow_between(before, after)
     height, width = layers.nearness.shape
     small = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) * np.float32(
         2.0 / before.shape[0] * rate / steps

@@ -61,9 +61,9 @@ class Ray:
 
 #: zenith, horizon, sun, water (linear), sun's height above the horizon from–to, haze, key.
 _LIGHTS: dict[Light, tuple[Rgb, Rgb, Rgb, Rgb, float, float, float, float]] = {
-    "dawn": ((0.10, 0.17, 0.34), (1.00, 0.52, 0.34), (9.0, 4.6, 2.3), (0.010, 0.042, 0.060), 0.03, 0.22, 0.020, 0.44),
+    "dawn": ((0.13, 0.24, 0.50), (1.05, 0.55, 0.36), (9.0, 4.6, 2.3), (0.010, 0.042, 0.060), 0.03, 0.22, 0.016, 0.52),
     "day": ((0.13, 0.32, 0.72), (0.66, 0.82, 0.95), (9.0, 8.2, 7.0), (0.006, 0.070, 0.110), 0.50, 1.10, 0.010, 0.50),
-    "dusk": ((0.12, 0.10, 0.26), (1.05, 0.38, 0.15), (9.5, 3.6, 1.1), (0.014, 0.024, 0.045), 0.02, 0.14, 0.018, 0.40),
+    "dusk": ((0.12, 0.10, 0.26), (1.05, 0.38, 0.15), (9.5, 3.6, 1.1), (0.014, 0.024, 0.045), 0.02, 0.14, 0.016, 0.46),
     "night": (
         (0.008, 0.016, 0.045),
         (0.040, 0.065, 0.120),
@@ -86,7 +86,7 @@ def compose(words: Direction, rng: np.random.Generator) -> Ocean:
     light = words.light or _OPEN_LIGHTS[int(d[0] * len(_OPEN_LIGHTS))]
     zenith, horizon, sun, water, low, high, haze, key = _LIGHTS[light]
     # No two dawns alike: hues lean to rose, gold or violet.
-    lean = tinted(horizon, (360 * (0.92 + 0.22 * d[1]), 0.7), 0.6 if light in ("dawn", "dusk") else 0.12)
+    lean = tinted(horizon, (360 * (0.935 + 0.155 * d[1]), 0.7), 0.6 if light in ("dawn", "dusk") else 0.12)
     horizon, sun = tinted(lean, words.tint), tinted(sun, words.tint, 0.6)
     zenith = tinted(
         mixed(zenith, (0.16, 0.10, 0.30), 0.6 * d[2] if light in ("dawn", "dusk") else 0.0), words.tint, 0.4
@@ -193,7 +193,7 @@ def _sky(sea: Ocean, dx: Field, dy: Field, dz: Field, seconds: float) -> Field:
     towards = dx * sun[0] + dy * sun[1] + dz * sun[2]
     parts[0, rows], parts[1, rows], parts[2, rows] = _sky_parts(dy, towards)
     if sea.disc and float(towards.max()) > 0.98:
-        parts[2, rows] += smooth(0.9990, 0.9996, towards) * np.float32(1.2) + smooth(0.985, 1.0, towards) * np.float32(
+        parts[2, rows] += smooth(0.9992, 0.9997, towards) * np.float32(1.2) + smooth(0.985, 1.0, towards) * np.float32(
             0.12
         )
     if sea.cloud > 0.05:
@@ -229,7 +229,8 @@ def _water(sea: Ocean, at: Plane, ray: Ray, seconds: float) -> Field:
     parts = np.zeros((5, *x.shape), np.float32)
     for part, amount in zip(parts, seen, strict=False):
         np.multiply(amount, fresnel, out=part)
-    body = np.clip(height * np.float32(0.35) + np.float32(0.75), 0.15, 2.0) * (1.0 - fresnel)
+    facing = np.float32(0.8) - np.float32(3.0) * (su * sun[0] + sv * sun[2])
+    body = np.clip(height * np.float32(0.35) + facing, 0.15, 2.2) * (1.0 - fresnel)
     parts[3] = body
     parts[1] += np.float32(0.012) * body
     # The slope that mirrors the sun into the eye.
@@ -253,7 +254,7 @@ def _water(sea: Ocean, at: Plane, ray: Ray, seconds: float) -> Field:
 
 def _foam(sea: Ocean, parts: Field, x: Field, z: Field, reach: Field, height: Field) -> None:
     """Whitecaps: lace torn out of the highest crests, lost in the distance. Laid over ``parts`` in place."""
-    tile = np.float32(1.6 / sea.swell)
+    tile = np.float32(4.0 / sea.swell)
     lace = textures.sample(textures.clouds(1), x * tile, z * tile * np.float32(0.6))
     crest = smooth(1.7 - sea.foam, 3.4 - sea.foam, height)
     white = (

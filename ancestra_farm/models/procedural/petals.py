@@ -137,7 +137,7 @@ def _ground(petals: Petals, at: Plane, distance: Field, turn: Field, t: float) -
     light = (
         np.float32(0.16)
         + fall * (np.float32(0.45) + ray * np.float32(0.7))
-        + net * fall * np.float32(0.40 * petals.caustic)
+        + net * fall * np.float32(0.24 * petals.caustic)
     )
     tone = np.float32(0.10) + fall * np.float32(0.30) + ray * fall * np.float32(0.22) + net * fall * np.float32(0.16)
     return light, tone

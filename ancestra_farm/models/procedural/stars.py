@@ -37,7 +37,7 @@ class Stars:
 def compose(words: Direction, rng: np.random.Generator) -> Stars:
     """A sky as the words want it; the seed decides what they leave open."""
     d = rng.uniform(size=24).tolist()
-    wheel = (212, 228, 262, 286, 330, 12, 30, 184)
+    wheel = (212, 228, 222, 262, 286, 330, 205, 184)
     base, strength = wheel[int(d[0] * len(wheel))] + 14 * (d[1] - 0.5), 0.5 + 0.35 * d[2]
     if words.light in ("dawn", "dusk"):
         base = 345 + 50 * d[1]
@@ -52,17 +52,17 @@ def compose(words: Direction, rng: np.random.Generator) -> Stars:
         y += {"rise": 0.05, "sink": -0.05}.get(move, 0.0)
     return Stars(
         colours=(
-            (0.00, hue(base + away * 0.4, strength + 0.2, 0.08)),
+            (0.00, hue(base + away * 0.4, strength + 0.1, 0.06)),
             (0.30, hue(base, strength + 0.15, 0.34)),
             (0.55, hue(base + away * 0.3, strength, 0.66)),
             (0.78, hue(base + away * 0.8, strength * 0.8, 0.95)),
-            (1.00, hue(base + away, strength * 0.25, 1.40)),
+            (1.00, hue(base + away, strength * 0.5, 1.25)),
         ),
         lean=d[5] * 3.14, band=0.35 + 0.65 * d[6], band_width=0.35 + 0.55 * d[7], band_offset=(d[8] - 0.5) * 0.9,
         clouds=(int(d[9] * 4), int(d[10] * 4)), at=tuple((float(a), float(b)) for a, b in rng.uniform(size=(6, 2))),
-        scale=0.10 + 0.12 * d[11], warp=0.05 + 0.10 * d[12], dust=0.3 + 0.7 * d[13], gas=0.5 + 0.7 * d[14],
+        scale=0.16 + 0.20 * d[11], warp=0.04 + 0.05 * d[12], dust=0.3 + 0.7 * d[13], gas=0.5 + 0.7 * d[14],
         shine=0.7 + 0.6 * d[15], star_map=int(d[16] * 3), growth=growth, turning=turning, drift=(x, y),
-        key=(0.22 if words.light != "day" else 0.36) + 0.10 * d[17], grain=(int(d[18] * 256), int(d[19] * 256)),
+        key=(0.17 if words.light != "day" else 0.30) + 0.12 * d[17], grain=(int(d[18] * 256), int(d[19] * 256)),
     )  # fmt: skip
 
 
@@ -86,8 +86,9 @@ def draw(stars: Stars, at: Plane, seconds: float, moving: float = 1.0) -> Field:
     lane = smooth(0.1, 1.5, bend * 0.6 - gas * 0.7) * band * np.float32(stars.dust)
     glow = smooth(-0.7, 2.2, gas) * np.float32(stars.gas) * (0.35 + band * np.float32(stars.band))
     heart = band * np.float32(0.30 * stars.band)
-    light = np.float32(0.30) + (glow * 0.7 + heart) * (1.0 - lane * 0.85)
-    tone = np.float32(0.20) + (glow * 0.45 + heart * 0.5 + smooth(0.6, 2.6, gas) * 0.15) * (1.0 - lane * 0.7)
+    light = np.float32(0.22) + (glow * 0.8 + heart) * (1.0 - lane * 0.85)
+    tone = np.float32(0.10) + (glow * 0.55 + heart * 0.55 + smooth(0.6, 2.6, gas) * 0.15) * (1.0 - lane * 0.7)
+    tone = 1.0 - np.exp(np.float32(-1.15) * tone)
     colour = coloured(tone, light, ramp(stars.colours))
     for depth, (nearer, strength) in enumerate(((1.0, 0.8), (1.5, 0.7), (2.3, 0.5))):
         sx, sy = _seen(stars, at, t, nearer)

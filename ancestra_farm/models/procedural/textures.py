@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+#: float32 throughout; numpy's stubs take a Python number for a float64, hence the wider word.
+Field = NDArray[np.floating]
 
 TILE = 512
 
@@ -158,7 +159,7 @@ def _line(layer: NDArray[np.uint8], start: NDArray[np.float64], end: NDArray[np.
     low, high = np.minimum(start, end) - margin, np.maximum(start, end) + margin
     for x in (0, *((TILE,) if low[0] < 0 else ()), *((-TILE,) if high[0] > TILE else ())):
         for y in (0, *((TILE,) if low[1] < 0 else ()), *((-TILE,) if high[1] > TILE else ())):
-            a, b = (np.rint((point + (x, y)) * 16).astype(int).tolist() for point in (start, end))
+            a, b = (np.rint((point + np.array([x, y])) * 16).astype(int).tolist() for point in (start, end))
             cv2.line(layer, a, b, 255, max(round(width), 1), cv2.LINE_AA, 4)
 
 

@@ -1,5 +1,4 @@
-"""The descent through tissue: translucent membranes with ragged openings, one behind the other, vessels in each, and a
-warm light at the end.
+"""The descent through tissue: translucent membranes with ragged openings and vessels, a warm light at the end.
 
 Drawn in polar coordinates round the way ahead. Each membrane adds to two planes, how much light and which tone of one
 colour ramp; colour is looked up once at the end.
@@ -99,7 +98,7 @@ def _speed(words: Direction) -> tuple[float, float, tuple[float, float]]:
 def draw(tissue: Tissue, at: Plane, seconds: float, moving: float = 1.0) -> Field:
     """The passage's light at a moment, [3, H, W] linear."""
     t = seconds * moving
-    beat = 0.02 * float(np.sin(2 * np.pi * tissue.pulse * seconds)) ** 3
+    beat = 0.006 * float(np.sin(2 * np.pi * tissue.pulse * seconds)) ** 3
     x = at.x - np.float32(tissue.centre[0] + tissue.drift[0] * t)
     y = (at.y - np.float32(tissue.centre[1] + tissue.drift[1] * t)) * np.float32(1.0 / tissue.flat)
     distance = np.maximum(np.sqrt(x * x + y * y), np.float32(at.pixel * 0.5))
@@ -143,7 +142,8 @@ def _membrane(
     trunks, branches = cv2.split(textures.sample(textures.vessels(tissue.vessel_map), u + skin * np.float32(0.008), v))
     cover = smooth(0.0, 0.10, beyond)
     # It comes out of the dark at the far end and thins out as it passes the lens.
-    cover *= np.float32(min(behind * 2.5, 1.0) * (0.94 - 0.10 * behind / tissue.membranes))
+    passing = min(behind * 2.5, 1.0, (tissue.membranes - behind) * 1.5)
+    cover *= np.float32(passing * (0.94 - 0.10 * behind / tissue.membranes))
     outside = np.maximum(beyond, 0.0)
     rim = 1.0 / (1.0 + (outside * np.float32(16.0)) ** 2)
     fall = 1.0 / (1.0 + outside * np.float32(2.6))
