@@ -168,11 +168,7 @@ class _Builder:
     def take(self, event: yaml.Event) -> None:
         """One event of the parser."""
         line = event.start_mark.line + 1 if event.start_mark else 1
-        match event:
-            case yaml.DocumentStartEvent():
-                self._begin_document(event, line)
-            case yaml.AliasEvent():
-                self._alias(str(event.anchor), line)
+        match event:  # the commonest first
             case yaml.ScalarEvent():
                 self._scalar(event, line)
             case yaml.MappingStartEvent():
@@ -182,6 +178,10 @@ class _Builder:
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 done = self._open.pop()
                 self._add(done.value, done.lines, done.count, done.anchor, fresh=False)
+            case yaml.AliasEvent():
+                self._alias(str(event.anchor), line)
+            case yaml.DocumentStartEvent():
+                self._begin_document(event, line)
 
     def _begin_document(self, event: yaml.DocumentStartEvent, line: int) -> None:
         if self.roots:

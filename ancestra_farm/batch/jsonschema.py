@@ -11,8 +11,8 @@ def batch_json_schema() -> dict[str, Any]:
     It completes keys and catches misspelt ones; what needs a model card or another part of the file is `check`'s.
     """
     schema = Batch.model_json_schema(by_alias=True, mode="validation")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": f"{SCHEMA} batch",
-    }
+    stages, changes = (schema["$defs"][name]["properties"] for name in ("Stage", "StageChange"))
+    for key, change in changes.items():
+        # what a shot changes means what it means in the stage
+        change.setdefault("description", stages[key]["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"{SCHEMA} batch"}

@@ -19,7 +19,7 @@ class Prompt(Model):
 
     text: Wording | Wordings = Field(description="template(s); {axis} is replaced by each value of that axis")
     axes: dict[Name, Wordings] = Field(default_factory=dict, description="the values of each axis, by its name")
-    negative: str = Field(default="", max_length=4000)
+    negative: str = Field(default="", max_length=4000, description="what should not be seen; no template")
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -32,15 +32,17 @@ class Draft(Model):
 
     promote: Float = Field(gt=0, le=1, description="the fraction of a wave's passing drafts that is made in full")
     by: Name = Field(default="quality", description="the score that ranks drafts, higher is better")
-    parameters: dict[Name, Scalar] = Field(default_factory=dict)
+    parameters: dict[Name, Scalar] = Field(
+        default_factory=dict, description="what a draft sets differently, above the card's draft settings"
+    )
     size: Size | None = Field(default=None, description="None: the same size as the full rung")
 
 
 class Stage(Model):
     """One fan-out inside a shot. Its survivors are the inputs of the stages that name it in ``from``."""
 
-    role: Role
-    model: ModelId
+    role: Role = Field(description="what its model does")
+    model: ModelId = Field(description="the id of a model card")
     source: Name | None = Field(
         default=None, alias="from", description="the stage whose survivors this one starts from"
     )
@@ -60,8 +62,10 @@ class Stage(Model):
     )
     size: Size | None = Field(default=None, description="None: the batch's size")
     prompt: Prompt | None = Field(default=None, description="None: the shot's prompt")
-    parameters: dict[Name, Scalar] = Field(default_factory=dict)
-    draft: Draft | None = None
+    parameters: dict[Name, Scalar] = Field(
+        default_factory=dict, description="the model's knobs; unset ones are as its card says"
+    )
+    draft: Draft | None = Field(default=None, description="a cheaper look at each candidate first")
     filters: dict[Name, Bool | dict[Name, Scalar]] = Field(
         default_factory=dict,
         description="settings of a filter, or false to switch it off; unnamed ones run as they are",
@@ -76,8 +80,8 @@ class Stage(Model):
     overlap_frames: Int | None = Field(default=None, ge=1, le=64, description="frames shared by neighbouring segments")
     beam: Int = Field(default=3, ge=1, le=16, description="tails kept per segment of a chain")
     select: Literal["auto", "close"] = Field(default="auto", description="close: wait until a person closes the stage")
-    look: Name | None = None
-    look_weight: Float = Field(default=1.0, ge=0, le=2)
+    look: Name | None = Field(default=None, description="the look it is made with, by name")
+    look_weight: Float = Field(default=1.0, ge=0, le=2, description="how strongly the look is applied, 0 to 2")
     keep_rejects: Bool = Field(
         default=False, description="keep the media of rejects too, not only thumbnail and recipe"
     )
@@ -113,29 +117,35 @@ class StageChange(Model):
 class Look(Model):
     """A style adapter, pinned by digest."""
 
-    source: str
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    source: str = Field(description="a path beside the batch file, or a URL (file, s3, gs, az), of a safetensors file")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits of that file")
 
 
 class Guide(Model):
     """What steers generation besides words."""
 
-    kind: Literal["previz", "motion_path", "camera", "depth", "mask", "plate", "first_frame", "last_frame", "reference"]
-    source: str
-    role: str = ""
+    kind: Literal[
+        "previz", "motion_path", "camera", "depth", "mask", "plate", "first_frame", "last_frame", "reference"
+    ] = Field(description="what it steers")
+    source: str = Field(description="a path beside the batch file, or a URL (file, s3, gs, az)")
+    role: str = Field(default="", description="what it is for, in a person's words")
 
 
 class Shot(Model):
     """One piece of film with an exact frame count."""
 
-    shot: Name
+    shot: Name = Field(description="the shot's name, such as anc_010_0010; it becomes a folder")
     frames: Int = Field(ge=1, le=1_000_000, description="the cut length in frames at the shot's rate, without handles")
-    title: str = ""
-    prompt: Prompt
+    title: str = Field(default="", description="what it shows, for people")
+    prompt: Prompt = Field(description="its words, for every stage that has none of its own")
     rate: Rate | None = Field(default=None, description="None: the batch's rate")
     handles: Int | None = Field(default=None, ge=0, le=240, description="None: the batch's handles")
-    guides: tuple[Guide, ...] = ()
-    stages: dict[Name, StageChange] = Field(default_factory=dict)
+    guides: tuple[Guide, ...] = Field(
+        default=(), description="what steers it besides words; each stage gets those that its model takes"
+    )
+    stages: dict[Name, StageChange] = Field(
+        default_factory=dict, description="what this shot changes about stages of the batch"
+    )
     skip: tuple[Name, ...] = Field(default=(), description="stages of the batch that this shot goes without")
 
 
@@ -143,17 +153,17 @@ class Budget(Model):
     """Where the whole batch ends whatever is still wanted. Reserved at release, settled at the end."""
 
     candidates: Int | None = Field(default=None, ge=1, description="released candidates, drafts included")
-    device_hours: Float | None = Field(default=None, gt=0)
+    device_hours: Float | None = Field(default=None, gt=0, description="hours of device time, failed attempts included")
     price_per_device_hour: Float | None = Field(default=None, ge=0, description="for the estimate in `plan`")
-    currency: str = "USD"
+    currency: str = Field(default="USD", description="of the price, as it is printed")
 
 
 class Policy(Model):
     """What a show allows. A batch that asks for more is refused at check, naming the rule."""
 
     licences: tuple[str, ...] | None = Field(default=None, description="licences allowed; None: any")
-    synthetic_performers: Bool = False
-    named_artists: Bool = False
+    synthetic_performers: Bool = Field(default=False, description="whether invented people may be shown")
+    named_artists: Bool = Field(default=False, description="whether prompts may ask for a named artist's manner")
 
 
 class Deliver(Model):
@@ -161,28 +171,38 @@ class Deliver(Model):
 
     stage: Name | None = Field(default=None, description="None: the last stage that makes clips")
     best: Int = Field(default=1, ge=1, le=64, description="how many unpicked clips are stitched, best first")
-    mp4: Bool = True
-    master: Literal["ffv1", "png", "none"] = "ffv1"
+    mp4: Bool = Field(default=True, description="an H.264 MP4 for viewing")
+    master: Literal["ffv1", "png", "none"] = Field(
+        default="ffv1", description="the lossless file for finishing: FFV1 in Matroska, a PNG sequence, or none"
+    )
     blend_frames: Int = Field(default=4, ge=0, le=64, description="dissolve over a seam, within the overlap")
 
 
 class Batch(Model):
     """One batch file."""
 
-    schema_: Literal["ancestra/v1"] = Field(alias="schema")
-    batch: Name
-    show: Name
-    owner: str = Field(default="", max_length=120)
-    seed: Int = Field(default=0, ge=0, lt=2**63)
-    rate: Rate = Field(default=24, validate_default=True)
+    schema_: Literal["ancestra/v1"] = Field(alias="schema", description="the version of this vocabulary")
+    batch: Name = Field(
+        description="the name of the batch; submitting an edited file of the same name re-uses what is unchanged"
+    )
+    show: Name = Field(description="the name of the film or series; deliveries lie under it")
+    owner: str = Field(default="", max_length=120, description="who is asked about it")
+    seed: Int = Field(
+        default=0, ge=0, lt=2**63, description="where all randomness starts; another seed makes every candidate anew"
+    )
+    rate: Rate = Field(
+        default=24,
+        validate_default=True,
+        description="frames per second of the shots: 24, or an exact fraction such as 24000/1001",
+    )
     size: Size | None = Field(default=None, description="None: each model's default size")
     handles: Int = Field(default=8, ge=0, le=240, description="extra frames on each side of the cut")
-    stages: dict[Name, Stage] = Field(min_length=1)
-    shots: tuple[Shot, ...] = Field(min_length=1, max_length=100_000)
-    looks: dict[Name, Look] = Field(default_factory=dict)
-    budget: Budget = Budget()
-    policy: Policy = Policy()
-    deliver: Deliver = Deliver()
+    stages: dict[Name, Stage] = Field(min_length=1, description="the fan-outs of every shot, by name")
+    shots: tuple[Shot, ...] = Field(min_length=1, max_length=100_000, description="the pieces of film")
+    looks: dict[Name, Look] = Field(default_factory=dict, description="style adapters, by the name that stages use")
+    budget: Budget = Field(default=Budget(), description="where the whole batch ends whatever is still wanted")
+    policy: Policy = Field(default=Policy(), description="what the show allows")
+    deliver: Deliver = Field(default=Deliver(), description="what is published of each shot")
 
     @model_validator(mode="after")
     def _shots_are_named_once(self) -> Self:

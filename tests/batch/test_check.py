@@ -261,7 +261,7 @@ def test_whatever_is_wrong_with_a_batch_is_said_with_its_line_and_nothing_else_h
             holder = holder[part]
         change = data.draw(st.sampled_from(["replace", "remove", "rename"]))
         if change == "replace":
-            holder[last] = data.draw(ODD)
+            holder[last] = copy.deepcopy(data.draw(ODD))
         elif change == "remove":
             del holder[last]
         elif isinstance(holder, dict):

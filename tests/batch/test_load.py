@@ -125,6 +125,14 @@ def test_a_mended_batch_says_where_it_is_broken():
     assert located.is_sound(("stages", "still"))
 
 
+def test_faults_side_by_side_in_a_list_are_all_said():
+    with pytest.raises(BatchRefused) as refused:
+        read_batch(SMALL + "policy: {licences: [null, 8]}\n", "small.yaml")
+
+    assert [problem.path for problem in refused.value.problems] == ["policy.licences[0]", "policy.licences[1]"]
+    assert locate_batch(read_text(SMALL + "policy: {licences: [null, 8]}\n", "small.yaml")).batch is not None
+
+
 def test_a_long_list_of_problems_is_counted_not_printed():
     shots = "".join(f"  - {{shot: s{n}, frames: no, prompt: {{text: x}}}}\n" for n in range(200))
 
