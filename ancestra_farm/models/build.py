@@ -11,7 +11,7 @@ class FamilyMissing(Exception):
 def build_generator(card: ModelCard) -> Generator:
     """The generator for a card, nothing loaded yet. Raises `FamilyMissing` where this farm cannot run its family."""
     if card.family == "procedural":
-        from ancestra_farm.models.procedural.generator import ProceduralGenerator
+        from ancestra_farm.models.procedural.generator import ProceduralGenerator  # noqa: PLC0415 - needs numpy and OpenCV
 
         return ProceduralGenerator(card)
     raise FamilyMissing(f"{card.id}: models of the family {card.family} cannot be run yet; procedural ones can")

@@ -18,8 +18,9 @@ def recipe(
     parameters.setdefault("fault_rate", 0.0)
     model = "procedural/clips" if frames > 1 else "procedural/stills"
     return Recipe(
-        candidate_id=f"{seed:032x}", seed=seed, shot="anc_010_0010", stage="still", segment=0, variant="0a1b2c3d", index=seed,
-        rung="full", role=role, prompt=prompt, negative="", model=model, model_digest="0" * 32, look=None, look_weight=1.0,
+        candidate_id=f"{seed:032x}", seed=seed, shot="anc_010_0010", stage="still", segment=0, variant="0a1b2c3d",
+        index=seed, rung="full", role=role, prompt=prompt, negative="", model=model, model_digest="0" * 32, look=None,
+        look_weight=1.0,
         guides=(), parameters=parameters, size=size, frames=frames, rate=Fraction(16), context_frames=context,
         parents=tuple(parents),
     )  # fmt: skip

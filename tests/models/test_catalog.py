@@ -60,5 +60,8 @@ def test_a_family_that_cannot_run_here_is_said(tmp_path):
 
 
 def test_the_catalogue_needs_no_numpy_and_no_opencv():
-    code = "import sys, ancestra_farm.models.catalog as c; c.load_catalog(); print(sorted({'numpy', 'cv2', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, ancestra_farm.models.catalog as catalog; catalog.load_catalog()\n"
+        "print(sorted({'numpy', 'cv2', 'torch'} & set(sys.modules)))"
+    )
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -105,12 +105,16 @@ def test_a_missing_parent_is_named():
         frames_of(recipe(role="image_to_image", parents=("abc",)))
 
 
+def until_it_raises(stream, made):
+    """Takes candidates one by one, noting the seeds of those that came before an exception."""
+    for one in stream:
+        made.append(one.recipe.seed)
+
+
 def test_an_abort_keeps_what_was_made_before(stills):
-    wanted = [recipe(seed=seed) for seed in range(4)]
     made = []
     with pytest.raises(Aborted):
-        for one in stills.generate(wanted, {}, lambda: len(made) == 2):
-            made.append(one.recipe.seed)
+        until_it_raises(stills.generate([recipe(seed=s) for s in range(4)], {}, lambda: len(made) == 2), made)
     assert made == [0, 1]
 
 
@@ -130,19 +134,8 @@ def test_an_abort_ends_a_clip_between_frames():
 def test_an_exception_is_that_of_the_candidate_after_the_last_one_made(stills):
     made = []
     with pytest.raises(RuntimeError, match="seed 3 fails on purpose"):
-        made.extend(
-            one.recipe.seed
-            for one in _kept(
-                stills.generate([recipe(seed=s, fail_modulo=3) for s in (1, 2, 3, 4)], {}, lambda: False), made
-            )
-        )
+        until_it_raises(stills.generate([recipe(seed=s, fail_modulo=3) for s in (1, 2, 3, 4)], {}, lambda: False), made)
     assert made == [1, 2]
-
-
-def _kept(stream, into):
-    for one in stream:
-        into.append(one.recipe.seed)
-    return []
 
 
 def test_a_batch_above_the_limit_is_out_of_memory(stills):

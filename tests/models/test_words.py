@@ -26,6 +26,12 @@ def test_words_say_light_tint_height_energy_and_motion():
     assert said.tint == (350, 0.9)
     assert "push_in" in said.moves
     assert "drift_left" in said.moves
+    assert "drift_right" not in said.moves
+
+
+def test_a_storm_at_dusk_is_lit_by_the_dusk():
+    said = direction_of("a stormy sea at dusk")
+    assert (said.light, said.energy) == ("dusk", 1.0)
 
 
 def test_poetic_synonyms_and_pairs_of_words_count():

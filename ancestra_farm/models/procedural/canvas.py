@@ -109,7 +109,7 @@ def exposure_of(light: Field, key: float) -> float:
 
 
 def develop(light: Field, at: Plane, exposure: float, grain_at: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scene light (which is used up) to uint8 [H, W, 3] display sRGB: exposure, shoulder, lens falloff, gamma, dither."""
+    """Scene light (used up) to uint8 [H, W, 3] display sRGB: exposure, shoulder, lens falloff, gamma, dither."""
     values = np.maximum(light, 0.0, out=light)
     values *= at.vignette * np.float32(-exposure)
     np.exp(values, out=values)

@@ -39,13 +39,14 @@ class Cells:
 def compose(words: Direction, rng: np.random.Generator) -> Cells:
     """A view as the words want it; the seed decides what they leave open."""
     d = rng.uniform(size=24).tolist()
-    wheel = (196, 176, 214, 262, 318, 350, 28, 44, 158)
+    wheel = (196, 178, 214, 262, 318, 350, 16, 34, 166)
     base, strength = wheel[int(d[0] * len(wheel))] + 12 * (d[1] - 0.5), 0.38 + 0.30 * d[2]
     if words.light in ("dawn", "dusk"):
         base = 350 + 48 * d[1]
     if words.tint is not None:
         base, strength = words.tint[0] + 8 * (d[1] - 0.5), 0.2 + 0.6 * words.tint[1]
-    away = (30 + 60 * d[3]) * (1 if d[4] < 0.5 else -1)
+    # Warm tones darken into red, never into green.
+    away = -(12 + 26 * d[3]) if base % 360 < 75 else (30 + 60 * d[3]) * (1 if d[4] < 0.5 else -1)
     dark = words.light in ("night", "storm") or (words.light is None and d[5] < 0.5)
     near = -words.height if words.height is not None else 2 * d[6] - 1
     growth, x, y = 0.0, 0.03 * (d[7] - 0.5), 0.03 * (d[8] - 0.5)
@@ -61,7 +62,8 @@ def compose(words: Direction, rng: np.random.Generator) -> Cells:
             (0.75, hue(base - away * 0.3, strength * 0.7, 0.95)),
             (1.00, hue(base - away * 0.6, strength * 0.25, 1.45)),
         ),
-        size=0.42 * 2.0 ** (0.9 * near + 0.5 * (d[9] - 0.5)), at=(d[10], d[11]), behind_at=(d[12], d[13]), lean=d[14] * 6.28,
+        size=0.42 * 2.0 ** (0.9 * near + 0.5 * (d[9] - 0.5)), at=(d[10], d[11]), behind_at=(d[12], d[13]),
+        lean=d[14] * 6.28,
         bend=0.08 + 0.16 * d[15], bend_map=int(d[16] * 3), wall=0.05 + 0.07 * d[17], nucleus=0.20 + 0.12 * d[18],
         lamp=((d[19] - 0.5) * 2.4, (d[20] - 0.5) * 1.4), egg=(0.62 + 0.5 * d[21]) if d[22] < 0.4 else 0.0,
         egg_at=((d[10] - 0.5) * 1.2, (d[11] - 0.5) * 0.5), dark_field=dark, drift=(x, y), growth=growth,

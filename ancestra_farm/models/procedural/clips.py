@@ -31,8 +31,8 @@ def continued(
 ) -> Iterator[Clip]:
     """``frames`` pictures of which the first ``context`` repeat the parent's last, bit for bit.
 
-    From a still (or ``context`` 1) the words and the seed set the path; from the tail of a clip the path is the one that
-    its frames are on, so that speed does not jump. Raises ValueError for a parent shorter than ``context``.
+    From a still the words and the seed set the path; from the tail of a clip the path is the one that its frames are
+    on, so that speed does not jump. Raises ValueError for a parent shorter than ``context``.
     """
     if len(parent) < context:
         raise ValueError(f"a context of {context} frames needs a parent of as many; this one has {len(parent)}")
@@ -48,8 +48,8 @@ def continued(
 def between(prompt: str, seed: int, first: Clip, last: Clip, frames: int, rate: float, moving: float) -> Iterator[Clip]:
     """``frames`` pictures from the picture ``first`` to the picture ``last`` ([H, W, 3]), both included bit for bit.
 
-    Both move on the path of the words at one pace whatever the seed, so that clips that share a key frame pass through it
-    at the same speed; in between they melt into one another along the smoothed flow from one to the other.
+    Both move on the path of the words at one pace whatever the seed, so that clips that share a key frame pass through
+    it at the same speed; in between they melt into one another along the smoothed flow from one to the other.
     """
     words, rng = direction_of(prompt), np.random.default_rng([seed, 1])
     start, end = Layers(first, words, rng), Layers(last, words, rng)

@@ -54,7 +54,7 @@ def path_of(words: Direction, focus: complex) -> Path:
 
 
 def horizon_of(picture: Picture) -> float:
-    """Where the water begins, in half heights from the centre, down positive; −1.3, above the picture, if nothing shows it.
+    """Where the water begins, in half heights from the centre, down positive; −1.3 (above the picture) if unseen.
 
     Haze hides the last of the sea, so this lies at the horizon or somewhat below it.
 

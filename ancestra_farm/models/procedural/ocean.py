@@ -1,6 +1,6 @@
 """The ocean seen from a helicopter: wave octaves in true perspective, reflected sky, sun glitter, horizon and clouds.
 
-Lengths are in camera heights. The glitter is Cox and Munk's: light where a facet's slope is the one that mirrors the sun
+Lengths are in camera heights. The glitter is Cox and Munk's: light where a facet's slope mirrors the sun into the eye
 ("Measurement of the roughness of the sea surface", 1954); octaves too small for a pixel turn into roughness instead of
 aliasing, so the sun's path widens towards the horizon as it does at sea.
 """
@@ -108,9 +108,10 @@ def compose(words: Direction, rng: np.random.Generator) -> Ocean:
         haze=haze * (0.6 + 0.8 * d[11]), pitch=pitch, roll=(d[12] - 0.5) * (0.34 if d[13] < 0.3 else 0.06),
         focal=1.5 + 1.2 * d[14],
         swell=2.6 * 0.22 ** (height * 0.5 + 0.5) * (0.8 + 0.5 * d[15]) * (0.7 + 0.6 * energy),
-        steepness=0.045 + 0.15 * energy, foam=max(energy - 0.45, 0.0) * 1.7, wind=(d[16] - 0.5) * 2.6,
+        steepness=0.045 + 0.15 * energy, foam=max(energy - 0.45, 0.0) * 1.2, wind=(d[16] - 0.5) * 2.6,
         scatter=tuple((float(a), float(b), float(c)) for a, b, c in rng.uniform(size=(OCTAVES, 3)) - 0.5),
-        cloud=(0.2 + 0.8 * d[17]) * (1.0 if light != "mist" else 0.25), cloud_map=int(d[18] * 4), cloud_at=(d[19], d[20]),
+        cloud=(0.2 + 0.8 * d[17]) * (1.0 if light != "mist" else 0.25), cloud_map=int(d[18] * 4),
+        cloud_at=(d[19], d[20]),
         key=key * (0.88 + 0.24 * d[21]),
         forward=speed["forward"] * (0.7 + 0.6 * d[22]), sideways=speed["sideways"], sinking=speed["sinking"],
         turning=speed["turning"], grain=(int(d[23] * 256), int(d[24] * 256)),
@@ -243,12 +244,8 @@ def _water(sea: Ocean, at: Plane, ray: Ray, seconds: float) -> Field:
         _foam(sea, parts, x, z, reach, height)
     fog = np.float32(0.92) * (1.0 - np.exp(reach * np.float32(-sea.haze)))
     parts *= 1.0 - fog
-    for part, amount in zip(
-        parts,
-        _sky_parts(np.full_like(fog, 0.02), np.maximum(ray.right * sun[0] + ray.ahead * sun[2], 0.0)),
-        strict=False,
-    ):
-        part += amount * fog
+    towards = np.maximum(ray.right * sun[0] + ray.ahead * sun[2], 0.0)
+    parts[:3] += np.stack(_sky_parts(np.full_like(fog, 0.02), towards)) * fog
     return parts
 
 

@@ -1,7 +1,7 @@
 """Light breaking like petals: rings of folded, translucent petals round a burning heart, over caustics and rays.
 
-Every ring is an outline r(θ) in polar coordinates; petals overlap inwards, each with its fold, its rim and its shadow on
-the ring below. Light and tone are kept as planes and coloured once at the end.
+Every ring is an outline r(θ) in polar coordinates; petals overlap inwards, each with its fold, its rim and its shadow
+on the ring below. Light and tone are kept as planes and coloured once at the end.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Petals:
 def compose(words: Direction, rng: np.random.Generator) -> Petals:
     """A flower as the words want it; the seed decides what they leave open."""
     d = rng.uniform(size=32).tolist()
-    wheel = (14, 32, 44, 338, 318, 284, 222, 196)
+    wheel = (12, 26, 36, 44, 342, 322, 284, 222, 200)
     base = wheel[int(d[0] * len(wheel))] + 14 * (d[1] - 0.5)
     strength = 0.42 + 0.33 * d[2]
     if words.light == "dawn":
@@ -57,7 +57,8 @@ def compose(words: Direction, rng: np.random.Generator) -> Petals:
         base = 205 + 75 * d[1]
     if words.tint is not None:
         base, strength = words.tint[0] + 10 * (d[1] - 0.5), 0.25 + 0.65 * words.tint[1]
-    away = (26 + 40 * d[3]) * (1 if d[4] < 0.6 else -1)
+    # Warm light falls off into red, never into green.
+    away = -(16 + 34 * d[3]) if base % 360 < 75 else (26 + 40 * d[3]) * (1 if d[4] < 0.6 else -1)
     key = {"night": 0.27, "storm": 0.33, "mist": 0.50, "day": 0.52, "dawn": 0.45, "dusk": 0.38}.get(
         words.light or "", 0.32 + 0.17 * d[5]
     )
@@ -78,7 +79,8 @@ def compose(words: Direction, rng: np.random.Generator) -> Petals:
         phases=tuple(rng.uniform(size=8).tolist()), shades=tuple(rng.uniform(-1, 1, 64).tolist()),
         waver=0.02 + 0.05 * d[18], waver_map=int(d[19] * 3), rays=0.25 + 0.75 * d[20], ray_row=int(d[21] * 64),
         caustic=0.15 + 0.45 * d[22], caustic_at=(d[23], d[24]), heart=0.5 + 0.9 * d[25],
-        opening=0.35 + 0.5 * d[26], opening_speed=0.10 * opens, turning=(0.016 if "spiral" in words.moves else 0.005) * (1 if d[27] < 0.5 else -1),
+        opening=0.35 + 0.5 * d[26], opening_speed=0.10 * opens,
+        turning=(0.016 if "spiral" in words.moves else 0.005) * (1 if d[27] < 0.5 else -1),
         key=key, grain=(int(d[28] * 256), int(d[29] * 256)),
     )  # fmt: skip
 
@@ -125,7 +127,7 @@ def _ground(petals: Petals, at: Plane, distance: Field, turn: Field, t: float) -
         )[..., 1]
         for scale, way in ((1.0, 1.0), (1.37, -1.0))
     ]
-    net = 1.0 / (1.0 + (np.minimum(nets[0], nets[1]) * np.float32(9.0)) ** 2)
+    net = 1.0 / (1.0 + (np.minimum(nets[0], nets[1]) * np.float32(6.0)) ** 2)
     fall = 1.0 / (1.0 + (distance * np.float32(0.75)) ** 2)
     # Two sets of beams turning against each other.
     first, second = (textures.outlines()[(petals.ray_row + other) % 64] for other in (0, 1))

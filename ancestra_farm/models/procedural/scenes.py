@@ -15,7 +15,7 @@ Picture = NDArray[np.uint8]
 
 
 class Traits(Protocol):
-    """What every scene's composition has. ``key``: the mean display value it is exposed for; ``grain``: see `develop`."""
+    """What every scene's composition has. ``key``: the mean it is exposed for; ``grain``: see `develop`."""
 
     @property
     def key(self) -> float: ...  # noqa: D102

@@ -42,7 +42,7 @@ def folds(index: int) -> Field:
 def waves() -> Field:
     """Wind waves travelling along +v: [256, 256, 3] of height, slope along u, slope along v.
 
-    One octave of wavelengths, about fourteen to a tile, spread about the wind as cos²; slopes have unit variance in all.
+    One octave of wavelengths, about fourteen to a tile, spread about the wind; slopes have unit variance in all.
     """
     ky, kx = np.meshgrid(np.fft.fftfreq(TILE, 1 / TILE), np.fft.fftfreq(TILE, 1 / TILE), indexing="ij")
     k = np.maximum(np.hypot(kx, ky), 1e-6)
@@ -99,7 +99,7 @@ def vessels(index: int) -> Field:
 
 @cache
 def stars(index: int) -> Field:
-    """Points of light of very different strength, none smaller than a pixel: 0 in between to about 1 at the brightest."""
+    """Points of light of very different strength, none smaller than a pixel: 0 to about 1 at the brightest."""
     rng = np.random.default_rng(600 + index)
     field = np.zeros((TILE, TILE), np.float32)
     for sigma, count, low, high in ((0.8, 1100, 0.06, 0.4), (1.1, 140, 0.3, 1.0), (1.5, 16, 0.8, 1.8)):
@@ -112,7 +112,7 @@ def stars(index: int) -> Field:
 
 @cache
 def grain() -> Field:
-    """Triangular noise in [−1, 1], [3, 2·TILE, 2·TILE]: dither that keeps slow gradients free of steps in eight bits."""
+    """Triangular noise in [−1, 1], [3, 2·TILE, 2·TILE]: dither that keeps gradients free of steps."""
     rng = np.random.default_rng(700)
     noise = rng.uniform(-0.5, 0.5, (3, TILE, TILE)) + rng.uniform(-0.5, 0.5, (3, TILE, TILE))
     return _fixed(np.tile(noise, (1, 2, 2)))
@@ -136,7 +136,7 @@ def _grow(
     width: float,
     depth: int,
 ) -> None:
-    """Draw one vessel and what branches off it. Widths follow Murray's law: a branch keeps about 0.79 of its parent's."""
+    """Draw one vessel and what branches off it. Widths follow Murray's law: a branch keeps up to 0.79 of it."""
     heading = angle
     for _ in range(int(rng.integers(7, 14))):
         heading += rng.normal(0, 0.22)

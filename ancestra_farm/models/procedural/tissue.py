@@ -21,7 +21,7 @@ STEP = 1.75
 
 @dataclass(frozen=True, slots=True)
 class Tissue:
-    """One passage. Lengths in half picture heights; ``speed`` in membranes a second, ``turning`` in radians a second."""
+    """One passage. Lengths in half picture heights; ``speed``: membranes, ``turning``: radians a second."""
 
     colours: tuple[tuple[float, Rgb], ...]
     centre: tuple[float, float]
@@ -54,6 +54,9 @@ def compose(words: Direction, rng: np.random.Generator) -> Tissue:
     if words.tint is not None:
         base, strength = words.tint[0] + 12 * (d[0] - 0.5), 0.25 + 0.55 * words.tint[1]
     lean = 14 + 22 * d[2]
+    if 0 <= base < 75:
+        # Amber brightens to straw, never to green.
+        lean = min(lean, max(50 - base, 0) / 1.5)
     bright = {"night": 0.32, "storm": 0.38, "mist": 0.58, "day": 0.56, "dawn": 0.50, "dusk": 0.42}.get(
         words.light or "", 0.38 + 0.18 * d[3]
     )
@@ -74,8 +77,8 @@ def compose(words: Direction, rng: np.random.Generator) -> Tissue:
         vessel_map=int(d[11] * 3), around=tuple(rng.uniform(size=8).tolist()),
         offsets=tuple((float(a), float(b)) for a, b in rng.uniform(size=(8, 2))),
         depth=d[12], glow=0.15 + 0.55 * d[13], thickness=0.45 + 0.55 * d[14], wet=d[15],
-        pulse=0.8 + 0.5 * d[16], speed=speed * (0.7 + 0.6 * d[17]), turning=turning * (1 if d[18] < 0.5 else -1), drift=drift,
-        key=bright, grain=(int(d[19] * 256), int(d[20] * 256)),
+        pulse=0.8 + 0.5 * d[16], speed=speed * (0.7 + 0.6 * d[17]), turning=turning * (1 if d[18] < 0.5 else -1),
+        drift=drift, key=bright, grain=(int(d[19] * 256), int(d[20] * 256)),
     )  # fmt: skip
 
 

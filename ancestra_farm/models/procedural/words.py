@@ -22,14 +22,16 @@ K = TypeVar("K")
 SUBJECTS: tuple[Subject, ...] = ("ocean", "tissue", "petals", "cells", "stars")
 
 _SUBJECT_WORDS: Mapping[Subject, str] = {
-    "ocean": "ocean sea seas water waters wave waves swell swells surf tide tides horizon helicopter sail sails gulf bay "
-    "coast maritime atlantic pacific saltwater whitecaps deep-sea seascape billows brine aerial",
-    "tissue": "tissue tissues vessel vessels vein veins artery arteries capillary capillaries womb uterus uterine flesh "
-    "blood placenta umbilical body anatomy muscle heart pulse arterial lining inside skin descent descending belly",
-    "petals": "petal petals flower flowers bloom blooming blossom blossoms lotus rose-window unfolding unfold refraction "
-    "prism caustic caustics rays ray radiance corolla lily peony aperture breaking beam beams kaleidoscope light",
-    "cells": "cell cells membrane membranes mitosis nucleus nuclei cytoplasm embryo zygote egg ovum plankton microscopic "
-    "microscope amoeba tissue-culture bubbles foam organelle blastocyst spores",
+    "ocean": "ocean sea seas water waters wave waves swell swells surf tide tides horizon helicopter sails gulf bay "
+    "sail coast maritime atlantic pacific saltwater whitecaps deep-sea seascape billows brine aerial",
+    "tissue": "tissue tissues vessel vessels vein veins artery arteries capillary capillaries womb uterus "
+    "uterine flesh blood placenta umbilical body anatomy muscle heart pulse arterial lining inside skin "
+    "descent descending belly",
+    "petals": "petal petals flower flowers bloom blooming blossom blossoms lotus rose-window unfolding "
+    "unfold refraction prism caustic caustics rays ray radiance corolla lily peony aperture breaking beam beams "
+    "kaleidoscope light",
+    "cells": "cell cells membrane membranes mitosis nucleus nuclei cytoplasm embryo zygote egg ovum plankton "
+    "microscopic microscope amoeba tissue-culture bubbles foam organelle blastocyst spores",
     "stars": "star stars starfield dust nebula galaxy galaxies cosmos cosmic space milky constellation constellations "
     "universe interstellar stardust comet void firmament",
 }
@@ -63,7 +65,8 @@ _ENERGY_WORDS: Mapping[float, str] = {
     0.1: "calm still glassy serene quiet gentle silent sleeping tranquil mirror smooth hushed",
 }
 _MOVE_WORDS: Mapping[Move, str] = {
-    "push_in": "push push-in forward fly flying flight approach approaching toward towards advance into dolly helicopter",
+    "push_in": "push push-in forward fly flying flight approach approaching toward towards advance into dolly "
+    "helicopter",
     "pull_back": "pull-back pullback back backwards retreat retreating recede receding reveal",
     "drift_left": "left leftward leftwards",
     "drift_right": "drift drifting float floating right rightward pan glide gliding sideways",
@@ -84,8 +87,8 @@ _HABIT: Mapping[Subject, Move] = {
 class Direction:
     """What a prompt says. None: it leaves that open.
 
-    ``tint``: hue in degrees and strength in [0, 1]. ``height``: −1 at the surface to 1 far above. ``energy``: 0 glassy to
-    1 furious. ``moves``: in the order of the words, never empty.
+    ``tint``: hue in degrees and strength in [0, 1]. ``height``: −1 at the surface to 1 far above. ``energy``: 0
+    glassy to 1 furious. ``moves``: in the order of the words, never empty.
     """
 
     subject: Subject
@@ -104,9 +107,12 @@ def direction_of(prompt: str) -> Direction:
     if subject is None:
         subject = SUBJECTS[digest_of("subject", prompt)[0] % len(SUBJECTS)]
     moves = _every(words, _MOVE_WORDS)
+    if "drift_left" in moves:
+        # "Drifting" alone goes right; "drifting left" goes left.
+        moves = tuple(move for move in moves if move != "drift_right")
     return Direction(
         subject=subject,
-        light=_first(words, _LIGHT_WORDS),
+        light=_first(words, _LIGHT_WORDS, prefer=("dawn", "day", "dusk", "night")),
         tint=next((_TINT_WORDS[word] for word in words if word in _TINT_WORDS), None),
         height=_first(words, _HEIGHT_WORDS),
         energy=_first(words, _ENERGY_WORDS),
@@ -137,5 +143,7 @@ def _every(words: list[str], table: Mapping[K, str]) -> tuple[K, ...]:
     return tuple(dict.fromkeys(known[word] for word in words if word in known))
 
 
-def _first(words: list[str], table: Mapping[K, str]) -> K | None:
-    return next(iter(_every(words, table)), None)
+def _first(words: list[str], table: Mapping[K, str], prefer: tuple[K, ...] = ()) -> K | None:
+    """The first that is named; one of ``prefer`` before any other (a storm at dusk is lit by the dusk)."""
+    named = _every(words, table)
+    return next((key for key in named if key in prefer), next(iter(named), None))
