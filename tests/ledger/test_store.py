@@ -13,7 +13,9 @@ from ancestra_farm.ledger import local
 from ancestra_farm.ledger.errors import NotThere, StoreMissing, StoreRefused, StoreUnavailable
 from ancestra_farm.ledger.local import LocalFolder
 from ancestra_farm.ledger.probe import probe
+from ancestra_farm.ledger.remote import Bucket
 from ancestra_farm.ledger.store import Store
+from tests.ledger.conftest import new_bucket
 
 
 def test_a_new_store_holds_its_mark_and_nothing_else(store: Store):
@@ -295,8 +297,6 @@ def test_a_bucket_that_is_not_there_is_said(s3_bucket: str):
 
 @pytest.mark.s3
 def test_wrong_credentials_are_said(s3_bucket: str, monkeypatch: pytest.MonkeyPatch):
-    from ancestra_farm.ledger.remote import Bucket
-
     bucket = Bucket(f"s3://{s3_bucket}/x")
 
     def denied(*_: object, **__: object) -> None:
@@ -305,3 +305,15 @@ def test_wrong_credentials_are_said(s3_bucket: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bucket.fs, "pipe_file", denied)
     with pytest.raises(StoreUnavailable, match="x/a: PermissionError: Access Denied"):
         bucket.create("a", b"x")
+
+
+@pytest.mark.s3
+def test_an_s3_service_that_ignores_conditions_is_refused(careless_endpoint: str, monkeypatch: pytest.MonkeyPatch):
+    import fsspec
+
+    bucket = new_bucket(careless_endpoint, monkeypatch)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # file systems are kept by what is in their address
+    with pytest.raises(StoreRefused, match="of 4 racers for one name 4 were told that they had made it"):
+        Store.open(f"s3://{bucket}/farm", create=True)
+    assert Bucket(f"s3://{bucket}/farm").list("") == []
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
