@@ -152,9 +152,9 @@ def _mend(value: Value, path: DocumentPath) -> bool:
         *above, last = path
         holder: Any = value
         for part in above:
-            if not isinstance(holder, dict | list) or (isinstance(holder, dict) and part not in holder):
+            holder = holder[part] if isinstance(part, int) and isinstance(holder, list) else holder.get(part)
+            if not isinstance(holder, dict | list):
                 return True  # mending a fault beside this one took out what held them both
-            holder = holder[part]
         owner = model_at(Batch, tuple(above))
         if isinstance(holder, dict):
             field = _field(owner, str(last))

@@ -23,10 +23,12 @@ def check_models(findings: Findings) -> None:
 def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
     spec, path = use.spec, use.path("model")
     card = findings.cards.get(spec.model)
-    if card is None:
-        findings.add(path, f"there is no model {spec.model!r}", did_you_mean(spec.model, findings.cards, "models"))
-        return None
     role_is_sound = findings.located.is_sound(("stages", use.name, "role"))
+    if card is None:
+        able = [other.id for other in findings.cards.values() if role_is_sound and spec.role in other.roles]
+        hint = did_you_mean(spec.model, able or findings.cards, "models")
+        findings.add(path, f"there is no model {spec.model!r}", hint)
+        return None
     if role_is_sound and spec.role not in card.roles:
         able = sorted(other.id for other in findings.cards.values() if spec.role in other.roles)
         hint = f"models that have it: {listed(able, 'and')}" if able else "no model in the catalogue has it"
