@@ -42,6 +42,6 @@ def explain(
     if not rows:
         typer.echo(f"no batch has been submitted to {store}")
     for row in rows:
-        typer.echo(f"{row.batch} {row.shot}: {row.state}")
+        typer.echo(f"{row.batch} {row.shot}: {row.state.replace('_', ' ')}")
         for sentence in row.says:
             typer.echo(f"  {sentence}")

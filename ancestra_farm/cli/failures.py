@@ -27,7 +27,20 @@ _BAD_INPUT = frozenset(
         "StoreRefused",
     }
 )
-_FAILED = frozenset({"LogDamaged", "NotThere", "StoreError", "StoreUnavailable", "Superseded"})
+_FAILED = frozenset(
+    {
+        "AlreadyAtWork",
+        "ClusterUnreachable",
+        "LogDamaged",
+        "NotThere",
+        "RunBroke",
+        "StoreBusy",
+        "StoreError",
+        "StoreUnavailable",
+        "Superseded",
+    }
+)
+KNOWN = _BAD_INPUT | _FAILED
 
 
 class CommandFailed(Exception):

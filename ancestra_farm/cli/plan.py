@@ -8,6 +8,7 @@ import typer
 from ancestra_farm.cli.batchfile import planned
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption
+from ancestra_farm.cli.summary import duration
 
 if TYPE_CHECKING:
     from ancestra_farm.plan.estimate import Estimate
@@ -31,7 +32,7 @@ class StageRow:
     drafts: int = column("drafts", number)
     full: int = column("candidates", number)
     at_most: bool = column("", lambda most: "at most" if most else "")
-    device_hours: float = column("device-hours", number)
+    device_hours: float = column("device time", lambda hours: duration(hours * 3600))
     cost: float | None = column("cost", number)
     makes: str = column("makes")
     segments: tuple[int, ...] = ()
@@ -102,7 +103,7 @@ def makes(stage: "StagePlan") -> str:
 def total_line(whole: "Estimate") -> str:
     """The sum of it all in one sentence."""
     most = "at most " if whole.at_most else ""
-    line = f"{most}{whole.candidates:,} candidates, {whole.device_hours:,.2f} device-hours"
+    line = f"{most}{whole.candidates:,} candidates, {whole.device_hours:,.3g} device-hours"
     if whole.cost is not None:
         line += f", {whole.cost:,.2f} {whole.budget.currency}"
     if whole.budget_ends_it:

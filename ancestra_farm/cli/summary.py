@@ -38,10 +38,11 @@ def shot_line(
     """One line for one shot, its stages in order.
 
     ``clips``: finished ones. ``frames``: of the cut; ``handles``: further frames on each side. ``width``: of the
-    longest shot name, so that lines align. Survivors are left out where everything survived, but for the first stage.
+    longest shot name, so that lines align. Survivors are left out where everything survived, but for the first stage;
+    stages of which nothing was tried yet are left out.
     """
     parts: list[str] = []
-    for at, stage in enumerate(stages):
+    for at, stage in enumerate(stage for stage in stages if stage.released or stage.drafts):
         if stage.drafts:
             parts.append(_count(stage.drafts, "draft", "drafts"))
         word = WORD_OF_ROLE.get(stage.role, stage.role)

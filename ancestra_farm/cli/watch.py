@@ -1,6 +1,7 @@
 """``ancestra watch``: see a farm work, from anywhere that reads its store."""
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +26,7 @@ def watch(
 
     reading = Reading.open(store)
     reading.progress(batch)
-    with display() as shown:
+    with display() as shown, suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops watching
         while True:
             presence = who_is_alive(reading.store)
             note = "nobody is at work" if presence is None else f"{presence.who} is at work on {presence.host}"

@@ -114,14 +114,13 @@ class SmallFarm:
                 todo.append(TicketStarted(one.host, one.ticket.ticket))
                 todo.append(self._answer(one.host, one.ticket))
             elif isinstance(one, Stitch):
-                job = one.job
                 todo.append(StitchReturned(self._stitch(one.job)))
 
     def _stitch(self, job: StitchJob) -> StitchEnded:
         with tempfile.TemporaryDirectory() as folder:
-            film = Path(folder) / f"{job.shot}.mp4"
-            film.write_bytes(b"film")
-            done = publish(self.store, job.folder, {"mp4": film}, {"version": job.version})
+            (Path(folder) / f"{job.shot}.mp4").write_bytes(b"film")
+            names = [("mp4", f"{job.shot}.mp4")]
+            done = publish(self.store, job.folder, Path(folder), names, {"version": job.version})
         return StitchEnded(
             job.batch,
             job.shot,
