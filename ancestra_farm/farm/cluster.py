@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray._private.worker
 
 #: Ray's own least size is 75 MiB. Rows and tickets are a few KB each.
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -50,14 +51,17 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose:
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if before[name] is None})
     try:
-        with _connected(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=verbose,
-            logging_level=_level(verbose=verbose),
-            _temp_dir=str(folder),
+        with (
+            _warnings_of_deaths(shown=verbose),
+            _connected(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=verbose,
+                logging_level=_level(verbose=verbose),
+                _temp_dir=str(folder),
+            ),
         ):
             _keep_token_private()
             yield
@@ -92,6 +96,24 @@ def _short_folder() -> str:
     """Where a folder with sockets in it can be: the usual place unless its path is long."""
     usual = tempfile.gettempdir()
     return usual if len(usual) <= 20 or not Path("/tmp").is_dir() else "/tmp"  # noqa: S108 - mkdtemp makes it private
+
+
+@contextmanager
+def _warnings_of_deaths(*, shown: bool) -> Iterator[None]:
+    """A worker that dies is news for the scheduler; Ray prints a page about it on stdout whatever it was told of logs.
+
+    There is no public switch for that; where the private one is gone, the pages are shown.
+    """
+    module: Any = ray._private.worker
+    printing = getattr(module, "print_to_stdstream", None)
+    if shown or printing is None:
+        yield
+        return
+    module.print_to_stdstream = lambda *_given, **_named: None
+    try:
+        yield
+    finally:
+        module.print_to_stdstream = printing
 
 
 def _keep_token_private() -> None:

@@ -241,6 +241,8 @@ class ControlLoop:
         for instruction in instructions:
             if isinstance(instruction, Record):
                 turn.events.append(instruction.event)
+            elif isinstance(instruction, AllDone):
+                self._done = instruction  # looked at when the turn is over, unless more is asked for in it
             else:
                 turn.instructions.append((instruction, cause))
 
@@ -270,10 +272,8 @@ class ControlLoop:
                 self._hands.revoke(instruction)
             case Stitch():
                 self._hands.stitch(instruction.job)
-            case AllDone():
-                self._done = instruction
-            case Record():
-                raise AssertionError("records are committed before anything is carried out")
+            case Record() | AllDone():
+                raise AssertionError("taken care of before anything is carried out")
 
     def _ending(self) -> Ending | None:
         if self._stop_by is not None:

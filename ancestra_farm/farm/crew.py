@@ -1,8 +1,8 @@
 """The controller's hands on Ray: hosts and stitch tasks brought up, given work, watched, and let go.
 
-Everything here runs on the controller's one thread, except for the moment when Ray completes a call: that only puts a
-function into the inbox. It decides nothing but how a death is told: which ticket was being generated, and whether the
-process or its whole machine went.
+Everything here runs on the controller's one thread, except for the moment when Ray completes a call: that puts a
+function into the inbox, and confirms to a host that it may begin. Nothing is decided but how a death is told: which
+ticket was being generated, and whether the process or its whole machine went.
 
 Hosts are placed by Ray's own accounting of CPUs and GPUs. Stitch tasks ask for no resources at all, and the crew runs
 only a few at a time: so a farm whose every slot holds a host still stitches, and stitching never crowds out hosts.
@@ -49,7 +49,10 @@ Then = Callable[[Any, BaseException | None], Happening | None]
 
 @dataclass(slots=True)
 class _Member:
-    """A host of ours. ``tickets``: dispatch time by ticket id, in order; ``started``: those whose generation began."""
+    """A host of ours. ``tickets``: dispatch time by ticket id, in order.
+
+    ``started``: those whose generation began, in order; appended to from Ray's threads, the rest is the loop's.
+    """
 
     name: str
     model: str
@@ -63,9 +66,9 @@ class _Member:
 
     def generating(self) -> str | None:
         """The ticket it is generating: the last that began, else the first in line (the news may not be here yet)."""
-        if self.started:
-            return self.started[-1]
-        return next(iter(self.tickets), None)
+        return next(
+            (ticket for ticket in reversed(self.started) if ticket in self.tickets), next(iter(self.tickets), None)
+        )
 
 
 class Crew:
@@ -217,10 +220,15 @@ class Crew:
         return HostLost(host, cause_of_death(error), _told(error), member.generating())
 
     def _ask_started(self, member: _Member, ticket: str) -> None:
-        self._watch(
-            member.actor.wait_started.remote(ticket),
-            lambda began, error: self._ticket_started(member.name, ticket, began, error),
-        )
+        def noted(future: "Future[Any]") -> None:
+            # At once, on Ray's thread: the host waits for it, and if the generation ends the host, this was before.
+            if future.exception() is None and future.result():
+                member.started.append(ticket)
+                member.actor.confirm.remote(ticket)
+
+        ref = member.actor.wait_started.remote(ticket)
+        ref.future().add_done_callback(noted)
+        self._watch(ref, lambda began, error: self._ticket_started(member.name, ticket, began, error))
 
     def _ticket_started(
         self,
@@ -234,10 +242,7 @@ class Crew:
             return None
         if began is None:
             self._ask_started(member, ticket)
-        if began:
-            member.started.append(ticket)
-            return TicketStarted(host, ticket)
-        return None
+        return TicketStarted(host, ticket) if began else None
 
     def _ticket_ended(
         self, host: str, ticket: str, reply: TicketEnded | None, error: BaseException | None

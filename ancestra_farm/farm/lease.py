@@ -35,6 +35,7 @@ class Lease:
         self._changed = threading.Condition()
         self._state: Literal["waiting", "started", "over"] = "waiting"
         self._began = False
+        self._confirmed = False
         self._expected = 0
         self._attempts: dict[int, AttemptEnded] = {}
         self._thumbnails: dict[int, Thumbnail] = {}
@@ -52,6 +53,17 @@ class Lease:
     def over(self) -> None:
         """The ticket is on its way back, or was taken back before it started."""
         self._enter("over")
+
+    def confirm(self) -> None:
+        """Whoever sent the ticket knows that its generation begins."""
+        with self._changed:
+            self._confirmed = True
+            self._changed.notify_all()
+
+    def wait_confirmed(self, patience_s: float) -> None:
+        """Until it is known, or ``patience_s`` have passed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._confirmed, patience_s)
 
     def wait_started(self, patience_s: float) -> bool | None:
         """True once generation has begun, False if the ticket is over without, None after ``patience_s`` of neither."""

@@ -56,7 +56,7 @@ class Pipeline:
     """One model on one device, and the threads around it.
 
     ``host`` and ``pool`` name it in rows. ``judge_of`` makes a ticket's judge. ``writers``: threads that encode and
-    write; judging has one thread of its own.
+    write; judging has one thread of its own. ``confirm_s``: a generation waits so long for `confirm`.
     """
 
     def __init__(
@@ -68,12 +68,14 @@ class Pipeline:
         *,
         judge_of: Callable[[Ticket], Judge] = cascade_of,
         writers: int = 2,
+        confirm_s: float = 0.0,
         at: Callable[[], float] = time.time,
     ) -> None:
         self._host = host
         self._generator = generator
         self._store = store
         self._judge_of = judge_of
+        self._confirm_s = confirm_s
         self._at = at
         self._clock = StretchClock(pool, host)
         self._parents = ParentFrames(store)
@@ -140,6 +142,13 @@ class Pipeline:
             lease = self._leases.get(ticket)
         return False if lease is None else lease.wait_started(patience_s)
 
+    def confirm(self, ticket: str) -> None:
+        """It is known that this ticket's generation begins: if it ends this process, no other ticket is blamed."""
+        with self._turn:
+            lease = self._leases.get(ticket)
+        if lease is not None:
+            lease.confirm()
+
     def revoke(self, ticket: str) -> None:
         """Take a ticket back: one that waits does not start; one that runs stops at its next step."""
         with self._turn:
@@ -173,10 +182,11 @@ class Pipeline:
 
     def _generate_in_turn(self, lease: Lease) -> float:
         """Generate a whole ticket; seconds the device was held for it."""
-        lease.start()
         self._clock.switch("starved")
         before = time.monotonic()
         try:
+            lease.start()
+            lease.wait_confirmed(self._confirm_s)
             self._generate(lease)
         finally:
             with self._turn:

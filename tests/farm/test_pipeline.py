@@ -315,6 +315,17 @@ def test_the_next_ticket_generates_while_the_last_is_being_judged(pipelines, spa
     assert box[0].attempts[0].position == 1
 
 
+def test_a_generation_waits_until_it_is_known_that_it_begins(pipelines, space):
+    generator = Scripted()
+    pipeline = pipelines(generator, confirm_s=20.0)
+    thread, box = in_thread(lambda: pipeline.work(ticket_of(space, range(2))))
+    assert pipeline.wait_started("t1") is True
+    assert generator.begun == 0
+    pipeline.confirm("t1")
+    thread.join(20)
+    assert len(box[0].attempts) == 2
+
+
 def test_closing_frees_the_device_and_accounts_for_the_last_seconds(store, space):
     generator = Scripted()
     pipeline = Pipeline("h", "m", generator, store)
