@@ -136,7 +136,7 @@ class Layers:
         return (along + 1j * across) * amount
 
     def _pattern(self, seconds: float) -> Field:
-        texture = textures.waves() if self._down else textures.folds(3)
+        texture = textures.waves() if self._down else textures.folds(0)
         field = textures.sample(texture, self._u, self._v - np.float32(0.045 * seconds))
         return field[..., 0] if field.ndim == 3 else field
 

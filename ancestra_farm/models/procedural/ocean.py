@@ -110,7 +110,7 @@ def compose(words: Direction, rng: np.random.Generator) -> Ocean:
         swell=2.6 * 0.22 ** (height * 0.5 + 0.5) * (0.8 + 0.5 * d[15]) * (0.7 + 0.6 * energy),
         steepness=0.045 + 0.15 * energy, foam=max(energy - 0.45, 0.0) * 1.2, wind=(d[16] - 0.5) * 2.6,
         scatter=tuple((float(a), float(b), float(c)) for a, b, c in rng.uniform(size=(OCTAVES, 3)) - 0.5),
-        cloud=(0.2 + 0.8 * d[17]) * (1.0 if light != "mist" else 0.25), cloud_map=int(d[18] * 4),
+        cloud=(0.2 + 0.8 * d[17]) * (1.0 if light != "mist" else 0.25), cloud_map=int(d[18] * textures.CLOUDS),
         cloud_at=(d[19], d[20]),
         key=key * (0.88 + 0.24 * d[21]),
         forward=speed["forward"] * (0.7 + 0.6 * d[22]), sideways=speed["sideways"], sinking=speed["sinking"],

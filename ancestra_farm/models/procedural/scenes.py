@@ -6,7 +6,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.models.procedural import cells, ocean, petals, stars, tissue
+from ancestra_farm.models.procedural import cells, ocean, petals, stars, textures, tissue
 from ancestra_farm.models.procedural.canvas import Plane, develop, exposure_of, plane
 from ancestra_farm.models.procedural.textures import Field
 from ancestra_farm.models.procedural.words import Direction, Subject, direction_of
@@ -66,8 +66,7 @@ def take(
 
 
 def warm_up(size: tuple[int, int]) -> None:
-    """Draw one small picture of every subject, which makes the textures they are cut from."""
-    at = plane(*size)
-    for subject, scene in _SCENES.items():
-        for seed in range(3):
-            scene.draw(scene.compose(direction_of(subject), np.random.default_rng(seed)), at, 0.0)
+    """Make every texture, and draw one picture of every subject, so that no candidate pays for it."""
+    textures.make_all()
+    for subject in _SCENES:
+        still(subject, 0, size)

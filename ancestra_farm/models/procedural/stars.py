@@ -59,9 +59,10 @@ def compose(words: Direction, rng: np.random.Generator) -> Stars:
             (1.00, hue(base + away, strength * 0.5, 1.25)),
         ),
         lean=d[5] * 3.14, band=0.35 + 0.65 * d[6], band_width=0.35 + 0.55 * d[7], band_offset=(d[8] - 0.5) * 0.9,
-        clouds=(int(d[9] * 4), int(d[10] * 4)), at=tuple((float(a), float(b)) for a, b in rng.uniform(size=(6, 2))),
+        clouds=(int(d[9] * textures.CLOUDS), int(d[10] * textures.CLOUDS)),
+        at=tuple((float(a), float(b)) for a, b in rng.uniform(size=(6, 2))),
         scale=0.16 + 0.20 * d[11], warp=0.04 + 0.05 * d[12], dust=0.3 + 0.7 * d[13], gas=0.5 + 0.7 * d[14],
-        shine=0.7 + 0.6 * d[15], star_map=int(d[16] * 3), growth=growth, turning=turning, drift=(x, y),
+        shine=0.7 + 0.6 * d[15], star_map=int(d[16] * textures.STARS), growth=growth, turning=turning, drift=(x, y),
         key=(0.17 if words.light != "day" else 0.30) + 0.12 * d[17], grain=(int(d[18] * 256), int(d[19] * 256)),
     )  # fmt: skip
 
@@ -96,7 +97,9 @@ def draw(stars: Stars, at: Plane, seconds: float, moving: float = 1.0) -> Field:
         # One texel a pixel at 256 × 144, so that the smallest stars stay about a pixel wide.
         tile = np.float32(0.14 * (1.0 - 0.12 * depth))
         points = textures.sample(
-            textures.stars((stars.star_map + depth) % 3), sx * tile + np.float32(u), sy * tile + np.float32(v)
+            textures.stars((stars.star_map + depth) % textures.STARS),
+            sx * tile + np.float32(u),
+            sy * tile + np.float32(v),
         )
         twinkle = 1.0 + 0.25 * np.sin(np.float32(3.1 * seconds) + (at.x * 9.0 + at.y * 13.0))
         points = points * np.sqrt(points) * twinkle * (1.0 - lane * 0.8) * np.float32(strength * stars.shine)

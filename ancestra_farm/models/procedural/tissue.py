@@ -74,7 +74,7 @@ def compose(words: Direction, rng: np.random.Generator) -> Tissue:
         centre=((d[4] - 0.5) * 1.9, (d[5] - 0.5) * 1.1),
         opening=(0.10 + 0.20 * d[6]) * (1.7 if near else 1.0), membranes=4 + int(d[7] * 2),
         flat=0.75 + 0.5 * d[8], ragged=0.10 + 0.20 * d[9], twist=(d[10] - 0.5) * 2.2,
-        vessel_map=int(d[11] * 3), around=tuple(rng.uniform(size=8).tolist()),
+        vessel_map=int(d[11] * textures.VESSELS), around=tuple(rng.uniform(size=8).tolist()),
         offsets=tuple((float(a), float(b)) for a, b in rng.uniform(size=(8, 2))),
         depth=d[12], glow=0.15 + 0.55 * d[13], thickness=0.45 + 0.55 * d[14], wet=d[15],
         pulse=0.8 + 0.5 * d[16], speed=speed * (0.7 + 0.6 * d[17]), turning=turning * (1 if d[18] < 0.5 else -1),
@@ -141,7 +141,7 @@ def _membrane(
     # Twice round and 0.32 a unit of log distance: a tile is as long as it is wide, however near.
     u = angle * np.float32(2.0) + np.float32(shift_u) + np.float32(tissue.twist * 0.16) * reach
     v = (reach - np.float32(edge)) * np.float32(0.32) + np.float32(shift_v)
-    skin = textures.sample(textures.folds(which % 3), u, v)
+    skin = textures.sample(textures.folds(which % textures.FOLDS), u, v)
     trunks, branches = cv2.split(textures.sample(textures.vessels(tissue.vessel_map), u + skin * np.float32(0.008), v))
     cover = smooth(0.0, 0.10, beyond)
     # It comes out of the dark at the far end and thins out as it passes the lens.
