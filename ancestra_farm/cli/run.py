@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ancestra_farm.cli.display import display
-from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT
+from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT, sentence
 from ancestra_farm.cli.options import CardsOption, FileArgument, StoreOption
 from ancestra_farm.cli.summary import duration, shell_word
 
@@ -49,6 +49,10 @@ CODES = {
     "superseded": FAILED,
     "timed_out": TIMED_OUT,
 }
+
+
+#: A run draws so many contact sheets at its end; a second or so each.
+MOST_SHEETS = 24
 
 
 def run(
@@ -176,17 +180,29 @@ def ending_lines(summary: "Summary", url: str) -> list[str]:
 
 
 def _where_to_look(reading: "Reading") -> list[str]:
-    from ancestra_farm.cli.sheet import sheet_path
-
-    store = reading.store
-    sheets = [sheet_path(shot.batch, shot.shot) for shot in reading.progress()]
-    lines = [f"contact sheet   {place(store.url, path)}" for path in sheets if store.exists(path)]
+    store, progress = reading.store, reading.progress()
+    lines = [_sheet_line(reading, shot.batch, shot.shot) for shot in progress[:MOST_SHEETS]]
+    if len(progress) > MOST_SHEETS:
+        lines.append(f"contact sheets  of the other shots: ancestra sheet SHOT --store {shell_word(store.url)}")
     for end in reading.stitches.values():
         if end.ok:
             film = end.files.get("mp4") or end.files.get("master") or next(iter(end.files.values()), "")
             lines.append(f"finished clip   {place(store.url, film)}")
     lines.append(f"manifest        {place(store.url, 'tables/candidates/part-*.parquet')}")
     return lines
+
+
+def _sheet_line(reading: "Reading", batch: str, shot: str) -> str:
+    """Draw a shot's contact sheet and say where it is. The film is finished whether or not its sheet can be drawn."""
+    from ancestra_farm.cli.sheet import make_sheet, sheet_path
+
+    try:
+        drawn = make_sheet(reading, batch, shot)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not turn a finished run into a failed one
+        return f"contact sheet   of {shot} could not be drawn: {sentence(error)}"
+    if drawn is None:
+        return f"contact sheet   of {shot}: nothing judged yet"
+    return f"contact sheet   {place(reading.store.url, sheet_path(batch, shot))}"
 
 
 def place(url: str, path: str) -> str:

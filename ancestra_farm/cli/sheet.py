@@ -9,7 +9,7 @@ from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.cli.options import BatchOption, StoreOption
 
 if TYPE_CHECKING:
-    from ancestra_farm.ledger.store import Store
+    from ancestra_farm.cli.reading import Reading
 
 
 def sheet(
@@ -26,7 +26,7 @@ def sheet(
 
     reading = Reading.open(store)
     found = reading.one_shot(shot, batch)
-    data = make_sheet(reading.store, found.batch, shot)
+    data = make_sheet(reading, found.batch, shot)
     if data is None:
         raise CommandFailed(f"nothing of {shot} has been judged yet; there is nothing to show", code=1)
     if out is not None:
@@ -39,11 +39,12 @@ def sheet_path(batch: str, shot: str) -> str:
     return f"sheets/{batch}/{shot}.png"
 
 
-def make_sheet(store: "Store", batch: str, shot: str) -> bytes | None:
+def make_sheet(reading: "Reading", batch: str, shot: str) -> bytes | None:
     """Draw a shot's contact sheet and put it in the store; None where there is nothing to show yet."""
     from ancestra_farm.cli.query import table_of
     from ancestra_farm.stitch.sheet import contact_sheet
 
+    store, plan = reading.store, reading.plan(batch).shot(shot)
     rows = table_of(store, "candidates", batch, shot).to_pylist()
     picked = {
         pick["candidate_id"]
@@ -53,6 +54,6 @@ def make_sheet(store: "Store", batch: str, shot: str) -> bytes | None:
     shown = [row | {"scores": dict(row["scores"] or ()), "picked": row["candidate_id"] in picked} for row in rows]
     if not any(row["thumbnail"] for row in shown):
         return None
-    data = contact_sheet(shown, store.read)
+    data = contact_sheet(shown, store.read, title=plan.shot.title, rank=plan.stages[0].spec.rank)
     store.replace(sheet_path(batch, shot), data)
     return data

@@ -1,0 +1,116 @@
+"""Real runs on a real local Ray, from the command line as scripts call it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ancestra_farm.cli.reading import Reading
+from ancestra_farm.cli.run import CODES, Rate, hosts_note, place, waiting_lines
+from ancestra_farm.farm.upkeep import Picture
+from ancestra_farm.ledger.store import Store
+from tests.cli.small_farm import batch_file
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+
+def run_program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "ancestra_farm.cli.main", *map(str, arguments)]
+    return subprocess.run(program, capture_output=True, text=True, check=False, timeout=280)
+
+
+@pytest.mark.ray
+def test_a_batch_file_goes_in_and_finished_clips_come_out(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    done = run_program("run", JOBS / "previz.yaml", "--store", store, "--metrics-port", "0")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("anc_020_0010  ") and line.endswith("→ 1 clip, 24 frames") for line in lines)
+    clips = [line.split()[-1] for line in lines if line.startswith("finished clip")]
+    sheets = [line.split()[-1] for line in lines if line.startswith("contact sheet")]
+    assert len(clips) == len(sheets) == 2
+    assert all(Path(path).stat().st_size > 0 for path in clips + sheets)
+    assert any(line.startswith("manifest") for line in lines)
+    assert "\r" not in done.stdout
+    assert "\x1b" not in done.stdout
+    assert run_program("verify", store).returncode == 0
+    commits = len(list((store / "log").iterdir()))
+    again = run_program("resume", "--store", store)
+    assert again.returncode == 0, again.stderr
+    shots = json.loads(run_program("status", "--store", store, "--json").stdout)["shots"]
+    assert [shot["state"] for shot in shots] == ["done", "done"]
+    assert len(list((store / "log").iterdir())) == commits + 1
+
+
+@pytest.mark.ray
+def test_a_run_that_waits_for_people_says_what_to_do(tmp_path: Path) -> None:
+    path = batch_file(tmp_path, "select: close")
+    done = run_program("run", path, "--store", tmp_path / "store", "--hosts", "1")
+    assert done.returncode == 0, done.stderr
+    assert "waiting for people:" in done.stdout
+    store = Store.open(str(tmp_path / "store")).url
+    for command in (
+        f"ancestra sheet anc_010_0010 --store {store}",
+        f"ancestra pick CANDIDATE_ID --store {store}",
+        f"ancestra close anc_010_0010 --stage still --store {store}",
+        f"ancestra resume --store {store}",
+    ):
+        assert command in done.stdout
+
+
+@pytest.mark.ray
+def test_a_run_that_takes_too_long_ends_with_three_and_can_be_resumed(tmp_path: Path) -> None:
+    path = batch_file(tmp_path)
+    path.write_text(path.read_text().replace("wave: 12", "wave: 12\n    parameters: {delay_s: 30}"))
+    done = run_program("run", path, "--store", tmp_path / "store", "--timeout", "12", "--hosts", "1")
+    assert done.returncode == 3, done.stderr
+    assert "ancestra resume --store" in done.stdout
+    assert "timed out" in done.stdout
+    assert run_program("verify", tmp_path / "store").returncode == 0
+
+
+def test_a_refused_batch_ends_with_two_before_any_store_is_made(tmp_path: Path) -> None:
+    path = batch_file(tmp_path)
+    path.write_text(path.read_text().replace("role: text_to_image", "role: text_to_painting"))
+    done = run_program("run", path, "--store", tmp_path / "store")
+    assert done.returncode == 2
+    assert f"{path}:8:" in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_every_way_a_run_can_end_has_an_exit_code() -> None:
+    from typing import get_args
+
+    from ancestra_farm.farm.run import How
+
+    assert set(CODES) == set(get_args(How))
+    assert (CODES["done"], CODES["waiting"], CODES["failed"], CODES["timed_out"]) == (0, 0, 1, 3)
+
+
+def test_the_rate_is_that_of_the_last_half_minute(waiting: Store) -> None:
+    shots = Reading.open(waiting.url).progress()
+    rate = Rate()
+    assert rate.of(Picture(at=100.0)) == 0.0
+    assert rate.of(Picture(shots, at=110.0)) == pytest.approx(4.8)
+    assert rate.of(Picture(shots, at=200.0)) == 0.0
+
+
+def test_hosts_are_counted_ready_and_starting() -> None:
+    assert hosts_note(Picture(hosts={"a": (1, 1), "b": (1, 0)})) == "2 hosts, 1 starting"
+    assert hosts_note(Picture()) == ""
+
+
+def test_what_waits_names_the_batch_where_there_are_several(waiting: Store) -> None:
+    reading = Reading.open(waiting.url)
+    assert waiting_lines(reading, []) == []
+    one = waiting_lines(reading, [("demo", "anc_010_0010", "still")])
+    assert f"    ancestra close anc_010_0010 --stage still --store {waiting.url}" in one
+    reading.submissions["other"] = reading.submissions["demo"]
+    assert any("--batch demo" in line for line in waiting_lines(reading, [("demo", "anc_010_0010", "still")]))
+
+
+def test_files_of_a_local_store_are_plain_paths() -> None:
+    assert place("file:///farm/store", "sheets/a.png") == "/farm/store/sheets/a.png"
+    assert place("s3://bucket/store", "sheets/a.png") == "s3://bucket/store/sheets/a.png"
