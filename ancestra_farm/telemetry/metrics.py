@@ -4,6 +4,7 @@
 becomes durable. So a restart shows the same totals, and nothing is counted that did not happen. Decides nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from ancestra_farm.plan.events import Event, HostTimed
 from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
-from ancestra_farm.telemetry.tally import Tally
+from ancestra_farm.telemetry.tally import Labels, Tally
 
 _Family = Counter | Gauge | Histogram
 
@@ -34,7 +35,8 @@ class Metrics(Collector):
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
         self._families = {row.name: _family(row) for row in CATALOGUE}
-        self._tally = Tally(self._add)
+        self._amounts: dict[tuple[str, Labels], float] = defaultdict(float)
+        self._tally = Tally(self._count)
         self._folded_commit = 0
         self.registry.register(self)
 
@@ -42,12 +44,8 @@ class Metrics(Collector):
 
     def fold(self, event: Event) -> None:
         """Count one committed event."""
-        self._add("ancestra_events_total", (), 1)
-        if isinstance(event, HostTimed):
-            self._fold_timing(event)
-        else:
-            self._tally.fold(event)
-            self._derive()
+        self._take(event)
+        self._publish()
 
     def fold_commit(self, number: int, events: Iterable[Event]) -> bool:
         """Count a commit's events unless one with this or a later number was counted; whether it was counted now."""
@@ -55,8 +53,20 @@ class Metrics(Collector):
             return False
         self._folded_commit = number
         for event in events:
-            self.fold(event)
+            self._take(event)
+        self._publish()
         return True
+
+    def _take(self, event: Event) -> None:
+        self._count("ancestra_events_total", (), 1)
+        if isinstance(event, HostTimed):
+            self._fold_timing(event)
+        else:
+            self._tally.fold(event)
+
+    def _count(self, name: str, labels: Labels, amount: float) -> None:
+        """Counted in a plain dict first: a commit of hundreds of attempts then touches each series once."""
+        self._amounts[name, labels] += amount
 
     def _fold_timing(self, timing: HostTimed) -> None:
         parts = {
@@ -67,9 +77,14 @@ class Metrics(Collector):
             "idle": timing.idle_s,
         }
         for part, seconds in parts.items():
-            self._add(f"ancestra_device_{part}_seconds_total", (timing.pool,), max(seconds, 0.0))
+            self._count(f"ancestra_device_{part}_seconds_total", (timing.pool,), max(seconds, 0.0))
 
-    def _derive(self) -> None:
+    def _publish(self) -> None:
+        for (name, labels), amount in self._amounts.items():
+            child = self._child(name, labels)
+            assert not isinstance(child, Histogram)
+            child.inc(amount)
+        self._amounts.clear()
         if self._tally.epoch is not None:
             self._set("ancestra_epoch", (), self._tally.epoch)
         for labels, seconds in self._tally.take_ratios():
@@ -111,21 +126,16 @@ class Metrics(Collector):
         """The present value of one series, 0.0 where there is none yet. For tests and for `status`."""
         return self.registry.get_sample_value(name, labels) or 0.0
 
-    def _child(self, name: str, labels: tuple[str, ...]) -> _Family:
+    def _child(self, name: str, labels: Labels) -> _Family:
         family = self._families[name]
         return family.labels(*labels) if labels else family
 
-    def _add(self, name: str, labels: tuple[str, ...], amount: float) -> None:
-        child = self._child(name, labels)
-        assert not isinstance(child, Histogram)
-        child.inc(amount)
-
-    def _set(self, name: str, labels: tuple[str, ...], value: float) -> None:
+    def _set(self, name: str, labels: Labels, value: float) -> None:
         child = self._child(name, labels)
         assert isinstance(child, Gauge)
         child.set(value)
 
-    def _observe(self, name: str, labels: tuple[str, ...], seconds: float) -> None:
+    def _observe(self, name: str, labels: Labels, seconds: float) -> None:
         child = self._child(name, labels)
         assert isinstance(child, Histogram)
         child.observe(seconds)
