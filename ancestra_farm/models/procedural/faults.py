@@ -75,7 +75,7 @@ def planted_fault(recipe: Recipe) -> Planted | None:
     """What is wrong with this candidate, from its recipe alone; None for a clean one.
 
     Reads the parameters ``fault_rate`` (in [0, 1]) and ``only_fault`` (a kind, or "" for the mix). Draft and full share
-    their seed and so their fault. Raises ValueError where ``only_fault`` names a kind that this role cannot have.
+    their seed and parents and so their fault. Raises ValueError where ``only_fault`` names a kind that this role cannot have.
     """
     mix = CLIP_MIX if recipe.frames > 1 else STILL_MIX
     only = str(recipe.parameters.get("only_fault", ""))
@@ -83,7 +83,7 @@ def planted_fault(recipe: Recipe) -> Planted | None:
         raise ValueError(f"only_fault: {only!r} is not a fault of {recipe.role}; write one of {', '.join(mix)}")
     if recipe.frames > 1 and recipe.frames - sum(kept_frames(recipe)) < 2:
         return None
-    chance, choice, severity = _uniforms(recipe.seed)
+    chance, choice, severity = _uniforms(recipe.seed, recipe.parents)
     if chance >= float(recipe.parameters.get("fault_rate", DEFAULT_RATE)):
         return None
     return Planted(_drawn({kind: weight for kind, weight in mix.items() if only in ("", kind)}, choice), severity)
@@ -281,9 +281,9 @@ def _run(start: int, stop: int, severity: float, rng: np.random.Generator) -> tu
     return first, first + length
 
 
-def _uniforms(seed: int) -> tuple[float, float, float]:
-    """Three numbers in [0, 1) that belong to a seed."""
-    digest = digest_of("fault", seed)
+def _uniforms(seed: int, parents: tuple[str, ...]) -> tuple[float, float, float]:
+    """Three numbers in [0, 1) that belong to a seed and what it starts from: one seed is used with every input."""
+    digest = digest_of("fault", seed, parents)
     values = (int.from_bytes(digest[at : at + 5], "little") / 2.0**40 for at in (0, 5, 10))
     first, second, third = values
     return first, second, third
