@@ -316,8 +316,8 @@ def cause_of_death(error: BaseException | None) -> Cause:
     is never reset. Anything but the end of the process itself counts as the machine's loss, which charges nobody.
     """
     text = str(error)
-    ended = "worker process has died" in text or "Worker exit type" in text or "worker died" in text
-    return "crash" if ended and "node has died" not in text and "Node" + " is dead" not in text else "host_lost"
+    ended = "worker process has died" in text or "Worker exit type" in text
+    return "crash" if ended and "node has died" not in text else "host_lost"
 
 
 def _told(error: BaseException | None) -> str:
