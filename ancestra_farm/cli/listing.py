@@ -13,6 +13,9 @@ import typer
 
 from ancestra_farm.cli.failures import on_terminal
 
+#: A last column that is narrower than this, in characters, reads worse than a line that is too long.
+LAST_COLUMN = 24
+
 
 def number(value: object) -> str:
     """``1,000``; at most two digits after the point; a dash for nothing known."""
@@ -32,9 +35,12 @@ def words(value: object) -> str:
     return str(value) or "–"
 
 
-def column(heading: str, text: Callable[[Any], str] = words) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """A dataclass field that has a column. Columns of `number` are set to the right."""
-    return dataclasses.field(metadata={"heading": heading, "text": text})
+def column(heading: str, text: Callable[[Any], str] = words, *, quiet: bool = False) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """A dataclass field that has a column. Columns of `number` are set to the right.
+
+    ``quiet``: the column is left out where it says nothing (0, a dash, no text) in every row.
+    """
+    return dataclasses.field(metadata={"heading": heading, "text": text, "quiet": quiet})
 
 
 def json_keys(row: type) -> str:
@@ -59,7 +65,7 @@ def print_rows(row: type, rows: Sequence[Any], *, as_json: bool = False, none: s
     if not rows:
         typer.echo(none)
         return
-    columns = [field for field in dataclasses.fields(row) if "heading" in field.metadata]
+    columns = [field for field in dataclasses.fields(row) if "heading" in field.metadata and _speaks(field, rows)]
     headings = [field.metadata["heading"] for field in columns]
     right = [field.metadata["text"] is number for field in columns]
     cells = [[field.metadata["text"](getattr(one, field.name)) for field in columns] for one in rows]
@@ -68,6 +74,11 @@ def print_rows(row: type, rows: Sequence[Any], *, as_json: bool = False, none: s
     else:
         for line in plain_lines(headings, right, cells):
             typer.echo(line)
+
+
+def _speaks(field: "dataclasses.Field[Any]", rows: Sequence[Any]) -> bool:
+    cells = (field.metadata["text"](getattr(one, field.name)) for one in rows)
+    return not field.metadata["quiet"] or any(cell not in {"", "0", "–"} for cell in cells)
 
 
 def plain_lines(headings: list[str], right: list[bool], cells: list[list[str]]) -> list[str]:
@@ -89,9 +100,20 @@ def _print_table(headings: list[str], right: list[bool], cells: list[list[str]])
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading, to_right in zip(headings, right, strict=True):
-        table.add_column(heading, justify="right" if to_right else "left", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for at, (heading, to_right) in enumerate(zip(headings, right, strict=True)):
+        # Names and numbers stay whole; the last column, which is the wordy one, gives way in a narrow window.
+        keep = at + 1 < len(headings)
+        table.add_column(
+            heading,
+            justify="right" if to_right else "left",
+            no_wrap=keep,
+            overflow="fold",
+            min_width=None if keep else LAST_COLUMN,
+        )
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
+    console = Console()
+    kept = sum(max(len(line[at]) for line in [headings, *cells]) + 2 for at in range(len(headings) - 1))
+    # Rich would cut what does not fit; a line that the terminal wraps still says everything.
+    console.print(table, width=max(console.width, kept + LAST_COLUMN), crop=False)

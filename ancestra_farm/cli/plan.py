@@ -29,11 +29,11 @@ class StageRow:
     stage: str = column("stage")
     model: str = column("model")
     variants: int = column("wordings", number)
-    drafts: int = column("drafts", number)
+    drafts: int = column("drafts", number, quiet=True)
     full: int = column("candidates", number)
-    at_most: bool = column("", lambda most: "at most" if most else "")
+    at_most: bool = column("", lambda most: "at most" if most else "", quiet=True)
     device_hours: float = column("device time", lambda hours: duration(hours * 3600))
-    cost: float | None = column("cost", number)
+    cost: float | None = column("cost", number, quiet=True)
     makes: str = column("makes")
     segments: tuple[int, ...] = ()
     overlap_frames: int = 0
@@ -82,22 +82,24 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
     for shot in made.shots:
         handles = f" and {shot.handles} on each side" if shot.handles else ""
         typer.echo(f"{shot.name}: {shot.frames:,} frames{handles} at {shot.rate} per second")
+    if any(row.overlap_frames or row.trim_frames for row in rows):
+        typer.echo("clips: frames of each segment, less those that neighbours share, less what is cut off the end")
     typer.echo(total_line(whole))
 
 
 def makes(stage: "StagePlan") -> str:
-    """What a stage makes, down to the frame: ``81 + 57 frames at 16, less 4 shared, less 1 at the end: 133``."""
+    """What a stage makes, down to the frame: ``256×144, 81+57−4−1 = 133 frames at 16``.
+
+    The lengths of the segments, less the frames that neighbours share, less what is cut off the end.
+    """
     size = f"{stage.size[0]}×{stage.size[1]}"
     lengths = [segment.frames for segment in stage.segments]
     if not stage.makes_clips:
         return f"{size} stills" + (f", {len(lengths)} keys" if len(lengths) > 1 else "")
-    text = f"{size}, {' + '.join(str(length) for length in lengths)} frames at {stage.rate}"
-    shared = stage.overlap_frames * (len(lengths) - 1)
-    if shared:
-        text += f", less {shared} shared"
-    if stage.trim_frames:
-        text += f", less {stage.trim_frames} at the end"
-    return text + (f": {stage.needed_frames}" if shared or stage.trim_frames else "")
+    sum_of = "+".join(str(length) for length in lengths)
+    less = [count for count in (stage.overlap_frames * (len(lengths) - 1), stage.trim_frames) if count]
+    total = f" = {stage.needed_frames}" if less or len(lengths) > 1 else ""
+    return f"{size}, {sum_of}{''.join(f'−{count}' for count in less)}{total} frames at {stage.rate}"
 
 
 def total_line(whole: "Estimate") -> str:

@@ -35,9 +35,9 @@ class StageRow:
     judged: int = column("judged", number)
     survivors: int = column("survivors", number)
     rejected: int = column("rejected", number)
-    failed: int = column("failed", number)
-    skipped: int = column("skipped", number)
-    drafts: int = column("drafts", number)
+    failed: int = column("failed", number, quiet=True)
+    skipped: int = column("skipped", number, quiet=True)
+    drafts: int = column("drafts", number, quiet=True)
     wanted: int = column("wanted", number)
     device_s: float = column("device-s", number)
 

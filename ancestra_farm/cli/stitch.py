@@ -20,14 +20,14 @@ class VersionRow:
 
     version: str = column("version")
     state: str = column("state")
-    picked: bool = column("picked", lambda picked: "by people" if picked else "")
+    picked: bool = column("picked", lambda picked: "by people" if picked else "", quiet=True)
     chain: tuple[str, ...] = column("made of", lambda chain: ", ".join(one[:12] for one in chain))
     frames: int | None = column("frames", number)
     worst_seam: tuple[str, float] | None = column(
         "worst seam", lambda worst: f"{worst[0]} {worst[1]:.2f}" if worst else "–"
     )
     files: dict[str, str] = column("file", lambda files: files.get("mp4") or next(iter(files.values()), "–"))
-    message: str = column("message")
+    message: str = column("message", quiet=True)
 
 
 EPILOG = json_keys(VersionRow)

@@ -80,7 +80,7 @@ def test_plan_tells_candidates_time_and_exact_frames(ancestra: Ancestra, tmp_pat
     assert said.json["currency"] == "EUR"
     assert said.json["cost"] == pytest.approx(sum(row["cost"] for row in said.json["stages"]))
     shown = ancestra("plan", path)
-    assert "25 frames at 16, less 3 at the end: 22" in shown.out
+    assert "64×64, 25−3 = 22 frames at 16" in shown.out
     assert "anc_010_0010: 24 frames and 4 on each side at 24 per second" in shown.out
 
 
