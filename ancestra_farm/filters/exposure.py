@@ -58,14 +58,17 @@ def clipped(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
     """Score ``clipped_share``: share of the picture lost to white or to crushed black, in [0, 1]; lower is better.
 
     White: areas where every channel is burnt out. Black: areas at zero in every channel. An area is what is left after
-    opening with a disc of 1/72 of the picture's height. Rejected above ``max_share``.
+    opening with a disc of 1/72 of the picture's height. Rejected above ``max_white_share`` or ``max_black_share``: a
+    show that wants pure black skies raises the second.
     """
     shares = [_lost(frame) for frame in looked_at(eight_bit(frames))]
-    share = most([max(pair) for pair in shares])
-    if share <= float(settings["max_share"]):
-        return Finding({"clipped_share": share})
-    side = "white" if most([pair[0] for pair in shares]) >= share else "black"
-    return Finding({"clipped_share": share}, f"{share:.0%} of the picture is cut off to {side}")
+    white, dark = most([pair[0] for pair in shares]), most([pair[1] for pair in shares])
+    lost = [
+        f"{share:.0%} of the picture is cut off to {side}"
+        for side, share in (("white", white), ("black", dark))
+        if share > float(settings[f"max_{side}_share"])
+    ]
+    return Finding({"clipped_share": max(white, dark)}, ", ".join(lost))
 
 
 def _lost(frame: NDArray[np.uint8]) -> tuple[float, float]:

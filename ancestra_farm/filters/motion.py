@@ -58,10 +58,11 @@ def cut(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
 
 
 def _small_lumas(frames: Frames) -> NDArray[np.uint8]:
-    return np.stack([luma(small(frame, _SIDE)) for frame in eight_bit(frames)])
+    return np.stack([small(luma(frame), _SIDE) for frame in eight_bit(frames)])
 
 
 def _log_tiles(frames: Frames) -> NDArray[np.float64]:
     """Logarithm of the mean of each of 8×8 tiles, float64 [T, 64]; 4 levels are added so that black tiles are quiet."""
-    tiles = [cv2.resize(luma(frame), (8, 8), interpolation=cv2.INTER_AREA) for frame in eight_bit(frames)]
+    stack = [small(luma(frame), _SIDE).astype(np.float32) for frame in eight_bit(frames)]
+    tiles = [cv2.resize(plane, (8, 8), interpolation=cv2.INTER_AREA) for plane in stack]
     return np.log(np.stack(tiles).reshape(len(tiles), -1).astype(np.float64) + 4.0)

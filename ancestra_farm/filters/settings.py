@@ -31,15 +31,15 @@ def _frozen(table: dict[str, dict[str, Scalar]]) -> Mapping[str, Mapping[str, Sc
 DEFAULTS: Mapping[str, Mapping[str, Scalar]] = _frozen(
     {
         "nan": {"max_share": 0.0},
-        "black": {"min_level": 20.0},
-        "uniform": {"min_range": 12.0},
-        "clipped": {"max_share": 0.25},
+        "black": {"min_level": 33.0},
+        "uniform": {"min_range": 8.0},
+        "clipped": {"max_white_share": 0.15, "max_black_share": 0.15},
         "frozen": {"max_levels": 1.0, "max_share": 0.1},
-        "flicker": {"max_share": 0.03},
-        "cut": {"max_jump": 4.0},
-        "noise": {"max_levels": 9.0},
-        "banding": {"max_share": 0.4},
-        "blur": {"max_width": 3.0},
+        "flicker": {"max_share": 0.015},
+        "cut": {"max_jump": 2.7},
+        "noise": {"max_levels": 5.4},
+        "banding": {"max_share": 0.5},
+        "blur": {"max_width": 0.72},
         "quality": {},
     }
 )
@@ -61,8 +61,8 @@ SCORES: Mapping[str, Score] = MappingProxyType(
         "flicker_share": Score("flicker", "share of brightness", "lower", "brightness that comes and goes by frames"),
         "cut_jump": Score("cut", "ratio", "lower", "the largest jump between frames over the usual one"),
         "noise_levels": Score("noise", "levels", "lower", "standard deviation of noise where the picture is smoothest"),
-        "banding_share": Score("banding", "share of tonal steps", "lower", "tones that are missing from the gradients"),
-        "blur_width": Score("blur", "pixels", "lower", "width of the sharpest edges"),
+        "banding_share": Score("banding", "share of tones", "lower", "tones with no other tone near them"),
+        "blur_width": Score("blur", "pixels", "lower", "width (sigma) of the sharpest edges in a picture 144 high"),
         "quality": Score("quality", "0 … 1", "higher", "sharpness, exposure and richness together"),
     }
 )

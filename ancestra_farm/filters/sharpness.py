@@ -1,13 +1,16 @@
-"""Blur: a picture whose sharpest edges are wide.
+"""Blur: a picture in which nothing is sharp.
 
-Soft light and smooth gradients are not blur; a picture is blurred when nothing in it is sharp. So only the sharpest
-edges are measured, and a picture too flat to have any passes.
+Soft light and smooth gradients are not blur, so only the sharpest part of what has contrast is measured, and a picture
+too flat to have any passes.
 
 Method: Zhuo and Sim (2011), "Defocus map estimation from a single image", section 3. An edge of Gaussian width s has,
 after further smoothing with sigma a, the peak gradient c/sqrt(s² + a²); so the ratio of its gradients at two smoothings
-a < b, R = sqrt((s² + b²)/(s² + a²)), gives s² = (b² − R²·a²)/(R² − 1). Points and fine texture come out sharper still.
+a < b, R = sqrt((s² + b²)/(s² + a²)), gives s² = (b² − R²·a²)/(R² − 1). The energy of a gradient across an edge goes with its
+peak, so here R is the ratio of energies over blocks, less the energy that rounding to 8 bits leaves in a gradient: dark
+and soft pictures are measured as surely as bright ones. Points and fine texture come out sharper still.
 """
 
+import math
 from collections.abc import Mapping
 
 import cv2
@@ -20,13 +23,16 @@ from ancestra_farm.filters.pixels import Frames, Plane, eight_bit, looked_at, lu
 
 #: Heights are brought down to this before measuring: sharpness is judged as the picture is seen, not per pixel.
 HEIGHT = 144
-#: Smoothings in pixels: the first quiets noise, the second tells wide edges from narrow ones.
-_NEAR, _FAR = 0.7, 2.0
-#: Edges are pixels whose gradient at the far smoothing is at least so many levels a pixel, and among the strongest.
-_MIN_GRADIENT = 0.6
-_STRONGEST = 0.15
-#: The sharpest of the edges: this quantile of their widths.
-_SHARPEST = 0.1
+#: Smoothings in pixels, and the gradient energy that rounding (noise uniform in ±1/2 level) leaves after each, in levels²
+#: a pixel²: measured on white noise, which is what rounding is where a picture is not flat.
+_NEAR, _FAR = (0.4, 0.0299), (0.8, 0.0065)
+#: Blocks are squares of so many pixels; those count whose gradient is at least so many levels a pixel (root mean square,
+#: at the far smoothing) and above the median block's.
+_BLOCK, _MIN_GRADIENT, _CONTRASTED = 12, 0.5, 0.5
+#: The sharpest of the blocks: this quantile of their widths.
+_SHARPEST = 0.02
+#: In small pictures the grid itself limits sharpness: edges this narrow, in pixels of the picture, are never blurred.
+_FINEST = 0.4
 
 
 def blur(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
@@ -35,7 +41,7 @@ def blur(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
     Rejected above ``max_width``. Of a clip, the blurriest frame but one of those looked at.
     """
     width = most([edge_width(seen_plane(frame)) for frame in looked_at(eight_bit(frames))])
-    if width <= float(settings["max_width"]):
+    if width <= max(float(settings["max_width"]), _FINEST * HEIGHT / min(frames.shape[1], HEIGHT)):
         return Finding({"blur_width": width})
     return Finding({"blur_width": width}, f"blurred: its sharpest edges are {width:.1f} px wide at {HEIGHT} px height")
 
@@ -51,18 +57,19 @@ def seen_plane(frame: NDArray[np.uint8]) -> Plane:
 
 
 def edge_width(plane: Plane) -> float:
-    """Sigma in pixels of the sharpest edges of luma uint8 [H, W], in units of a picture `HEIGHT` high; 0: no edges."""
-    near, far = _gradient(plane, _NEAR), _gradient(plane, _FAR)
-    floor = max(_MIN_GRADIENT, float(np.quantile(far, 1 - _STRONGEST)))
-    edges = far >= floor
-    if int(edges.sum()) < 16:
+    """Sigma of the sharpest edges of luma uint8 [H, W], in pixels of a picture `HEIGHT` high; 0: none, or sharp."""
+    near, far = _energy(plane, *_NEAR), _energy(plane, *_FAR)
+    counted = far >= max(_MIN_GRADIENT**2, float(np.quantile(far, 1 - _CONTRASTED)))
+    if not counted.any():
         return 0.0
-    ratio = np.maximum((near[edges] / far[edges]) ** 2, 1.0 + 1e-3)
-    squares = (_FAR**2 - ratio * _NEAR**2) / (ratio - 1.0)
-    return float(np.sqrt(max(float(np.quantile(squares, _SHARPEST)), 0.0))) * HEIGHT / max(plane.shape[0], 1)
+    ratios = np.maximum(near[counted] / far[counted], 1.0 + 1e-3) ** 2
+    squares = (_FAR[0] ** 2 - ratios * _NEAR[0] ** 2) / (ratios - 1.0)
+    return math.sqrt(max(float(np.quantile(squares, _SHARPEST)), 0.0)) * HEIGHT / plane.shape[0]
 
 
-def _gradient(plane: Plane, sigma: float) -> NDArray[np.float32]:
+def _energy(plane: Plane, sigma: float, rounding: float) -> NDArray[np.float32]:
+    """Mean squared gradient of each block after smoothing, less what rounding adds; in levels² a pixel²."""
     smooth = cv2.GaussianBlur(plane.astype(np.float32), (0, 0), sigma)
     across, down = cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
-    return np.asarray(cv2.magnitude(across, down), np.float32) / 32.0
+    energy = cv2.blur(across * across + down * down, (_BLOCK, _BLOCK))[_BLOCK // 2 :: _BLOCK, _BLOCK // 2 :: _BLOCK]
+    return np.maximum(energy / 32.0**2 - rounding, 0.0).astype(np.float32)
