@@ -212,7 +212,7 @@ def iter_clip(source: bytes | io.BufferedIOBase) -> Iterator[NDArray[np.uint8]]:
             _, announced = _tags(container)
             count = 0
             for frame in container.decode(container.streams.video[0]):
-                yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+                yield _unpacked(frame)
                 count += 1
     except (av.FFmpegError, IndexError) as error:
         raise MediumError(f"not a whole clip: {error}") from error
@@ -335,6 +335,16 @@ def _packed_bgr0(picture: NDArray[np.uint8], index: int, rate: Fraction) -> Vide
     frame.pts = index
     frame.time_base = 1 / rate
     return frame
+
+
+def _unpacked(frame: VideoFrame) -> NDArray[np.uint8]:
+    """The other way of `_packed_bgr0`. Raises `MediumError` for frames in another layout."""
+    if frame.format.name != "bgr0":
+        raise MediumError(f"a clip of the farm holds bgr0 frames, not {frame.format.name}")
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, dtype=np.uint8).reshape(frame.height, plane.line_size)  # type: ignore[call-overload]
+    packed = rows[:, : frame.width * 4].reshape(frame.height, frame.width, 4)
+    return np.asarray(cv2.cvtColor(packed, cv2.COLOR_BGRA2RGB), dtype=np.uint8)
 
 
 def _tags(container: InputContainer) -> tuple[Fraction, int]:

@@ -27,6 +27,9 @@ from ancestra_farm.stitch.conform import frame_number
 
 #: x264's quality: 16 is where a trained eye stops seeing a difference on a monitor; 18 is the usual "transparent".
 DEFAULT_CRF: Final = 16
+#: x264's macroblock tree is off: its assembler reads memory that nobody wrote where the width is no multiple of 128,
+#: and the same frames then give other bytes on each run (x264 as PyAV 18.1 carries it; without assembler they do not).
+_X264_PARAMS: Final = "mbtree=0"
 _MOVIE_OPTIONS: Final = {"movflags": "+faststart", "fflags": "+bitexact"}
 
 
@@ -64,7 +67,7 @@ class MovieWriter:
         self._rate, self._count = rate, 0
         self._size = even_size(size)
         self._container = av.open(str(path), "w", format="mp4", options=_MOVIE_OPTIONS)
-        stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "medium"})
+        stream = self._container.add_stream("libx264", rate=rate, options=_x264(crf))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
@@ -114,7 +117,11 @@ class MasterWriter:
     def __init__(self, path: Path, *, size: tuple[int, int], rate: Fraction, frames: int) -> None:
         self.paths = (path,)
         self._file = path.open("w+b")
-        self._clip = ClipWriter(self._file, frames=frames, size=size, rate=rate)
+        try:
+            self._clip = ClipWriter(self._file, frames=frames, size=size, rate=rate)
+        except BaseException:
+            self._file.close()
+            raise
         self._pixels = hashlib.sha256()
 
     def write(self, picture: NDArray[np.uint8]) -> None:
@@ -164,6 +171,10 @@ class StillsWriter:
 
     def abandon(self) -> None:
         """Nothing is held."""
+
+
+def _x264(crf: int) -> dict[str, str]:
+    return {"crf": str(crf), "preset": "medium", "x264-params": _X264_PARAMS}
 
 
 def even_size(size: tuple[int, int]) -> tuple[int, int]:

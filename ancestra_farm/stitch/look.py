@@ -1,7 +1,8 @@
 """The first pass over a chain: what the segments are, and where and how they join.
 
-Each segment is decoded once, checked against what the job says of it, and kept as small proxies, two neighbours at a
-time. Colour map, place of the join and the seam's five numbers follow from the proxies. Nothing is written here.
+Where there are several, each is decoded once, checked against what the job says of it, and kept as small proxies, two
+neighbours at a time. Colour map, place of the join and the seam's numbers follow from the proxies. Nothing is
+written here.
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ def look_at(job: StitchInput, read: Read) -> Look:
     if held:
         height, width = decode_still(first).shape[:2]
         return Look(layout, (width, height), (IDENTITY,), (), ())
+    if len(job.media) == 1:
+        return Look(layout, _only_segment(job, layout, first), (IDENTITY,), (), ())
     maps, joins, seams = [IDENTITY], list[Join](), list[Seam]()
     size, earlier = _proxies(job, layout, 0, first)
     del first
@@ -58,6 +61,18 @@ def look_at(job: StitchInput, read: Read) -> Look:
         seams.append(_seam(earlier, later, overlap, join.switch))
         earlier = later
     return Look(layout, size, tuple(maps), tuple(joins), tuple(seams))
+
+
+def _only_segment(job: StitchInput, layout: Layout, data: bytes) -> tuple[int, int]:
+    """(width, height) of a chain's only clip, which has no seam to look at: its tags say the rest, under its seal."""
+    rate, frames = clip_rate(data)
+    if rate != layout.model_rate or frames != layout.lengths[0]:
+        raise StitchError(
+            f"{job.shot}: segment 0 has {frames} frames at {rate}, the job says {layout.lengths[0]} at "
+            f"{layout.model_rate}"
+        )
+    height, width = next(iter_clip(data)).shape[:2]
+    return width, height
 
 
 def _proxies(job: StitchInput, layout: Layout, number: int, data: bytes) -> tuple[tuple[int, int], NDArray[np.uint8]]:

@@ -83,8 +83,8 @@ def _motion(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> _Motion:
         picture if scale == 1.0 else np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
         for picture in (luma_of(one), luma_of(other))
     ]
-    forth = flow_between(small[0], small[1], "medium")
-    back = flow_between(small[1], small[0], "medium")
+    forth = flow_between(small[0], small[1])
+    back = flow_between(small[1], small[0])
     trust = np.minimum(_agreement(forth, back), _agreement(back, forth))
     if scale < 1.0:
         forth, back = (_enlarged(flow, (width, height)) / np.float32(scale) for flow in (forth, back))

@@ -1,10 +1,10 @@
-"""Whether a join can be seen: five numbers for the pair of frames at the cut, against the clip's own pairs.
+"""Whether a join can be seen: six numbers for the pair of frames at the cut, against the clip's own pairs.
 
-A jump in brightness of 2 % or a change of speed leaves frame difference and SSIM nearly alone, so five numbers are
-taken, each sensitive to something else. What is usual differs from clip to clip and from second to second, so each is
-compared with the pairs around the seam (robust z from median and median absolute deviation), at both tails: too little
-change (a repeated frame) is as visible as too much. A number must also differ by more than an absolute floor, below
-which nobody sees anything, however unusual.
+A jump in brightness of 2 %, a change of speed or a softening leaves frame difference and SSIM nearly alone, so six
+numbers are taken, each sensitive to something else. What is usual differs from clip to clip and from second to second,
+so each is compared with the pairs around the seam (robust z from median and median absolute deviation), at both tails:
+too little change (a repeated frame) is as visible as too much. A number must also differ by more than an absolute
+floor, below which nobody sees anything, however unusual.
 
 The cut is scored as it is before the dissolve: a dissolve between pictures that disagree is a double image, not a join.
 Scores only; what happens to a failed pair is the scheduler's business.
@@ -31,17 +31,26 @@ _LEAST_PAIRS: Final = 4
 _BLIND_FACTOR: Final = 6.0
 #: Robust z beyond which a number is unusual; of a normal distribution one in 10^9 lies beyond 6.
 Z_LIMIT: Final = 6.0
-#: What is visible at all: mean difference in levels, 1-SSIM, levels, pixels of the proxy, levels.
+#: What is visible at all: mean difference in levels, 1-SSIM, levels, pixels of the proxy, levels, part of the detail.
 FLOORS: Final[Mapping[str, float]] = MappingProxyType(
-    {"difference": 0.5, "dissimilarity": 0.01, "warp_error": 0.4, "flow_jump": 0.15, "colour_step": 0.6}
+    {
+        "difference": 0.5,
+        "dissimilarity": 0.01,
+        "warp_error": 0.4,
+        "flow_jump": 0.15,
+        "colour_step": 0.6,
+        "detail_step": 0.06,
+    }
 )
 #: A spread is never taken for less than this part of the median: a clip may be more even than the judge.
 _LEAST_SPREAD: Final = 0.08
+#: Added to the detail in levels, so that nearly flat pictures have no detail to lose.
+_LEAST_DETAIL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """The five numbers of one seam, by name (see `FLOORS`): ``values``, what is ``usual`` (median), and robust ``z``.
+    """The six numbers of one seam, by name (see `FLOORS`): ``values``, what is ``usual`` (median), and robust ``z``.
 
     ``severity``: how far a number gives the seam away. It is the smaller of |z| over its limit and the distance from
     the usual over the floor, so that 1 is where both are reached: above 1 the seam fails. Comparable across numbers.
@@ -112,15 +121,17 @@ def score_seam(frames: NDArray[np.uint8], seam: int) -> Seam:
 
 
 def pair_numbers(frames: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-    """The five numbers of every pair of neighbours of a clip, uint8 [T, H, W, 3]: each [T-1], by name.
+    """The six numbers of every pair of neighbours of a clip, uint8 [T, H, W, 3]: each [T-1], by name.
 
     ``difference``: mean absolute difference of levels. ``dissimilarity``: 1 - SSIM of luma (Wang et al. 2004, 7 × 7
     box). ``warp_error``: mean absolute difference left after the second frame is warped onto the first along the flow.
     ``flow_jump``: the largest mean change, in pixels, between the flows of this pair, the one before and the one after.
-    ``colour_step``: distance of the frames' mean colours, in levels.
+    ``colour_step``: distance of the frames' mean colours, in levels. ``detail_step``: change of the mean absolute
+    Laplacian of luma, as a logarithm: 0.06 is a picture 6 % softer or sharper.
     """
     luma = [luma_of(frame) for frame in frames]
     flows = [flow_between(one, other) for one, other in pairwise(luma)]
+    detail = np.array([_detail(picture) for picture in luma])
     means = frames.reshape(len(frames), -1, 3).mean(axis=1)
     wide = frames.astype(np.int16)
     return {
@@ -131,6 +142,7 @@ def pair_numbers(frames: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
         ),
         "flow_jump": np.array([_flow_jump(flows, index) for index in range(len(flows))]),
         "colour_step": np.linalg.norm(np.diff(means, axis=0), axis=1),
+        "detail_step": np.abs(np.diff(np.log(detail + _LEAST_DETAIL))),
     }
 
 
@@ -160,6 +172,10 @@ def _ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     similarity = (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
     return float(similarity.mean())
+
+
+def _detail(luma: NDArray[np.uint8]) -> float:
+    return float(np.abs(cv2.Laplacian(luma, cv2.CV_16S)).mean())
 
 
 def _warp_error(one: NDArray[np.uint8], other: NDArray[np.uint8], flow: NDArray[np.float32]) -> float:
