@@ -8,8 +8,9 @@ import pytest
 
 from ancestra_farm.batch import batch_json_schema, checked_batch
 from ancestra_farm.batch.document import read_file
+from ancestra_farm.filters.settings import default_settings, score_names
 from ancestra_farm.plan.plan import Plan
-from tests.batch.catalogue import CARDS, FILTERS, SCORES
+from tests.batch.catalogue import CARDS
 
 JOBS = Path(__file__).parents[2] / "jobs"
 SCHEMA_FILE = JOBS / "ancestra.v1.schema.json"
@@ -27,7 +28,7 @@ def test_the_schema_is_a_schema():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_job_is_good_and_names_its_schema(file):
     first = file.read_text(encoding="utf-8").splitlines()[0]
-    batch = checked_batch(file, CARDS, FILTERS, SCORES)
+    batch = checked_batch(file, CARDS, default_settings(), score_names())
 
     assert first == f"# yaml-language-server: $schema=./{SCHEMA_FILE.name}"
     assert list(Plan.of(batch, CARDS).problems()) == []
@@ -43,7 +44,7 @@ def test_an_editor_marks_what_the_reader_refuses(fault):
 
 
 def test_the_demo_is_the_films_four_images_and_one_shot_takes_two_segments():
-    plan = Plan.of(checked_batch(JOBS / "demo.yaml", CARDS, FILTERS, SCORES), CARDS)
+    plan = Plan.of(checked_batch(JOBS / "demo.yaml", CARDS, default_settings(), score_names()), CARDS)
 
     assert [(shot.name, shot.frames) for shot in plan.shots] == [
         ("anc_010_0010", 96),
