@@ -12,7 +12,11 @@ def planned(file: Path, cards: Path | None) -> "Plan":
     from ancestra_farm.batch.check import checked_batch
     from ancestra_farm.filters.settings import default_settings, score_names
     from ancestra_farm.models.catalog import load_catalog
-    from ancestra_farm.plan.plan import Plan
+    from ancestra_farm.plan.plan import Plan, PlanRefused
 
     catalog = load_catalog(cards)
-    return Plan.of(checked_batch(file, catalog, default_settings(), score_names()), catalog)
+    plan = Plan.of(checked_batch(file, catalog, default_settings(), score_names()), catalog)
+    problems = list(plan.problems())
+    if problems:
+        raise PlanRefused("; ".join(problems))
+    return plan
