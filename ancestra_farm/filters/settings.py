@@ -31,13 +31,13 @@ def _frozen(table: dict[str, dict[str, Scalar]]) -> Mapping[str, Mapping[str, Sc
 DEFAULTS: Mapping[str, Mapping[str, Scalar]] = _frozen(
     {
         "nan": {"max_share": 0.0},
-        "black": {"min_level": 33.0},
+        "black": {"min_level": 36.0},
         "uniform": {"min_range": 8.0},
-        "clipped": {"max_white_share": 0.15, "max_black_share": 0.15},
+        "clipped": {"max_white_share": 0.14, "max_black_share": 0.14},
         "frozen": {"max_levels": 1.0, "max_share": 0.1},
-        "flicker": {"max_share": 0.015},
-        "cut": {"max_jump": 2.7},
-        "noise": {"max_levels": 5.4},
+        "flicker": {"max_share": 0.011},
+        "cut": {"max_jump": 2.4},
+        "noise": {"max_levels": 5.2},
         "banding": {"max_share": 0.5},
         "blur": {"max_width": 0.72},
         "quality": {},

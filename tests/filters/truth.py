@@ -5,6 +5,7 @@ Thresholds are fitted on the numbers of one range (`FIT`) and gated on another (
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from ancestra_farm.filters.cascade import Cascade
@@ -107,6 +108,17 @@ def severity_at(purpose, kind, number, low):
 def spoilt(base, kind, severity, seed):
     """The clean candidate with a fault planted as the models plant it."""
     return faults.plant(base.frames, kind, severity, faults.fault_rng(seed), base.kept)
+
+
+def near_duplicate(frames, rng):
+    """The same still again as a person would call it: reframed by up to 2 %, brighter by up to 3 %, through JPEG."""
+    height, width = frames.shape[1:3]
+    zoom, gain = 1 + 0.02 * rng.uniform(), 1 + 0.03 * rng.uniform()
+    x, y = (width * (1 - 1 / zoom) * rng.uniform(), height * (1 - 1 / zoom) * rng.uniform())
+    matrix = np.array([[1 / zoom, 0, x], [0, 1 / zoom, y]])
+    moved = cv2.warpAffine(frames[0], matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    bright = np.clip(np.rint(moved * gain), 0, 255).astype(np.uint8)
+    return cv2.imdecode(cv2.imencode(".jpg", bright, [cv2.IMWRITE_JPEG_QUALITY, 85])[1], cv2.IMREAD_COLOR)[None]
 
 
 @dataclass(slots=True)
