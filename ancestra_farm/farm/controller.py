@@ -4,7 +4,6 @@ One long call, `run`, is the loop; it returns how it ended. Everything else is a
 the loop through its inbox, except for the picture of where things stand, which is replaced whole and read as it is.
 """
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.scheduler import DEFAULTS, Scheduler
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import Order, StopRequested, Submit
-from ancestra_farm.telemetry.exporter import Exporter, serve
+from ancestra_farm.telemetry.exporter import serve
 from ancestra_farm.telemetry.metrics import Metrics
 
 #: Seconds before each new try after the store failed in the middle of a commit.
@@ -55,7 +54,7 @@ class Controller:
         self._settings = settings
         self._inbox = Inbox()
         self._upkeep: Upkeep | None = None
-        self._exporter: Exporter | None = None
+        self._metrics_url: str | None = None
 
     @ray.method(concurrency_group="loop")
     def run(self, submit: Submit | None) -> Ending:
@@ -77,11 +76,20 @@ class Controller:
         raise AssertionError("the last try either returns or raises")
 
     def _run_epoch(self, store: Store, submit: Submit | None) -> Ending:
+        metrics = Metrics()
+        if self._settings.metrics_port is None:
+            return self._run_loop(store, submit, metrics)
+        exporter = serve(metrics, self._settings.metrics_port)
+        self._metrics_url = exporter.url
+        try:
+            return self._run_loop(store, submit, metrics)
+        finally:
+            self._metrics_url = None
+            exporter.close()
+
+    def _run_loop(self, store: Store, submit: Submit | None, metrics: Metrics) -> Ending:
         settings = self._settings
         writer = Writer.begin(store, settings.who, settings.purpose)
-        metrics = Metrics()
-        if settings.metrics_port is not None:
-            self._exporter = serve(metrics, settings.metrics_port)
         upkeep = Upkeep(store, Presence.here(settings.who, writer.epoch), metrics)
         crew = Crew(
             self._inbox,
@@ -92,17 +100,15 @@ class Controller:
         )
         loop = ControlLoop(Scheduler(writer.epoch, settings.tunables), writer, crew, self._inbox, upkeep)
         self._upkeep = upkeep
-        first = Asked(submit) if submit is not None else None
+        first = [] if submit is None else [Asked(submit)]
         try:
-            ending = loop.run([] if first is None else [first])
-            if first is not None and first.answer.done():
-                first.answer.result()
+            ending = loop.run(first)
+            for asked in first:
+                if asked.answer.done():
+                    asked.answer.result()
             return ending
         finally:
             upkeep.leave()
-            if self._exporter is not None:
-                self._exporter.close()
-                self._exporter = None
 
     @ray.method(concurrency_group="ask")
     def picture(self) -> Picture:
@@ -127,9 +133,4 @@ class Controller:
     @ray.method(concurrency_group="ask")
     def metrics_url(self) -> str | None:
         """Where metrics are served; None while they are not."""
-        return None if self._exporter is None else self._exporter.url
-
-    @ray.method(concurrency_group="ask")
-    def pid(self) -> int:
-        """The process it runs in."""
-        return os.getpid()
+        return self._metrics_url

@@ -103,7 +103,9 @@ def run_batch(
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
         controller = Controller.remote(store.url, settings)  # type: ignore[attr-defined] # an actor class
         until = None if timeout_s is None else began + timeout_s
-        ending, timed_out = _attend(controller, submit, until, asked_to_stop, on_progress, on_message)
+        ending, timed_out = _attend(
+            controller, submit, until, asked_to_stop, metrics_port is not None, on_progress, on_message
+        )
         picture = ray.get(controller.picture.remote())
         on_progress(picture)
     return _summary(ending, picture, timed_out=timed_out, seconds=time.monotonic() - began, url=store.url)
@@ -135,6 +137,7 @@ def _attend(
     submit: Submit | None,
     until: float | None,
     asked_to_stop: threading.Event,
+    serves_metrics: bool,  # noqa: FBT001 - one call, above
     on_progress: Callable[[Picture], None],
     on_message: Callable[[str], None],
 ) -> tuple[Ending, bool]:
@@ -142,6 +145,7 @@ def _attend(
     running = controller.run.remote(submit)
     stopping = timed_out = False
     looking = controller.picture.remote()
+    asking = controller.metrics_url.remote() if serves_metrics else None
     try:
         while True:
             ready, _ = ray.wait([running, looking], num_returns=1, timeout=LOOK_S)
@@ -151,6 +155,7 @@ def _attend(
                 on_progress(ray.get(looking))
                 ray.wait([running], timeout=LOOK_S)
                 looking = controller.picture.remote()
+                asking = _tell_metrics(controller, asking, on_message)
             if not stopping and until is not None and time.monotonic() >= until:
                 timed_out = True
                 on_message("Time is up: finishing what is being written.")
@@ -164,6 +169,17 @@ def _attend(
             "the controller ended without being asked (killed, or out of memory?); everything committed is safe, "
             "`ancestra resume` goes on from there"
         ) from error
+
+
+def _tell_metrics(controller: Any, asking: Any, on_message: Callable[[str], None]) -> Any:  # noqa: ANN401 - Ray's
+    """Say once where metrics are; the next question, None when it was answered."""
+    if asking is None or not ray.wait([asking], timeout=0)[0]:
+        return asking
+    url = ray.get(asking)
+    if url is None:
+        return controller.metrics_url.remote()
+    on_message(f"metrics at {url}")
+    return None
 
 
 def _summary(ending: Ending, picture: Picture, *, timed_out: bool, seconds: float, url: str) -> Summary:

@@ -1,6 +1,8 @@
 """Attached runs on one local Ray: candidates that raise, crash or hang, refusals, time limits, who may work where."""
 
+import socket
 import threading
+import urllib.request
 import warnings
 
 import pytest
@@ -15,6 +17,7 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import HostTimed
 from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.telemetry.exporter import PortTaken
 from tests.farm.batches import batch_document, space_of, write_batch
 from tests.farm.logs import attempts_of, events_of, judged_more_than_once, rows_of, survivors_of
 from tests.farm.processes import wait_for
@@ -115,6 +118,27 @@ def test_a_refused_batch_leaves_no_trace(tmp_path, url):
 def test_resume_without_a_store_says_so(url):
     with pytest.raises(StoreMissing):
         run_batch(None, url)
+
+
+def test_metrics_are_served_where_it_says_while_it_runs(tmp_path, url):
+    said, scraped = [], []
+
+    def look(_picture):
+        if said and not any("ancestra_epoch 1.0" in text for text in scraped):
+            with urllib.request.urlopen(said[0].removeprefix("metrics at "), timeout=10) as reply:
+                scraped.append(reply.read().decode())
+
+    run(tmp_path, url, batch_document(), metrics_port=0, on_message=said.append, on_progress=look)
+    assert "ancestra_epoch 1.0" in scraped[-1]
+
+
+def test_a_metrics_port_that_is_taken_is_refused_before_anything_is_written(tmp_path, url):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(PortTaken):
+            run(tmp_path, url, batch_document(), metrics_port=taken.getsockname()[1])
+    assert events_of(url) == []
 
 
 def test_time_that_is_up_stops_cleanly_and_resume_ends_it(tmp_path, url):
