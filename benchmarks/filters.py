@@ -60,14 +60,19 @@ def fit(share: float) -> None:
     way from the faulty one where they are apart: below it a fault is seen, while the next model's clean pictures will
     be more varied than these.
     """
-    print(f"{'fault':9} {'score':15} {'clean 50 % … 99.5 % (worst)':34} {'faulty 0.5 %':>12} {'fitted':>9} {'in use':>8}")
+    print(
+        f"{'fault':9} {'score':15} {'clean 50 % … 99.5 % (worst)':34} {'faulty 0.5 %':>12} {'fitted':>9} {'in use':>8}"
+    )
     for kind, (setting, score) in FITTED.items():
         name, clean, faulty = SCORES[score].filter, [], []
         clips_only = kind in truth.CLIP_FAULTS
-        for size, frames, many in (((128, 80), 9 if clips_only else 1, 600), ((256, 144), 13 if clips_only else 1, 120)):
+        for size, frames, many in (
+            ((128, 80), 9 if clips_only else 1, 600),
+            ((256, 144), 13 if clips_only else 1, 120),
+        ):
             for number in range(int(many * share)):
                 base = base_of(truth.FIT, size, frames)(number)
-                severity = truth.visible(kind, size) + (0.1 * (number % 3) if kind != "black" else 0)
+                severity = truth.visible(kind, size) + (0.1 * (number % 3))
                 spoilt = truth.spoilt(base, kind, severity, truth.seed_at(truth.FIT, number))
                 clean.append(all_filters()[name].judge(base.frames, DEFAULTS[name]).scores[score])
                 faulty.append(all_filters()[name].judge(spoilt, DEFAULTS[name]).scores[score])
@@ -89,7 +94,13 @@ def gated(share: float) -> list[dict]:
         for kind, tally in tallies.items():
             low, high = tally.interval
             rows.append(
-                {"size": f"{size[0]}×{size[1]}", "frames": frames, "kind": kind, "hits": tally.hits, "trials": tally.trials}
+                {
+                    "size": f"{size[0]}×{size[1]}",
+                    "frames": frames,
+                    "kind": kind,
+                    "hits": tally.hits,
+                    "trials": tally.trials,
+                }
                 | {"share": tally.share, "low": low, "high": high, "others": tally.others[:20]}
                 | {"from_severity": None if kind == "clean" else truth.visible(kind, size)}
             )
@@ -153,7 +164,9 @@ def report(found: dict) -> None:
         severity = "" if row["from_severity"] is None else f"{row['from_severity']:.2f}"
         count = f"{row['hits']} of {row['trials']}"
         interval = f"{row['low']:.2%} … {row['high']:.2%}"
-        print(f"{row['size']:9} {row['frames']:6}  {row['kind']:10} {severity:>5}   {count:14} {row['share']:8.2%}   {interval}")
+        print(
+            f"{row['size']:9} {row['frames']:6}  {row['kind']:10} {severity:>5}   {count:14} {row['share']:8.2%}   {interval}"
+        )
     for title, milliseconds in found["cost_ms"].items():
         print(f"\n{title}, 256×144, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in milliseconds.items()))
     for title, hashes in found["hashes"].items():

@@ -24,14 +24,14 @@ from ancestra_farm.filters.pixels import (
     small,
 )
 
-#: The brightest part of a frame: two pixels in a thousand, as much as a sky with few stars has.
-_BRIGHTEST = 0.998
+#: The brightest part of a frame: one pixel in two thousand, as much as a sky with few stars has.
+_BRIGHTEST = 0.9995
 #: A pixel is white from this level in its darkest channel, and black up to this level in its brightest.
 _WHITE, _BLACK = 252, 1
 
 
 def black(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
-    """Score ``black_level``: of the darkest frame, the level that 99.8 % of its pixels stay below; higher is better.
+    """Score ``black_level``: of the darkest frame, the level that 99.95 % of its pixels stay below; higher is better.
 
     Measured on the brightest channel of every frame. Rejected below ``min_level`` levels (of 255).
     """

@@ -1,7 +1,7 @@
 """Noise: random grain all over the picture.
 
-Grain is welcome and texture is not noise. Noise is everywhere, also where the picture is smoothest, and it is white: half
-the size, half as strong. Texture of waves or vessels is at least as strong at half the size. So the picture is measured
+Grain is welcome and texture is not noise. Noise is everywhere, also where the picture is smoothest, and it is white:
+half the size, half as strong. Texture of waves or vessels is at least as strong at half the size. So the picture is measured
 at both sizes in blocks, what texture explains is taken off, and the quiet blocks speak.
 
 Film grain is the same in all channels and so is most texture; a sampler's noise is not. What differs between channels
@@ -47,7 +47,7 @@ def noise_of(frame: NDArray[np.uint8]) -> float:
     """Standard deviation of the noise in the quiet blocks of a frame uint8 [H, W, 3], per channel, in levels."""
     rows, columns = (side - side % (2 * _BLOCK) if side >= 2 * _BLOCK else side - side % 2 for side in frame.shape[:2])
     whole = frame[:rows, :columns].astype(np.float32)
-    half = cv2.resize(whole, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
+    half = np.asarray(cv2.resize(whole, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA), np.float32)
     blocks = (max(columns // _BLOCK, 1), max(rows // _BLOCK, 1))
     fine, coarse = _powers(whole, blocks), _powers(half, blocks)
     # fine = noise + texture and coarse = noise/4 + _TEXTURE·texture, solved for noise.

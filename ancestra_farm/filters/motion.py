@@ -32,10 +32,10 @@ def frozen(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
 def flicker(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
     """Score ``flicker_share``: brightness that goes up and down again from frame to frame, as a share of it.
 
-    The gain between neighbouring frames is the median over 8×8 tiles, so that what moves or glitters in places does
-    not count. Rejected above ``max_share``; lower is better.
+    Brightness is the mean logarithm of 8×8 tiles, in which a lamp that blinks counts as one tile and what only moves
+    not at all. It must turn twice: up and down again and back. Rejected above ``max_share``; lower is better.
     """
-    gains = np.diff(np.median(_log_tiles(frames), axis=1))
+    gains = np.diff(_log_tiles(frames).mean(axis=1))
     turns = np.where(gains[:-1] * gains[1:] < 0, np.minimum(np.abs(gains[:-1]), np.abs(gains[1:])), 0.0)
     depth = float(np.expm1(np.sort(turns)[-2] / 2)) if len(turns) > 1 else 0.0
     if depth <= float(settings["max_share"]):
@@ -62,7 +62,7 @@ def _small_lumas(frames: Frames) -> NDArray[np.uint8]:
 
 
 def _log_tiles(frames: Frames) -> NDArray[np.float64]:
-    """Logarithm of the mean of each of 8×8 tiles, float64 [T, 64]; 4 levels are added so that black tiles are quiet."""
+    """Logarithm of the mean of each of 8×8 tiles, float64 [T, 64]; 1 level is added so that black tiles are finite."""
     stack = [small(luma(frame), _SIDE).astype(np.float32) for frame in eight_bit(frames)]
     tiles = [cv2.resize(plane, (8, 8), interpolation=cv2.INTER_AREA) for plane in stack]
-    return np.log(np.stack(tiles).reshape(len(tiles), -1).astype(np.float64) + 4.0)
+    return np.log(np.stack(tiles).reshape(len(tiles), -1).astype(np.float64) + 1.0)

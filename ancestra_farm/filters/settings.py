@@ -31,13 +31,13 @@ def _frozen(table: dict[str, dict[str, Scalar]]) -> Mapping[str, Mapping[str, Sc
 DEFAULTS: Mapping[str, Mapping[str, Scalar]] = _frozen(
     {
         "nan": {"max_share": 0.0},
-        "black": {"min_level": 36.0},
+        "black": {"min_level": 54.0},
         "uniform": {"min_range": 8.0},
-        "clipped": {"max_white_share": 0.14, "max_black_share": 0.14},
+        "clipped": {"max_white_share": 0.08, "max_black_share": 0.08},
         "frozen": {"max_levels": 1.0, "max_share": 0.1},
-        "flicker": {"max_share": 0.011},
-        "cut": {"max_jump": 2.4},
-        "noise": {"max_levels": 5.2},
+        "flicker": {"max_share": 0.005},
+        "cut": {"max_jump": 2.2},
+        "noise": {"max_levels": 4.5},
         "banding": {"max_share": 0.5},
         "blur": {"max_width": 0.72},
         "quality": {},

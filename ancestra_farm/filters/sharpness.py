@@ -5,8 +5,8 @@ too flat to have any passes.
 
 Method: Zhuo and Sim (2011), "Defocus map estimation from a single image", section 3. An edge of Gaussian width s has,
 after further smoothing with sigma a, the peak gradient c/sqrt(s² + a²); so the ratio of its gradients at two smoothings
-a < b, R = sqrt((s² + b²)/(s² + a²)), gives s² = (b² − R²·a²)/(R² − 1). The energy of a gradient across an edge goes with its
-peak, so here R is the ratio of energies over blocks, less the energy that rounding to 8 bits leaves in a gradient: dark
+a < b, R = sqrt((s² + b²)/(s² + a²)), gives s² = (b² − R²·a²)/(R² − 1). The energy of a gradient across an edge goes
+with its peak, so here R is the ratio of energies over blocks, less the energy that rounding to 8 bits leaves in a gradient: dark
 and soft pictures are measured as surely as bright ones. Points and fine texture come out sharper still.
 """
 
@@ -23,11 +23,11 @@ from ancestra_farm.filters.pixels import Frames, Plane, eight_bit, looked_at, lu
 
 #: Heights are brought down to this before measuring: sharpness is judged as the picture is seen, not per pixel.
 HEIGHT = 144
-#: Smoothings in pixels, and the gradient energy that rounding (noise uniform in ±1/2 level) leaves after each, in levels²
-#: a pixel²: measured on white noise, which is what rounding is where a picture is not flat.
+#: Smoothings in pixels, and the gradient energy that rounding (noise uniform in ±1/2 level) leaves after each, in
+#: levels² a pixel²: measured on white noise, which is what rounding is where a picture is not flat.
 _NEAR, _FAR = (0.4, 0.0299), (0.8, 0.0065)
-#: Blocks are squares of so many pixels; those count whose gradient is at least so many levels a pixel (root mean square,
-#: at the far smoothing) and above the median block's.
+#: Blocks are squares of so many pixels; those count whose gradient is at least so many levels a pixel (root mean
+#: square, at the far smoothing) and above the median block's.
 _BLOCK, _MIN_GRADIENT, _CONTRASTED = 12, 0.5, 0.5
 #: The sharpest of the blocks: this quantile of their widths.
 _SHARPEST = 0.02

@@ -39,7 +39,7 @@ def lonely_tones(frame: NDArray[np.uint8]) -> float:
     """The share of lonely tones of a frame uint8 [H, W, 3], in its channel with the widest spread."""
     spreads = cv2.meanStdDev(frame)[1].ravel()
     widest = int(spreads.argmax())
-    return _lonely(cv2.extractChannel(frame, widest)) if spreads[widest] >= _MIN_SPREAD else 0.0
+    return _lonely(np.asarray(cv2.extractChannel(frame, widest), np.uint8)) if spreads[widest] >= _MIN_SPREAD else 0.0
 
 
 def _lonely(plane: Plane) -> float:

@@ -1,4 +1,4 @@
-"""Legitimate pictures that a careless filter would reject, drawn apart from the procedural models that filters are fitted on.
+"""Legitimate pictures that a careless filter would reject, drawn apart from the models that filters are fitted on.
 
 Each function returns one frame, float32 [H, W, 3] in [0, 1]; `still` makes frames of it as a candidate has them.
 """
