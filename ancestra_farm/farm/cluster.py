@@ -8,15 +8,17 @@ Closing it ends what it started and nothing else.
 import logging
 import os
 import shutil
+import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray._private.worker
+from ray._raylet import Config  # type: ignore[attr-defined] # compiled, without types
 
 #: Ray's own least size is 75 MiB. Rows and tickets are a few KB each.
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -27,6 +29,11 @@ ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+#: Ray asks for its token in clusters it starts, but sends none to one it joins unless told; one without does not mind.
+TOKENS = {"RAY_AUTH_MODE": "token"}
+#: A machine that is there answers in milliseconds, also from another continent in under a second.
+KNOCK_S = 5.0
 
 
 class ClusterUnreachable(Exception):
@@ -43,15 +50,19 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose:
         # Somebody above us has a Ray already, and it is theirs to end.
         yield
         return
+    level = logging.INFO if verbose else logging.ERROR
     if address is not None:
-        with _connected(address=address, log_to_driver=verbose, logging_level=_level(verbose=verbose)):
+        _knock(address)
+        with (
+            _environment(TOKENS),
+            _connected(address=address, log_to_driver=verbose, logging_level=level),
+        ):
             yield
         return
     folder = Path(tempfile.mkdtemp(prefix="anc-", dir=_short_folder()))
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update({name: value for name, value in ENVIRONMENT.items() if before[name] is None})
     try:
         with (
+            _environment(TOKENS | ENVIRONMENT),
             _warnings_of_deaths(shown=verbose),
             _connected(
                 address="local",
@@ -59,17 +70,39 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose:
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=verbose,
-                logging_level=_level(verbose=verbose),
+                logging_level=level,
                 _temp_dir=str(folder),
             ),
         ):
             _keep_token_private()
             yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Raise ClusterUnreachable if nobody listens there; Ray itself would try for minutes. ``auto`` is left to Ray."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except OSError as error:
+        raise ClusterUnreachable(f"there is no Ray at {address}: {error}") from error
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Variables for Ray while it runs; those that are set already are somebody's wish and stay."""
+    ours = [name for name in wanted if name not in os.environ]
+    os.environ.update({name: wanted[name] for name in ours})
+    # Ray has read its configuration when it was imported; this reads it anew, and there is no public way.
+    Config.initialize("")
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -86,10 +119,6 @@ def _connected(**options: Any) -> Iterator[None]:  # noqa: ANN401 - what ray.ini
         yield
     finally:
         ray.shutdown()
-
-
-def _level(*, verbose: bool) -> int:
-    return logging.INFO if verbose else logging.ERROR
 
 
 def _short_folder() -> str:

@@ -1,8 +1,8 @@
 """One attached run: from a batch file, or from where a store was left, until nothing is left to do.
 
 `run_batch` is what ``ancestra run`` and ``ancestra resume`` call. A batch that is refused leaves no trace: everything
-about it is checked before the store is made. The first Ctrl-C (or SIGTERM) stops cleanly, the second at once; both
-leave a store that `resume` goes on from, since nothing lives only in a process.
+about it is checked, and Ray is there, before the store is made. The first Ctrl-C (or SIGTERM) stops cleanly, the
+second at once; both leave a store that `resume` goes on from, since nothing lives only in a process.
 """
 
 import getpass
@@ -92,7 +92,7 @@ def run_batch(
     """
     began = time.monotonic()
     submit = None if batch is None else checked_submission(batch, who or _user(), cards)
-    store = _open(store_url, create=submit is not None)
+    store = _opened(store_url, may_miss=submit is not None)
     settings = Settings(
         who=who or _user(),
         purpose="resume" if batch is None else "run",
@@ -101,6 +101,8 @@ def run_batch(
         tunables=tunables or Tunables(),
     )
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
+        if store is None:
+            store = Store.open(store_url, create=True)
         controller = Controller.remote(store.url, settings)  # type: ignore[attr-defined] # an actor class
         until = None if timeout_s is None else began + timeout_s
         ending, timed_out = _attend(
@@ -120,13 +122,14 @@ def checked_submission(batch: Path | str, who: str, cards: Path | None = None) -
     return Submit(plan.document, dict(plan.card_documents), who)
 
 
-def _open(url: str, *, create: bool) -> Store:
+def _opened(url: str, *, may_miss: bool) -> Store | None:
+    """The store, if nobody is at work there; None where there is none yet and that is allowed."""
     try:
         store = Store.open(url)
     except StoreMissing:
-        if not create:
+        if not may_miss:
             raise
-        return Store.open(url, create=True)
+        return None
     if (presence := who_is_alive(store)) is not None:
         raise AlreadyAtWork(f"{url}: {presence} is at work there; wait until it has ended, or stop it")
     return store
