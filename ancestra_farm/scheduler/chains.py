@@ -2,15 +2,15 @@
 
 A chain has one survivor for each segment. Three ways to get there:
 ``chain``: a segment goes on from the best tail of the one before; where it finds no survivor, or more chains are
-wanted, from the next tail, up to a beam of tails for each segment. ``keys`` and ``keyframes``: the segments are made side by side and the
-n-th best of each belong together. ``single``: a survivor is a chain.
+wanted, from the next tail, up to a beam of tails for each segment. ``keys`` and ``keyframes``: the segments are made
+side by side and the n-th best of each belong together. ``single``: a survivor is a chain.
 This module decides about branches and chains of one stage; it knows neither hosts nor other shots.
 """
 
 from collections.abc import Iterator
 
 from ancestra_farm.plan.events import BranchClosed, BranchEnd, BranchOpened, StageClosed
-from ancestra_farm.scheduler.state import Branch, StageState
+from ancestra_farm.scheduler.state import Branch, Result, StageState
 from ancestra_farm.scheduler.waves import Emit, close_waves, skip_the_rest, stop_reason
 
 Chain = tuple[str, ...]
@@ -18,12 +18,15 @@ Chain = tuple[str, ...]
 
 def advance(stage: StageState, emit: Emit, now: float) -> bool:
     """Take every decision about the stage that can be taken now. True if something changed."""
-    if not _inputs_ready(stage):
-        return False
-    inputs = root_inputs(stage)
-    if not _opened_with(stage, inputs):
-        _open_roots(stage, inputs, emit, now)
-        return True
+    if not inputs_ready(stage):
+        return _supersede(stage, emit, now)
+    source = None if stage.plan.source is None else stage.shot.stages[stage.plan.source].closed
+    if not stage.generation or stage.started_from is not source:
+        inputs = root_inputs(stage)
+        if not stage.generation or tuple(root.opened.inputs for root in _roots(stage)) != inputs:
+            _open_roots(stage, inputs, emit, now)
+            return True
+        stage.started_from = source
     if stage.closed is not None:
         return False
     changed = False
@@ -36,7 +39,8 @@ def advance(stage: StageState, emit: Emit, now: float) -> bool:
     return changed
 
 
-def _inputs_ready(stage: StageState) -> bool:
+def inputs_ready(stage: StageState) -> bool:
+    """The source has a result to start from. Not so while it is made anew, nor when it ended without a survivor."""
     source = stage.plan.source
     if source is None:
         return True
@@ -61,19 +65,20 @@ def _roots(stage: StageState) -> list[Branch]:
     return [branch for branch in stage.branches.values() if branch.opened.tail is None]
 
 
-def _opened_with(stage: StageState, inputs: tuple[tuple[Chain, ...], ...]) -> bool:
-    return stage.generation > 0 and tuple(branch.opened.inputs for branch in _roots(stage)) == inputs
-
-
 def _open_roots(stage: StageState, inputs: tuple[tuple[Chain, ...], ...], emit: Emit, now: float) -> None:
     """Open a generation. What an earlier one still had open is superseded first, so that nothing stays undecided."""
-    for branch in list(stage.branches.values()):
-        if branch.closed is None:
-            skip_the_rest(branch, emit, now)
-            _close_branch(branch, "superseded", emit, now)
+    _supersede(stage, emit, now)
     generation = stage.generation + 1
     for segment, segment_inputs in enumerate(inputs):
         _open(stage, segment, generation, segment_inputs, None, emit, now)
+
+
+def _supersede(stage: StageState, emit: Emit, now: float) -> bool:
+    """End what is open: its inputs are not what the stage should start from any more. True if something was."""
+    still_open = [branch for branch in stage.branches.values() if branch.closed is None]
+    for branch in still_open:
+        close(branch, "superseded", emit, now)
+    return bool(still_open)
 
 
 def _open(
@@ -173,7 +178,9 @@ def _next_tail(stage: StageState) -> list[tuple[Branch, str]]:
     """
     if _chains_enough(stage):
         return []
-    children = {branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None}
+    children: dict[str | None, Branch] = {
+        branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None
+    }
     last = len(stage.plan.segments) - 1
     trail = list(reversed(_roots(stage)))
     while trail:
@@ -237,14 +244,8 @@ def _end_to_end(stage: StageState) -> Iterator[tuple[float, Chain]]:
 
 def _side_by_side(stage: StageState) -> Iterator[tuple[float, Chain]]:
     """The n-th best survivors of all segments, among those that started from the same chain of the source."""
-    branches = [next(stage.segment(index)) for index in range(len(stage.plan.segments))]
     seen: set[Chain] = set()
-    for inputs in _inputs_of_each_chain(stage, branches):
-        columns = []
-        for branch, parents in zip(branches, inputs, strict=True):
-            count, source = len(branch.opened.inputs), branch.opened.inputs.index(parents)
-            full = branch.results["full"]
-            columns.append([full[p] for p in branch.best_first() if p % count == source])
+    for columns in _columns(stage):
         for parts in zip(*columns, strict=False):
             chain = tuple(part.candidate_id for part in parts)
             if chain not in seen:
@@ -252,17 +253,29 @@ def _side_by_side(stage: StageState) -> Iterator[tuple[float, Chain]]:
                 yield sum(part.rank for part in parts) / len(parts), chain
 
 
-def _inputs_of_each_chain(stage: StageState, branches: list[Branch]) -> Iterator[list[Chain]]:
-    """For each chain the stage started from, best first: the input it gave to each segment."""
-    source = stage.plan.source
-    closed = None if source is None else stage.shot.stages[source].closed
-    if closed is None:
-        yield [() for _ in branches]
+def _columns(stage: StageState) -> Iterator[list[list[Result]]]:
+    """For each chain the stage started from, best first: the survivors of each segment, best first."""
+    branches = _roots(stage)
+    made: list[dict[Chain, list[Result]]] = []
+    for branch in branches:
+        inputs, full = branch.opened.inputs, branch.results["full"]
+        by_input: dict[Chain, list[Result]] = {parents: [] for parents in inputs}
+        for position in branch.best_first():
+            by_input[inputs[position % len(inputs)]].append(full[position])
+        made.append(by_input)
+    for parents in _inputs_of_each_chain(stage, len(branches)):
+        if all(given in by_input for given, by_input in zip(parents, made, strict=True)):
+            yield [by_input[given] for given, by_input in zip(parents, made, strict=True)]
+
+
+def _inputs_of_each_chain(stage: StageState, segments: int) -> Iterator[list[Chain]]:
+    """For each chain the stage can start from, best first: the input it gives to each segment."""
+    if stage.plan.source is None:
+        yield [() for _ in range(segments)]
         return
-    for chain in closed.selected or closed.chains:
-        inputs = [stage.plan.inputs_from((chain,), index)[0] for index in range(len(branches))]
-        if all(parents in branch.opened.inputs for branch, parents in zip(branches, inputs, strict=True)):
-            yield inputs
+    closed = stage.shot.stages[stage.plan.source].closed
+    for chain in (closed.selected or closed.chains) if closed is not None else ():
+        yield [stage.plan.inputs_from((chain,), index)[0] for index in range(segments)]
 
 
 def _close_stage(stage: StageState, emit: Emit, now: float) -> bool:
@@ -299,6 +312,7 @@ def waits_for_people(stage: StageState) -> bool:
     return (
         stage.closed is None
         and stage.generation > 0
+        and inputs_ready(stage)
         and stage.plan.spec.select == "close"
         and all(branch.closed for branch in stage.branches.values())
         and bool(chains_of(stage))
@@ -309,18 +323,17 @@ def selected_chains(stage: StageState) -> tuple[Chain, ...]:
     """The chains that the standing picks come to: most pickers first, then by rank.
 
     Of a chain its last part is picked; of segments made side by side each part, and where a segment has fewer picks
-    than another its best survivors fill in.
+    than another its best survivors fill in, never such that started from another chain of the source.
     """
-    chains = chains_of(stage)
     votes = {candidate: len(people) for candidate, people in stage.picks.items()}
     if stage.plan.join not in ("keys", "keyframes"):
-        picked = [chain for chain in chains if chain[-1] in votes]
-        return tuple(sorted(picked, key=lambda chain: (-votes[chain[-1]], chains.index(chain))))
-    columns = []
-    for index in range(len(stage.plan.segments)):
-        ranked = [b.results["full"][p].candidate_id for b in stage.segment(index) for p in b.best_first()]
-        first = sorted((c for c in ranked if c in votes), key=lambda c: (-votes[c], ranked.index(c)))
-        columns.append((first, [c for c in ranked if c not in votes]))
-    most = max((len(first) for first, _ in columns), default=0)
-    filled = [(first + rest)[:most] for first, rest in columns]
-    return tuple(zip(*filled, strict=False)) if most else ()
+        picked = [chain for chain in chains_of(stage) if chain[-1] in votes]
+        return tuple(sorted(picked, key=lambda chain: -votes[chain[-1]]))
+    chains: dict[Chain, int] = {}
+    for columns in _columns(stage):
+        ids = [[part.candidate_id for part in column] for column in columns]
+        most = max(sum(candidate in votes for candidate in column) for column in ids)
+        filled = [sorted(column, key=lambda candidate: -votes.get(candidate, 0))[:most] for column in ids]
+        for chain in zip(*filled, strict=False):
+            chains.setdefault(chain, sum(votes.get(candidate, 0) for candidate in chain))
+    return tuple(sorted(chains, key=lambda chain: -chains[chain]))

@@ -4,29 +4,27 @@ Decides about hosts and tickets only. Which candidates a stage wants, and when i
 `chains`; nothing here can change which candidates survive.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from ancestra_farm.plan.events import AttemptEnded
+from ancestra_farm.plan.recipe import model_digest
 from ancestra_farm.scheduler.pools import (
     Fleet,
     Host,
     Lease,
     Lot,
-    Order,
     Pool,
     hosts_wanted,
+    kind_of,
     order_of,
-    take,
+    order_of_next_wave,
     ticket_size,
 )
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Phase, StageRef, StageState
+from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.waves import Emit, may_release, release
 from ancestra_farm.scheduler.world import Dispatch, Instruction, Revoke, StartHost, StopHost, Ticket
-
-#: Seconds a host is thought to take to come up before one has been measured.
-LOAD_GUESS_S = 5.0
 
 
 class Dispatcher:
@@ -35,66 +33,69 @@ class Dispatcher:
     def __init__(self, tunables: Tunables) -> None:
         self.tunables = tunables
         self.fleet = Fleet()
-        self._load_s: dict[str, float] = {}
+        self._lots: dict[int, Lot] = {}
+        self._undone: list[Lot] = []
 
     # ---- what there is to do ---------------------------------------------------------------------------------------
 
     def add_pools(self, batch: BatchState) -> None:
-        """Make a pool for every model the batch names; one that would not load gets another chance."""
+        """Make a pool for every model the batch names; one that would not load gets another chance.
+
+        A model is what its digest names: hosts that hold other weights under the same id are of another pool.
+        """
         for model, card in batch.plan.cards.items():
             document = batch.submitted.cards[model]
-            pool = self.fleet.pools.get(model)
-            if pool is None:
-                self.fleet.pools[model] = Pool(card, document)
-            else:
-                pool.card, pool.document, pool.start_failures = card, document, 0
+            pool = self.fleet.pools.setdefault(model_digest(card), Pool(card, document))
+            pool.card, pool.document, pool.start_failures = card, document, 0
 
-    def drop_batch(self, batch: str) -> None:
-        """Forget what waits of a batch: a newer revision takes its place."""
+    def drop_ready(self, batch: str) -> None:
+        """Forget which branches of a batch may release: a newer revision takes its place."""
         for pool in self.fleet.pools.values():
-            pool.lots = [lot for lot in pool.lots if lot.branch.stage.batch.name != batch]
-            pool.ready = [entry for entry in pool.ready if entry[1].stage.batch.name != batch]
+            pool.ready = [entry for entry in pool.ready if entry[1].opened.batch != batch]
 
     def add_lot(self, branch: Branch, phase: Phase) -> None:
-        """Put a phase into its pool's line, if it has something to hand out and is not there yet."""
-        if not phase.queue:
-            return
-        lots = self.fleet.pools[branch.stage.plan.card.id].lots
-        order = order_of(branch, phase)
-        at = bisect_left(lots, order, key=lambda lot: lot.order)
-        if at == len(lots) or lots[at].phase is not phase:
-            lots.insert(at, Lot(order, branch, phase))
+        """Put a phase into its pool's line."""
+        lot = Lot(order_of(branch, phase), kind_of(branch, phase.rung), branch, phase)
+        self._lots[id(phase)] = lot
+        self.fleet.pool(branch).enter(lot)
+
+    def withdraw(self, branch: Branch, phase: Phase) -> None:
+        """Before a phase is closed: nothing of it is handed out any more. Leases on it become pointless."""
+        lot = self._lots.pop(id(phase), None)
+        if lot is not None:
+            self.fleet.pool(branch).withdraw(lot)
+            if lot.leases:
+                self._undone.append(lot)
 
     def offer(self, stage: StageState) -> None:
         """Put the stage's branches that may release a wave into line."""
-        pool = self.fleet.pools[stage.plan.card.id]
         for branch in stage.branches.values():
             if branch.closed is None and may_release(branch):
-                entry = (_order_of_branch(branch), branch)
-                at = bisect_left(pool.ready, entry[0], key=lambda other: other[0])
-                if at == len(pool.ready) or pool.ready[at][1] is not branch:
-                    pool.ready.insert(at, entry)
+                ready, order = self.fleet.pool(branch).ready, order_of_next_wave(branch)
+                at = bisect_left(ready, order, key=lambda other: other[0])
+                if at == len(ready) or ready[at][1] is not branch:
+                    ready.insert(at, (order, branch))
 
     def release_waves(self, emit: Emit, now: float) -> bool:
         """Release waves where a pool runs low. True if any was.
 
         Waves are released late, so that a batch of millions neither fills the log nor the memory before its turn comes.
+        A batch whose budget in device-hours is all reserved waits until some of it is settled.
         """
         released = False
         for pool in self.fleet.pools.values():
-            held: list[tuple[Order, Branch]] = []
-            while pool.ready and pool.queued() < self._low_water(pool):
-                entry = pool.ready.pop(0)
-                branch = entry[1]
-                if branch.stage.branches.get(branch.key) is not branch or not may_release(branch):
+            at, low_water = 0, self._low_water(pool)
+            while at < len(pool.ready) and pool.queued < low_water:
+                branch = pool.ready[at][1]
+                batch = branch.stage.batch
+                wanted = branch.stage.branches.get(branch.key) is branch and may_release(branch)
+                if wanted and self._reserved_out(batch):
+                    at = bisect_left(pool.ready, batch.number + 1, key=lambda entry: entry[0][0])
                     continue
-                if self._reserved_out(branch.stage.batch):
-                    held.append(entry)
-                    continue
-                release(branch, emit, now)
-                released = True
-            for entry in held:
-                insort(pool.ready, entry, key=lambda other: other[0])
+                del pool.ready[at]
+                if wanted:
+                    release(branch, emit, now)
+                    released = True
         return released
 
     def _low_water(self, pool: Pool) -> int:
@@ -104,15 +105,14 @@ class Dispatcher:
         return ticket * self.tunables.queued_tickets_per_host * max(1, self.fleet.slots(pool))
 
     def _reserved_out(self, batch: BatchState) -> bool:
-        """Whether spent and reserved device-seconds reach the budget. What is released is reserved until it ends."""
+        """Whether spent and reserved device-seconds reach the budget. What is released is reserved until it ends.
+
+        What cannot run is not reserved for: nobody should wait for it.
+        """
         budget_s = batch.budget_s
         if budget_s is None:
             return False
-        reserved = sum(
-            len(phase.open) * self.fleet.pools[branch.stage.plan.card.id].seconds_each(branch, phase.rung)
-            for branch in batch.branches.values()
-            for phase in branch.phases.values()
-        )
+        reserved = sum(pool.work_s(batch.name) for pool in self.fleet.pools.values() if self._blocked(pool) is None)
         return reserved > 0 and batch.device_s + reserved >= budget_s
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
@@ -122,72 +122,85 @@ class Dispatcher:
         host = self.fleet.hosts.get(name)
         if host is not None:
             host.ready = True
-            pool = self.fleet.pools[host.model]
-            pool.start_failures = 0
-            self._load_s[host.model] = load_s
+            host.pool.start_failures = 0
+            host.pool.load_s = load_s
+            host.pool.look_at(host)
 
-    def lose_host(self, name: str, message: str) -> Host | None:
-        """Take a host out of the fleet; None if it was not in it. Its leases are still in what is returned."""
-        host = self.fleet.hosts.pop(name, None)
-        if host is not None:
-            pool = self.fleet.pools[host.model]
-            pool.hosts.pop(name, None)
-            if not host.ready:
-                pool.start_failures += 1
-                pool.last_failure = message
-        return host
+    def lose_host(self, name: str, message: str) -> tuple[Host, tuple[Lease, ...]] | None:
+        """Take a host out of the fleet, with the leases it held; None if it was not in it."""
+        host = self.fleet.remove(name)
+        if host is None:
+            return None
+        if not host.ready:
+            host.pool.start_failures += 1
+            host.pool.last_failure = message
+        leases = tuple(host.leases)
+        for lease in leases:
+            host.pool.release(host, lease)
+        return host, leases
 
     def scale(self, now: float, epoch: int) -> list[Instruction]:
         """Start hosts where work waits and slots are free; free a slot of a pool that has more than its part."""
-        leaving = [host for host in self.fleet.hosts.values() if host.stopping and host.idle]
-        out: list[Instruction] = [self._let_go(host, "its slot is needed") for host in leaving]
+        out: list[Instruction] = [*self.let_idle_go("its slot is needed")]
         for pool in self.fleet.pools.values():
-            if self._cannot_start(pool) is not None:
-                continue
             wanted = hosts_wanted(self.fleet, pool)
-            have = sum(not host.stopping for host in pool.hosts.values())
-            if have < wanted and not self.fleet.free(pool) and self._worth_switching(pool, have):
-                out.extend(self._free_a_slot(pool))
-            while have < wanted and self.fleet.free(pool):
-                out.append(self._start(pool, now, epoch))
-                have += 1
+            have = self.fleet.staying(pool)
+            if have >= wanted or self._cannot_start(pool) is not None:
+                continue
+            if not self.fleet.free(pool) and self._worth_switching(pool, have):
+                out.extend(self._free_slots(pool))
+            out.extend(self._start(pool, now, epoch) for _ in range(min(wanted - have, self.fleet.free(pool))))
         return out
 
     def _start(self, pool: Pool, now: float, epoch: int) -> StartHost:
         self.fleet.started += 1
         name = f"e{epoch}-{pool.model.replace('/', '-')}-{self.fleet.started}"
-        host = Host(name, pool.model, asked_at=now)
-        self.fleet.hosts[name] = host
-        pool.hosts[name] = host
+        self.fleet.add(Host(name, pool, asked_at=now))
         return StartHost(name, pool.model, pool.document, pool.card.gpus, pool.card.cpus)
 
-    def _let_go(self, host: Host, why: str) -> StopHost:
-        self.fleet.hosts.pop(host.name, None)
-        self.fleet.pools[host.model].hosts.pop(host.name, None)
-        return StopHost(host.name, why)
+    def stop_all(self) -> list[Instruction]:
+        """Give no host anything more, and take back what they hold."""
+        return [revoked for host in list(self.fleet.hosts.values()) for revoked in self._stop(host, running=True)]
+
+    def let_idle_go(self, why: str) -> list[Instruction]:
+        """Let hosts go that are to stop and hold nothing."""
+        idle = [host.name for host in self.fleet.stopping.values() if host.idle]
+        for name in idle:
+            self.fleet.remove(name)
+        return [StopHost(name, why) for name in idle]
+
+    def _stop(self, host: Host, *, running: bool) -> Iterator[Instruction]:
+        """A host goes when it holds nothing: what waits in it is taken back, and if need be what runs."""
+        self.fleet.stop(host)
+        for lease in host.leases:
+            if not lease.revoked and (running or lease.started_at is None):
+                lease.revoked = True
+                yield Revoke(host.name, lease.ticket.ticket)
 
     def _worth_switching(self, pool: Pool, have: int) -> bool:
         """A switch costs a load: only for a pool without any host, or one with more work a host than two loads."""
-        load_s = self._load_s.get(pool.model, LOAD_GUESS_S)
-        return have == 0 or pool.queued_s() / have > 2 * load_s
+        return have == 0 or pool.queued_s() / have > 2 * pool.load_s
 
-    def _free_a_slot(self, pool: Pool) -> list[Instruction]:
-        """Take a host from a rival that has more than its part; it goes when what it runs is back."""
-        if any(host.stopping for rival in self.fleet.rivals(pool) for host in rival.hosts.values()):
-            return []  # one is on its way out already
-        for rival in self.fleet.rivals(pool):
-            spare = [host for host in rival.hosts.values() if not host.stopping]
-            if rival is pool or len(spare) <= hosts_wanted(self.fleet, rival):
-                continue
-            host = min(spare, key=lambda h: len(h.leases))
-            if host.idle:
-                return [self._let_go(host, f"its slot is needed for {pool.model}")]
-            host.stopping = True
-            return [Revoke(host.name, lease.ticket.ticket) for lease in host.leases if lease.started_at is None]
-        return []
+    def _free_slots(self, pool: Pool) -> list[Instruction]:
+        """Take hosts from rivals that have more than their part, as many as one host of this pool needs."""
+        rivals = [rival for rival in self.fleet.rivals(pool) if rival is not pool]
+        leaving = sum(host.pool.slots_each for host in self.fleet.stopping.values() if host.pool in rivals)
+        missing = pool.slots_each - self.fleet.unused(pool) - leaving
+        chosen: list[Host] = []
+        for rival in rivals:
+            more = self.fleet.staying(rival) - hosts_wanted(self.fleet, rival)
+            if more > 0 and missing > 0:
+                staying = [host for host in rival.hosts.values() if not host.stopping]
+                needed = min(more, int(-(-missing // rival.slots_each)))
+                chosen.extend(sorted(staying, key=lambda host: len(host.leases))[:needed])
+                missing -= needed * rival.slots_each
+        if missing > 0:
+            return []  # it would not be enough
+        revokes = [revoke for host in chosen for revoke in self._stop(host, running=False)]
+        return [*revokes, *self.let_idle_go(f"its slot is needed for {pool.model}")]
 
     def _cannot_start(self, pool: Pool) -> str | None:
-        """Why no host of this pool can come up, as a sentence; None if one can."""
+        """Why no further host of this pool can come up, as a sentence; None if one can, or if nobody knows yet."""
         if not self.fleet.known:
             return None
         if self.fleet.slots(pool) == 0:
@@ -198,21 +211,23 @@ class Dispatcher:
             return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}"
         return None
 
-    def blocked(self, model: str) -> str | None:
-        """Why no host of a model can come up, as a sentence; None if one can, or if nobody knows yet."""
-        pool = self.fleet.pools.get(model)
-        return None if pool is None else self._cannot_start(pool)
+    def _blocked(self, pool: Pool) -> str | None:
+        """Why nothing of this pool can run, as a sentence. A host that is there, or still comes up, may do it all."""
+        return None if pool.hosts else self._cannot_start(pool)
+
+    def blocked(self, stage: StageState) -> str | None:
+        """Why a stage's candidates cannot be made, as a sentence; None if they can, or if nobody knows yet."""
+        pool = self.fleet.pools.get(stage.plan.model_digest)
+        return None if pool is None else self._blocked(pool)
 
     def stuck(self) -> tuple[str, ...]:
         """Why work that is left cannot run, a sentence for each pool."""
-        pools = (pool for pool in self.fleet.pools.values() if pool.next_lot() or pool.ready)
-        return tuple(why for pool in pools if (why := self._cannot_start(pool)) is not None)
+        pools = (pool for pool in self.fleet.pools.values() if pool.line or pool.ready)
+        return tuple(why for pool in pools if (why := self._blocked(pool)) is not None)
 
     def can_go_on(self) -> bool:
         """Whether some work is left that hosts can take."""
-        return any(
-            (pool.next_lot() or pool.ready) and self._cannot_start(pool) is None for pool in self.fleet.pools.values()
-        )
+        return any((pool.line or pool.ready) and self._blocked(pool) is None for pool in self.fleet.pools.values())
 
     # ---- tickets ---------------------------------------------------------------------------------------------------
 
@@ -227,55 +242,54 @@ class Dispatcher:
         """Take a lease off its host; None if the host no longer held it."""
         lease = self.lease(host, ticket)
         if lease is not None:
-            self.fleet.hosts[host].leases.remove(lease)
+            held = self.fleet.hosts[host]
+            held.pool.release(held, lease)
         return lease
+
+    def give_back(self, lease: Lease) -> None:
+        """What has not ended of a lease waits again."""
+        self.fleet.pool(lease.lot.branch).give_back(lease)
 
     def learn(self, lease: Lease, attempts: Sequence[AttemptEnded]) -> None:
         """Let measured seconds size the next tickets."""
         judged = [attempt.device_s for attempt in attempts if attempt.cause == "judged"]
         if judged:
-            pool = self.fleet.pools[lease.lot.branch.stage.plan.card.id]
             mean = sum(judged) / len(judged)
-            pool.learn(lease.lot.branch, lease.ticket.rung, mean, self.tunables.newest_weight)
+            self.fleet.pool(lease.lot.branch).learn(lease.lot.kind, mean, self.tunables.newest_weight)
 
-    def overdue(self, now: float) -> list[Host]:
-        """Hosts whose generation has gone on past its deadline."""
-        return [
-            host
-            for host in self.fleet.hosts.values()
-            if any(
-                lease.started_at is not None and now - lease.started_at > lease.ticket.deadline_s
-                for lease in host.leases
-            )
-        ]
+    def overdue(self, now: float) -> list[tuple[Host, Lease]]:
+        """Hosts with the ticket whose generation has gone on past its deadline, the one begun first."""
+        found: dict[str, tuple[Host, Lease]] = {}
+        for host, lease in self.fleet.leases():
+            if lease.started_at is not None and now - lease.started_at > lease.ticket.deadline_s:
+                found.setdefault(host.name, (host, lease))
+        return list(found.values())
 
-    def pointless(self, state: FarmState) -> Iterator[tuple[Host, Lease]]:
-        """Leases whose candidates are all decided or done away with."""
-        for host, lease in list(self.fleet.leases()):
-            branch = lease.lot.branch
-            gone = state.branch(branch.ref) is not branch
-            if not lease.revoked and (gone or not lease.lot.phase.open.intersection(lease.ticket.positions)):
-                lease.revoked = True
-                yield host, lease
+    def pointless(self) -> Iterator[Revoke]:
+        """Take back the leases on what was closed since the last call."""
+        undone, self._undone = self._undone, []
+        for lot in undone:
+            for host, lease in lot.leases.values():
+                if not lease.revoked:
+                    lease.revoked = True
+                    yield Revoke(host.name, lease.ticket.ticket)
 
     def hand_out(self, epoch: int) -> Iterator[tuple[Dispatch, StageRef | None]]:
         """A ticket to every host with room, those with nothing first. With each: the stage whose queue it emptied."""
         for pool in self.fleet.pools.values():
             for held in (0, 1):
-                for host in pool.hosts.values():
-                    if not host.has_room or len(host.leases) != held:
-                        continue
-                    lot = pool.next_lot()
-                    if lot is None:
+                for host in [host for host in pool.room.values() if len(host.leases) == held]:
+                    if not pool.line:
                         break
+                    lot = pool.line[0]
                     ticket = self._ticket(pool, lot, epoch)
-                    host.leases.append(Lease(ticket, lot))
+                    pool.lease(host, Lease(ticket, lot))
                     yield Dispatch(host.name, ticket), None if lot.phase.queue else lot.branch.stage.ref
 
     def _ticket(self, pool: Pool, lot: Lot, epoch: int) -> Ticket:
         branch, spec = lot.branch, lot.branch.stage.plan.spec
-        positions = take(lot, ticket_size(pool, lot, self.tunables))
-        each = pool.seconds_each(branch, lot.rung)
+        positions = pool.take(lot, ticket_size(pool, lot, self.tunables))
+        each = pool.seconds_each(lot.kind)
         self.fleet.tickets += 1
         return Ticket(
             ticket=f"{epoch}-{self.fleet.tickets}",
@@ -298,7 +312,7 @@ class Dispatcher:
 
     def busy(self) -> bool:
         """Some host holds a ticket."""
-        return any(host.leases for host in self.fleet.hosts.values())
+        return any(pool.running for pool in self.fleet.pools.values())
 
 
 def _parents(branch: Branch, positions: Sequence[int]) -> dict[str, str]:
@@ -313,8 +327,3 @@ def _parents(branch: Branch, positions: Sequence[int]) -> dict[str, str]:
                 raise AssertionError(f"parent {parent} has no medium")
             paths[parent] = media
     return paths
-
-
-def _order_of_branch(branch: Branch) -> Order:
-    stage = branch.stage
-    return (stage.batch.number, -stage.depth, stage.shot.number, branch.opened.segment, branch.key, branch.waves, "")

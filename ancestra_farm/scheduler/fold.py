@@ -4,6 +4,7 @@ No decision is taken here. What an event means is fixed by the event itself, so 
 """
 
 from collections.abc import Callable, Iterable
+from math import inf, isnan
 from typing import Any
 
 from ancestra_farm.plan.events import (
@@ -23,6 +24,7 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.state import (
     Branch,
@@ -68,10 +70,16 @@ def _branch_opened(state: FarmState, event: BranchOpened) -> None:
         stage.closed = None
         stage.counts = Counts(device_s=stage.counts.device_s)
     space = stage.plan.space(event.segment, event.inputs)
-    limit = len(space)
-    if event.tail is not None:
-        limit = min(limit, -(-stage.plan.spec.candidates // stage.plan.spec.beam))
-    branch = Branch(opened=event, stage=stage, space=space, limit=limit, hashes=HashIndex(stage.distinct_bits))
+    wanted = len(space) if event.tail is None else min(len(space), tail_share(stage.plan))
+    sisters = sum(1 for _ in stage.segment(event.segment))
+    branch = Branch(
+        opened=event,
+        stage=stage,
+        space=space,
+        wanted=wanted,
+        limit=branch_limit(stage.plan, stage.cap, event.segment, sisters, wanted),
+        hashes=HashIndex(stage.distinct_bits),
+    )
     stage.branches[event.branch] = branch
     batch.branches[event.branch] = branch
 
@@ -154,6 +162,8 @@ def _attempt_ended(state: FarmState, event: AttemptEnded) -> None:
     if phase is None or event.position not in phase.open:
         return  # a second verdict on one candidate never counts
     result = branch.result(event.position, event.rung)
+    if result.candidate_id != event.candidate_id:
+        return  # of a branch that had this key in an earlier revision
     result.attempts += 1
     if event.cause == "judged":
         _judged(branch, phase, result, event)
@@ -169,7 +179,8 @@ def _attempt_ended(state: FarmState, event: AttemptEnded) -> None:
 def _judged(branch: Branch, phase: Phase, result: Result, event: AttemptEnded) -> None:
     stage = branch.stage
     result.passed = event.passed
-    result.rank = event.scores.get(ranking_score(stage, event.rung), 0.0)
+    rank = event.scores.get(ranking_score(stage, event.rung), 0.0)
+    result.rank = -inf if isnan(rank) else rank  # NaN has no place in an order
     result.phash = event.phash
     result.media = event.media
     result.reason = ", ".join(event.reasons)
@@ -229,7 +240,10 @@ def _wave_closed(state: FarmState, event: WaveClosed) -> None:
         for position in event.survivors:
             survivor = branch.results["full"][position]
             branch.hashes.add(survivor.phash, survivor.candidate_id)
-        branch.waves_closed = max(branch.waves_closed, event.wave + 1)
+        branch.decided.add(event.wave)
+        while branch.waves_closed in branch.decided:
+            branch.decided.discard(branch.waves_closed)
+            branch.waves_closed += 1
 
 
 def _branch_closed(state: FarmState, event: BranchClosed) -> None:

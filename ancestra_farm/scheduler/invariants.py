@@ -1,28 +1,28 @@
 """What must be true of a scheduler after every event. Checked in tests and in simulation, never on the farm's time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from ancestra_farm.scheduler.dispatch import Dispatcher
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, StageState
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Phase, StageState
 
 
 def broken_invariants(state: FarmState, dispatcher: Dispatcher) -> Iterator[str]:
     """A sentence for everything that is not as it must be."""
-    leased: dict[tuple[int, int], str] = {}
+    leased: dict[int, dict[int, str]] = {}
     for host, lease in dispatcher.fleet.leases():
+        mine = leased.setdefault(id(lease.lot.phase), {})
         for position in lease.ticket.positions:
-            key = (id(lease.lot.phase), position)
-            if key in leased:
-                yield f"{lease.ticket.branch}[{position}] is leased to both {leased[key]} and {host.name}"
-            leased[key] = host.name
+            if position in mine:
+                yield f"{lease.ticket.branch}[{position}] is leased to both {mine[position]} and {host.name}"
+            mine[position] = host.name
         if len(host.leases) > 2:
             yield f"{host.name} holds {len(host.leases)} tickets"
     yield from _fleet(dispatcher)
     for batch in state.batches.values():
         for branch in batch.branches.values():
-            yield from _branch(
-                branch, {position for phase, position in leased if phase in map(id, branch.phases.values())}
-            )
+            yield from _branch(branch)
+            for phase in branch.phases.values():
+                yield from _phase(branch, phase, leased.get(id(phase), {}).keys())
         for shot in batch.shots.values():
             for stage in shot.stages.values():
                 yield from _stage(stage)
@@ -34,31 +34,38 @@ def broken_invariants(state: FarmState, dispatcher: Dispatcher) -> Iterator[str]
 
 def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
     fleet = dispatcher.fleet
-    cpus = sum(
-        max(1.0, fleet.pools[h.model].card.cpus) for h in fleet.hosts.values() if not fleet.pools[h.model].on_gpu
-    )
-    gpus = sum(fleet.pools[h.model].card.gpus for h in fleet.hosts.values())
-    if fleet.known and (cpus > fleet.cpu_slots or gpus > fleet.gpu_slots):
-        yield f"hosts hold {cpus} CPU and {gpus} GPU slots of {fleet.cpu_slots} and {fleet.gpu_slots}"
+    for on_gpu, slots in ((False, fleet.cpu_slots), (True, fleet.gpu_slots)):
+        held = sum(host.pool.slots_each for host in fleet.hosts.values() if host.pool.on_gpu == on_gpu)
+        if fleet.known and held > slots:
+            yield f"hosts hold {held} {'GPU' if on_gpu else 'CPU'} slots of {slots}"
+    for pool in fleet.pools.values():
+        waiting = sum(len(lot.phase.queue) for lot in pool.line)
+        running = sum(len(lease.ticket.positions) for host in pool.hosts.values() for lease in host.leases)
+        if (waiting, running) != (pool.queued, sum(pool.running.values())):
+            yield f"{pool.model} counts {pool.queued} waiting and {pool.running} running of {waiting} and {running}"
+        if [lot.order for lot in pool.line] != sorted(lot.order for lot in pool.line):
+            yield f"{pool.model}: lots are out of line"
+        if set(pool.room) != {host.name for host in pool.hosts.values() if host.has_room}:
+            yield f"{pool.model}: {sorted(pool.room)} are not the hosts with room"
 
 
-def _branch(branch: Branch, leased: set[int]) -> Iterator[str]:
-    for phase in branch.phases.values():
-        queued = set(phase.queue)
-        if len(queued) != len(phase.queue) or phase.queue != sorted(phase.queue):
-            yield f"{branch.key}: the queue is not in index order without repeats"
-        if not queued <= phase.open:
-            yield f"{branch.key}: ended candidates wait in the queue"
-        mine = leased & set(phase.positions)
-        if queued & mine and len(branch.phases) == 1:
-            yield f"{branch.key}: {sorted(queued & mine)[:3]} are both leased and queued"
-        lost = phase.open - queued - leased
-        if lost:
-            yield f"{branch.key}: {sorted(lost)[:3]} are neither queued nor leased nor ended"
-        for position in phase.open:
-            result = branch.results[phase.rung].get(position)
-            if result is not None and result.ended:
-                yield f"{branch.key}[{position}] has ended as {result.outcome} and is open"
+def _phase(branch: Branch, phase: Phase, leased: Set[int]) -> Iterator[str]:
+    queued = set(phase.queue)
+    if len(queued) != len(phase.queue) or phase.queue != sorted(phase.queue):
+        yield f"{branch.key}: the queue is not in index order without repeats"
+    if not queued <= phase.open:
+        yield f"{branch.key}: ended candidates wait in the queue"
+    if queued & leased:
+        yield f"{branch.key}: {sorted(queued & leased)[:3]} are both leased and queued"
+    if lost := phase.open - queued - leased:
+        yield f"{branch.key}: {sorted(lost)[:3]} are neither queued nor leased nor ended"
+    for position in phase.open:
+        result = branch.results[phase.rung].get(position)
+        if result is not None and result.ended:
+            yield f"{branch.key}[{position}] has ended as {result.outcome} and is open"
+
+
+def _branch(branch: Branch) -> Iterator[str]:
     if branch.released > branch.limit:
         yield f"{branch.key}: {branch.released} released of at most {branch.limit}"
     if branch.closed is not None and branch.phases:
@@ -92,5 +99,5 @@ def _budget(batch: BatchState) -> Iterator[str]:
         return
     stages = [stage for shot in batch.shots.values() for stage in shot.stages.values()]
     released = sum(stage.counts.released + stage.counts.drafts for stage in stages if stage.generation == 1)
-    if released > max(budget, len(stages)):
+    if released > budget:
         yield f"{batch.name}: {released} candidates released of a budget of {budget}"

@@ -5,14 +5,17 @@ A refused order is said in a sentence for the person who gave it, and leaves no 
 
 from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
 from ancestra_farm.plan.plan import Plan, PlanRefused
-from ancestra_farm.scheduler.chains import chains_of, close, closing, selected_chains
+from ancestra_farm.scheduler.chains import chains_of, close, closing, inputs_ready, selected_chains
 from ancestra_farm.scheduler.state import FarmState, StageState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import OrderRefused, Submit
 
 
-def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> str:
-    """Take a batch in. The very same batch again is taken as a reminder and changes nothing. Returns its name."""
+def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[str, bool]:
+    """Take a batch in. The very same batch again is taken as a reminder and changes nothing.
+
+    Returns its name and whether anything changed.
+    """
     try:
         plan = Plan.from_documents(request.document, request.cards)
         problems = list(plan.problems())
@@ -22,21 +25,22 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> str:
         raise OrderRefused("; ".join(problems))
     name = plan.batch.batch
     known = state.batches.get(name)
-    if known is None or known.submitted.digest != plan.digest:
-        for branch in list(known.branches.values()) if known is not None else ():
-            if branch.closed is None:
-                close(branch, "superseded", emit, now)
-        emit(
-            BatchSubmitted(
-                batch=name,
-                digest=plan.digest,
-                document=request.document,
-                cards=dict(request.cards),
-                who=request.who,
-                at=now,
-            )
+    if known is not None and known.submitted.digest == plan.digest:
+        return name, False
+    for branch in list(known.branches.values()) if known is not None else ():
+        if branch.closed is None:
+            close(branch, "superseded", emit, now)
+    emit(
+        BatchSubmitted(
+            batch=name,
+            digest=plan.digest,
+            document=request.document,
+            cards=dict(request.cards),
+            who=request.who,
+            at=now,
         )
-    return name
+    )
+    return name, True
 
 
 def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> None:
@@ -44,6 +48,10 @@ def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> None:
     if not given.who.strip():
         raise OrderRefused("an order needs the name of the person who gives it")
     stage = _stage(state, given)
+    if given.order != "unpick" and not (stage.generation and inputs_ready(stage)):
+        raise OrderRefused(
+            f"{given.shot}/{given.stage} has nothing to pick from yet: {stage.plan.source or 'it'} has no result so far"
+        )
     if given.order == "close":
         _close(stage, given, emit, now)
     elif given.order == "pick":

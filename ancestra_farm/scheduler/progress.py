@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ancestra_farm.scheduler.chains import waits_for_people
+from ancestra_farm.scheduler.chains import inputs_ready, waits_for_people
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.stitches import failed, unfinished
@@ -93,7 +93,7 @@ def stage_status(stage: StageState) -> StageStatus:
         return "done" if stage.closed.chains else "starved"
     if waits_for_people(stage):
         return "waiting_for_people"
-    if stage.generation:
+    if stage.generation and inputs_ready(stage):
         return "running"
     source = stage.shot.stages[stage.plan.source] if stage.plan.source else None
     return "starved" if source is not None and stage_status(source) == "starved" else "waiting_for_inputs"
@@ -159,10 +159,10 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
 
 def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
     model = stage.plan.card.id
-    blocked = dispatcher.blocked(model)
+    blocked = dispatcher.blocked(stage)
     if blocked is not None:
         return f"it cannot go on: {blocked}"
-    pool = dispatcher.fleet.pools.get(model)
+    pool = dispatcher.fleet.pools.get(stage.plan.model_digest)
     hosts = [] if pool is None else list(pool.hosts.values())
     if not dispatcher.fleet.known:
         return "no farm is at work on this store; `ancestra resume` goes on"

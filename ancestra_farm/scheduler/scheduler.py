@@ -9,15 +9,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Cause, Event, StageClosed, WaveReleased
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    CandidateGivenUp,
+    Cause,
+    Event,
+    StageClosed,
+    WaveClosed,
+    WaveReleased,
+)
 from ancestra_farm.scheduler import chains, orders
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.failures import taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.invariants import broken_invariants
-from ancestra_farm.scheduler.pools import Host, Lease, give_back
+from ancestra_farm.scheduler.pools import Lease
 from ancestra_farm.scheduler.progress import ShotProgress, explain, progress_of
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import (
@@ -29,11 +37,9 @@ from ancestra_farm.scheduler.world import (
     KillHost,
     Order,
     Record,
-    Revoke,
     SlotsChanged,
     Stitch,
     StitchReturned,
-    StopHost,
     StopRequested,
     Submit,
     Tick,
@@ -77,7 +83,7 @@ class Scheduler:
         return self._out
 
     def _take_up(self, batch: BatchState) -> None:
-        self.dispatcher.drop_batch(batch.name)
+        self.dispatcher.drop_ready(batch.name)
         self.dispatcher.add_pools(batch)
         for branch in batch.branches.values():
             for phase in branch.phases.values():
@@ -96,7 +102,8 @@ class Scheduler:
         """
         self._out = []
         self._HANDLERS[type(happening)](self, happening, now)
-        self._settle(now)
+        if not isinstance(happening, TicketStarted):  # on which no decision rests
+            self._settle(now)
         return self._out
 
     def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
@@ -128,10 +135,9 @@ class Scheduler:
     def _attempt(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         wave = attempt.position // branch.stage.plan.spec.wave
         phase = branch.phases.get((wave, attempt.rung))
-        if self.state.branch(branch.ref) is not branch:
-            return  # a newer revision or round did away with the branch; its key may mean something else now
         if phase is None or attempt.position not in phase.open:
-            # past a stop: what it cost is on record, what it showed is not
+            # Past a stop, or of a branch that a newer revision or round did away with, all of whose phases are closed:
+            # what it cost is on record, what it showed is not.
             self._emit(replace(attempt, cause="aborted", passed=False, reasons=(), scores={}, media=None))
             return
         self._emit(attempt)
@@ -145,27 +151,25 @@ class Scheduler:
             )
 
     def _give_back(self, lease: Lease) -> None:
-        if self.state.branch(lease.lot.branch.ref) is not lease.lot.branch:
-            return  # a newer revision or round did away with it
-        give_back(lease.lot, lease.ticket.positions)
-        self.dispatcher.add_lot(lease.lot.branch, lease.lot.phase)
+        self.dispatcher.give_back(lease)
         self._dirty[lease.lot.branch.stage.ref] = None
 
     def _host_lost(self, happening: HostLost, now: float) -> None:
-        host = self.dispatcher.lose_host(happening.host, happening.message)
-        if host is not None:
-            self._take_back(host, happening.cause, happening.message, happening.generating, now)
+        self._lose(happening.host, happening.cause, happening.message, happening.generating, now)
 
-    def _take_back(self, host: Host, cause: Cause, message: str, generating: str | None, now: float) -> None:
+    def _lose(self, name: str, cause: Cause, message: str, generating: str | None, now: float) -> None:
         """Requeue what a lost host held. Only the ticket it was generating says anything about its candidates."""
-        started = [lease for lease in host.leases if lease.started_at is not None]
+        lost = self.dispatcher.lose_host(name, message)
+        if lost is None:
+            return
+        host, leases = lost
+        started = [lease for lease in leases if lease.started_at is not None]
         if generating is None and started:
             generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
-        for lease in host.leases:
-            branch = lease.lot.branch
-            if lease.ticket.ticket == generating and self.state.branch(branch.ref) is branch:
-                for attempt in taken_back(lease.ticket, branch, cause, message, host.name, now):
-                    self._attempt(branch, attempt, now)
+        for lease in leases:
+            if lease.ticket.ticket == generating:
+                for attempt in taken_back(lease.ticket, lease.lot.branch, cause, message, host.name, now):
+                    self._attempt(lease.lot.branch, attempt, now)
             self._give_back(lease)
 
     def _stitch_returned(self, happening: StitchReturned, _now: float) -> None:
@@ -175,9 +179,12 @@ class Scheduler:
         self._touch_shot(result.batch, result.shot)
 
     def _submit(self, happening: Submit, now: float) -> None:
-        name = orders.submit(self.state, happening, self._emit, now)
+        name, changed = orders.submit(self.state, happening, self._emit, now)
         self._said_done = False
-        self._take_up(self.state.batches[name])
+        if changed:
+            self._take_up(self.state.batches[name])
+        else:
+            self.dispatcher.add_pools(self.state.batches[name])
 
     def _order(self, happening: Order, now: float) -> None:
         orders.order(self.state, happening.order, self._emit, now)
@@ -185,21 +192,14 @@ class Scheduler:
         self._touch_shot(happening.order.batch, happening.order.shot)
 
     def _tick(self, _happening: Tick, now: float) -> None:
-        for host in self.dispatcher.overdue(now):
-            message = f"no answer within the deadline of {host.leases[0].ticket.deadline_s:.0f} s"
+        for host, lease in self.dispatcher.overdue(now):
+            message = f"no answer within the deadline of {lease.ticket.deadline_s:.0f} s"
             self._out.append(KillHost(host.name, message))
-            lost = self.dispatcher.lose_host(host.name, message)
-            if lost is not None:
-                self._take_back(lost, "deadline", message, None, now)
+            self._lose(host.name, "deadline", message, lease.ticket.ticket, now)
 
     def _stop(self, _happening: StopRequested, _now: float) -> None:
         self._stopping = True
-        for host, lease in list(self.dispatcher.fleet.leases()):
-            self._out.append(Revoke(host.name, lease.ticket.ticket))
-        for host in self.dispatcher.fleet.hosts.values():
-            host.stopping = True
-            if host.idle:
-                self._out.append(StopHost(host.name, "stopping"))
+        self._out.extend(self.dispatcher.stop_all())
 
     # ---- decisions -------------------------------------------------------------------------------------------------
 
@@ -207,6 +207,8 @@ class Scheduler:
         """Record an event and fold it at once: what is decided next rests on it."""
         batch = self.state.batches.get(event.batch) if isinstance(event, AttemptEnded) else None
         had_budget = batch is not None and not batch.spent_out
+        if isinstance(event, WaveClosed) and (branch := self.state.branch((event.batch, event.branch))) is not None:
+            self.dispatcher.withdraw(branch, branch.phases[event.wave, event.rung])
         fold(self.state, event)
         self._out.append(Record(event))
         if batch is not None and had_budget and batch.spent_out:
@@ -222,44 +224,45 @@ class Scheduler:
             self._touch_shot(event.batch, event.shot)
 
     def _touch_shot(self, batch: str, shot: str) -> None:
-        for stage in self.state.batches[batch].shots[shot].stages.values():
+        found = self.state.batches[batch].shots.get(shot)  # None: a newer revision has no such shot
+        for stage in found.stages.values() if found is not None else ():
             self._dirty[stage.ref] = None
 
     def _settle(self, now: float) -> None:
         """Take every decision that can be taken, until none is left."""
         if self._stopping:
+            self._out.extend(self.dispatcher.let_idle_go("stopping"))
             return
         while True:
             self._advance_stages(now)
-            if not self.dispatcher.release_waves(self._emit, now):
+            if self.dispatcher.release_waves(self._emit, now):
+                continue
+            self._out.extend(self.dispatcher.pointless())
+            self._out.extend(self.dispatcher.scale(now, self.epoch))
+            for instruction, emptied in self.dispatcher.hand_out(self.epoch):
+                self._out.append(instruction)
+                if emptied is not None:
+                    self._dirty[emptied] = None
+            if not self._dirty:
                 break
-        for host, lease in self.dispatcher.pointless(self.state):
-            self._out.append(Revoke(host.name, lease.ticket.ticket))
-        self._out.extend(self.dispatcher.scale(now, self.epoch))
-        for instruction, emptied in self.dispatcher.hand_out(self.epoch):
-            self._out.append(instruction)
-            if emptied is not None:
-                self._dirty[emptied] = None
-        if self._dirty:
-            self._settle(now)
-            return
         self._say_when_done()
 
     def _advance_stages(self, now: float) -> None:
         while self._dirty:
-            ref = next(iter(self._dirty))
-            del self._dirty[ref]
-            batch = self.state.batches[ref[0]]
-            shot = batch.shots.get(ref[1])
-            stage = None if shot is None else shot.stages.get(ref[2])
-            if shot is None or stage is None:
-                continue
-            while chains.advance(stage, self._emit, now):
-                self._dirty.update(dict.fromkeys((ref[0], ref[1], name) for name in stage.plan.consumers))
-            self.dispatcher.offer(stage)
-            final = shot.plan.final
-            if final is not None and final.name == stage.plan.name:
-                self._stitch(shot, now)
+            stages, self._dirty = self._dirty, {}
+            for batch, shot, stage in stages:
+                found = self.state.batches[batch].shots.get(shot)
+                if found is not None and stage in found.stages:
+                    self._advance_stage(found, found.stages[stage], now)
+
+    def _advance_stage(self, shot: ShotState, stage: StageState, now: float) -> None:
+        batch, name, _ = stage.ref
+        while chains.advance(stage, self._emit, now):
+            self._dirty.update(dict.fromkeys((batch, name, consumer) for consumer in stage.plan.consumers))
+        self.dispatcher.offer(stage)
+        final = shot.plan.final
+        if final is not None and final.name == stage.plan.name:
+            self._stitch(shot, now)
 
     def _stitch(self, shot: ShotState, now: float) -> None:
         plan_stitches(shot, self.state.versions, self._emit, now)
@@ -273,6 +276,8 @@ class Scheduler:
     def _say_when_done(self) -> None:
         """Say so once when nothing is left to do. Not before the slots are known and something was submitted."""
         busy = self._stitching or self.dispatcher.busy() or self.dispatcher.can_go_on()
+        if busy:
+            self._said_done = False
         if self._said_done or busy or not self.state.batches or not self.dispatcher.fleet.known:
             return
         waiting = tuple(
@@ -298,7 +303,10 @@ class Scheduler:
 
     def queues(self) -> dict[str, int]:
         """Candidates waiting to be handed out, by model."""
-        return {model: pool.queued() for model, pool in self.dispatcher.fleet.pools.items()}
+        counts: dict[str, int] = {}
+        for pool in self.dispatcher.fleet.pools.values():
+            counts[pool.model] = counts.get(pool.model, 0) + pool.queued
+        return counts
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the state is not as it must be; for tests and simulation."""

@@ -11,6 +11,7 @@ from ancestra_farm.plan.events import BatchSubmitted, BranchClosed, BranchOpened
 from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
+from ancestra_farm.scheduler.budget import budget_caps
 from ancestra_farm.scheduler.duplicates import HashIndex
 
 BranchRef = tuple[str, str]
@@ -62,12 +63,14 @@ class Phase:
 class Branch:
     """The candidates of one segment that share a list of inputs; waves are decided in order.
 
-    ``phases``: open ones only. ``hashes``: of the survivors. ``limit``: how many positions this branch may try.
+    ``phases``: open ones only. ``hashes``: of the survivors. ``wanted``: positions there are to try, ``limit``: how
+    many of them the budget allows. ``waves_closed``: decided waves in a row, from the first; ``decided``: those beyond.
     """
 
     opened: BranchOpened
     stage: "StageState"
     space: Space
+    wanted: int
     limit: int
     hashes: HashIndex
     phases: dict[tuple[int, Rung], Phase] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class Branch:
     released: int = 0
     waves: int = 0
     waves_closed: int = 0
+    decided: set[int] = field(default_factory=set)
     survivors: list[int] = field(default_factory=list)
     closed: BranchClosed | None = None
 
@@ -131,7 +135,11 @@ class Counts:
 
 @dataclass(slots=True)
 class StageState:
-    """A stage of a shot. ``branches`` are those of the current generation, in the order they were opened."""
+    """A stage of a shot. ``branches`` are those of the current generation, in the order they were opened.
+
+    ``cap``: candidates the batch's budget allows it. ``started_from``: the result of the source that its roots are
+    known to start from; a note to look only once, nothing that could not be found out again.
+    """
 
     batch: "BatchState"
     shot: "ShotState"
@@ -142,6 +150,7 @@ class StageState:
     generation: int = 0
     branches: dict[str, Branch] = field(default_factory=dict)
     closed: StageClosed | None = None
+    started_from: StageClosed | None = None
     picks: dict[str, set[str]] = field(default_factory=dict)
     costs: dict[str, FilterCost] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
@@ -275,31 +284,3 @@ def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None)
                     stage_state.picks = old.stages[name].picks
         batch.shots[shot_plan.name] = shot
     return batch
-
-
-def budget_caps(plan: Plan) -> dict[tuple[str, str], int]:
-    """A budget in candidates, shared out over (shot, stage) in proportion to what each could want.
-
-    Shared out in advance, so that which shot goes short does not depend on which host was quicker. Every stage gets at
-    least one. Empty: no budget, or it covers everything.
-    """
-    budget = plan.batch.budget.candidates
-    if budget is None:
-        return {}
-    wanted = {(shot.name, stage.name): most_candidates(shot, stage) for shot in plan.shots for stage in shot.stages}
-    total = sum(wanted.values())
-    if total <= budget:
-        return {}
-    return {key: max(1, count * budget // total) for key, count in wanted.items()}
-
-
-def most_candidates(shot: ShotPlan, stage: StagePlan) -> int:
-    """The most candidates a stage can release: all segments, all tails, drafts and promoted fulls."""
-    spec = stage.spec
-    inputs = 1
-    if stage.source is not None:
-        source = shot.stage(stage.source).spec
-        survivors = source.candidates if source.keep == "all" else source.keep
-        inputs = min(spec.best or survivors, survivors)
-    once = spec.candidates * inputs * len(stage.segments)
-    return once if spec.draft is None else once + int(once * spec.draft.promote) + 1

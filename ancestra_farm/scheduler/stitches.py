@@ -72,11 +72,18 @@ def unfinished(shot: ShotState, tries: int) -> list[StitchState]:
 
 
 def failed(shot: ShotState, tries: int) -> list[StitchState]:
-    """Stitches that will not be made: given up, or picked with a seam that failed."""
+    """Stitches of the result as it stands that will not be made: given up, or picked with a seam that failed."""
+    closed = None if shot.plan.final is None else shot.stages[shot.plan.final.name].closed
+    if closed is None:
+        return []
+    wanted, picked = set(closed.selected or closed.chains), bool(closed.selected)
     return [
         s
         for s in shot.stitches.values()
-        if not s.done and (s.failures >= tries or (s.bad_pair is not None and s.planned.picked))
+        if not s.done
+        and s.planned.picked == picked
+        and s.planned.chain in wanted
+        and (s.failures >= tries or (s.bad_pair is not None and picked))
     ]
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from ancestra_farm.plan.events import BranchEnd, Event, WaveClosed, WaveReleased
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.budget import promoted
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.filter_order import cheapest_rejection_first
-from ancestra_farm.scheduler.state import Branch, Phase, StageState
+from ancestra_farm.scheduler.state import Branch, Phase
 
 Emit = Callable[[Event], None]
 
@@ -22,18 +23,10 @@ def first_rung(branch: Branch) -> Rung:
 
 def next_wave(branch: Branch) -> tuple[int, int, int] | None:
     """(wave, start, stop) of what would be released next; None: nothing is left within limits."""
-    stop_at = min(branch.limit, branch.released + cap_left(branch.stage))
-    if branch.closed is not None or branch.released >= stop_at or branch.stage.batch.spent_out:
+    if branch.closed is not None or branch.released >= branch.limit or branch.stage.batch.spent_out:
         return None
     size = branch.stage.plan.spec.wave
-    return branch.waves, branch.released, min(branch.waves * size + size, stop_at)
-
-
-def cap_left(stage: StageState) -> int:
-    """Candidates the batch's budget still allows this stage."""
-    if stage.cap is None:
-        return 2**62
-    return max(0, stage.cap - stage.counts.released - stage.counts.drafts)
+    return branch.waves, branch.released, min(branch.waves * size + size, branch.limit)
 
 
 def may_release(branch: Branch) -> bool:
@@ -129,9 +122,7 @@ def _close_drafts(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
     results = branch.results["draft"]
     passing = [p for p in phase.positions if p in results and results[p].outcome == "survivor"]
     best = sorted(passing, key=lambda p: (-results[p].rank, p))
-    # ceil, so that a wave with any passing draft promotes at least one
-    count = min(len(best), -int(-draft.promote * len(phase.positions) // 1), cap_left(branch.stage))
-    promoted = tuple(sorted(best[:count]))
+    chosen = tuple(sorted(best[: promoted(len(phase.positions), draft.promote)]))
     emit(
         WaveClosed(
             batch=branch.opened.batch,
@@ -140,23 +131,23 @@ def _close_drafts(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
             rung="draft",
             survivors=(),
             duplicates={},
-            promoted=promoted,
+            promoted=chosen,
             skipped=(),
             at=now,
         )
     )
-    if promoted:
+    if chosen:
         emit(
             WaveReleased(
                 batch=branch.opened.batch,
                 branch=branch.key,
                 wave=phase.wave,
                 rung="full",
-                start=promoted[0],
-                stop=promoted[-1] + 1,
+                start=chosen[0],
+                stop=chosen[-1] + 1,
                 filters=phase.filters,
                 at=now,
-                positions=promoted,
+                positions=chosen,
             )
         )
 
@@ -216,4 +207,4 @@ def stop_reason(branch: Branch) -> BranchEnd | None:
         return "kept_enough"
     if branch.waves_closed < branch.waves or next_wave(branch) is not None:
         return None
-    return "tried_all" if branch.released >= branch.limit else "budget"
+    return "tried_all" if branch.released >= branch.wanted else "budget"
