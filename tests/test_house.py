@@ -1,0 +1,45 @@
+"""What holds for the whole house: which room may know which, and that the README shows what is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from ancestra_farm.batch.schema import Batch
+from ancestra_farm.ledger.columns import markdown
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_imports_point_one_way():
+    linter = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_no_room_is_called_by_what_it_is_not():
+    vague = {"utils", "util", "helpers", "common", "manager", "misc"}
+    names = {path.stem for path in (ROOT / "ancestra_farm").rglob("*.py")}
+    assert not names & vague
+
+
+def test_the_readme_lists_the_columns_of_the_tables():
+    assert markdown().strip() in README
+
+
+def test_the_readme_names_only_commands_that_there_are():
+    run = subprocess.run(
+        [sys.executable, "-m", "ancestra_farm.cli.main", "--help"], capture_output=True, text=True, check=True
+    )
+    there = set(re.findall(r"^  ([a-z]+) ", run.stdout, re.MULTILINE))
+    named = set(re.findall(r"^ancestra ([a-z]+)", README, re.MULTILINE))
+    assert named
+    assert named <= there
+
+
+def test_the_batch_file_in_the_readme_is_one():
+    block = next(text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "schema: ancestra/v1" in text)
+    Batch.model_validate(yaml.safe_load(block))
