@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -46,7 +47,7 @@ FITTED = {
 }
 
 
-def base_of(purpose, size, frames):
+def base_of(purpose: str, size: tuple[int, int], frames: int) -> Callable[[int], truth.Base]:
     """A function from a number to its clean candidate."""
     if frames == 1:
         return lambda number: truth.clean_still(purpose, number, size)
@@ -164,9 +165,8 @@ def report(found: dict) -> None:
         severity = "" if row["from_severity"] is None else f"{row['from_severity']:.2f}"
         count = f"{row['hits']} of {row['trials']}"
         interval = f"{row['low']:.2%} … {row['high']:.2%}"
-        print(
-            f"{row['size']:9} {row['frames']:6}  {row['kind']:10} {severity:>5}   {count:14} {row['share']:8.2%}   {interval}"
-        )
+        where = f"{row['size']:9} {row['frames']:6}  {row['kind']:10} {severity:>5}"
+        print(f"{where}   {count:14} {row['share']:8.2%}   {interval}")
     for title, milliseconds in found["cost_ms"].items():
         print(f"\n{title}, 256×144, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in milliseconds.items()))
     for title, hashes in found["hashes"].items():

@@ -1,8 +1,8 @@
 """Noise: random grain all over the picture.
 
 Grain is welcome and texture is not noise. Noise is everywhere, also where the picture is smoothest, and it is white:
-half the size, half as strong. Texture of waves or vessels is at least as strong at half the size. So the picture is measured
-at both sizes in blocks, what texture explains is taken off, and the quiet blocks speak.
+half the size, half as strong. Texture of waves or vessels is at least as strong at half the size. So the picture is
+measured at both sizes in blocks, what texture explains is taken off, and the quiet blocks speak.
 
 Film grain is the same in all channels and so is most texture; a sampler's noise is not. What differs between channels
 counts in full, what they share by half.

@@ -17,8 +17,8 @@ _SEEN = 96
 
 
 def quality(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:  # noqa: ARG001 - every check has settings
-    """Score ``quality`` in [0, 1], higher is better: the mean over the frames looked at."""
-    return Finding({"quality": float(np.mean([quality_of(frame) for frame in looked_at(eight_bit(frames))]))})
+    """Score ``quality`` in [0, 1], higher is better: the mean over every other one of the frames looked at."""
+    return Finding({"quality": float(np.mean([quality_of(frame) for frame in looked_at(eight_bit(frames))[::2]]))})
 
 
 def quality_of(frame: NDArray[np.uint8]) -> float:
@@ -60,5 +60,10 @@ def richness(frame: NDArray[np.uint8]) -> float:
 
 
 def quietness(frame: NDArray[np.uint8]) -> float:
-    """1/(1 + (s/8)²) for noise of s levels (see `grain`): a half at 8 levels, which is plainly seen."""
-    return 1.0 / (1.0 + (noise_of(frame) / 8.0) ** 2)
+    """1/(1 + (s/8)²) for noise of s levels (see `grain`): a half at 8 levels, which is plainly seen.
+
+    Noise is everywhere, so the middle quarter of the frame is enough.
+    """
+    rows, columns = frame.shape[0] // 4, frame.shape[1] // 4
+    middle = frame[rows:-rows, columns:-columns] if min(rows, columns) >= 8 else frame
+    return 1.0 / (1.0 + (noise_of(middle) / 8.0) ** 2)

@@ -6,8 +6,8 @@ too flat to have any passes.
 Method: Zhuo and Sim (2011), "Defocus map estimation from a single image", section 3. An edge of Gaussian width s has,
 after further smoothing with sigma a, the peak gradient c/sqrt(s² + a²); so the ratio of its gradients at two smoothings
 a < b, R = sqrt((s² + b²)/(s² + a²)), gives s² = (b² − R²·a²)/(R² − 1). The energy of a gradient across an edge goes
-with its peak, so here R is the ratio of energies over blocks, less the energy that rounding to 8 bits leaves in a gradient: dark
-and soft pictures are measured as surely as bright ones. Points and fine texture come out sharper still.
+with its peak, so here R is the ratio of energies over blocks, less the energy that rounding to 8 bits leaves in a
+gradient: dark and soft pictures are measured as surely as bright ones. Points and fine texture come out sharper still.
 """
 
 import math
@@ -32,7 +32,8 @@ _BLOCK, _MIN_GRADIENT, _CONTRASTED = 12, 0.5, 0.5
 #: The sharpest of the blocks: this quantile of their widths.
 _SHARPEST = 0.02
 #: In small pictures the grid itself limits sharpness: edges this narrow, in pixels of the picture, are never blurred.
-_FINEST = 0.4
+#: Below 72 rows there are too few blocks to find the sharpest, and softness is given more room.
+_FINEST, _FINEST_OF_FEW, _FEW_ROWS = 0.4, 0.55, 72
 
 
 def blur(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
@@ -41,7 +42,9 @@ def blur(frames: Frames, settings: Mapping[str, Scalar]) -> Finding:
     Rejected above ``max_width``. Of a clip, the blurriest frame but one of those looked at.
     """
     width = most([edge_width(seen_plane(frame)) for frame in looked_at(eight_bit(frames))])
-    if width <= max(float(settings["max_width"]), _FINEST * HEIGHT / min(frames.shape[1], HEIGHT)):
+    rows = min(frames.shape[1], HEIGHT)
+    finest = _FINEST_OF_FEW if rows < _FEW_ROWS else _FINEST
+    if width <= max(float(settings["max_width"]), finest * HEIGHT / rows):
         return Finding({"blur_width": width})
     return Finding({"blur_width": width}, f"blurred: its sharpest edges are {width:.1f} px wide at {HEIGHT} px height")
 

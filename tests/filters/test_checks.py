@@ -1,4 +1,4 @@
-"""Each check on pictures that are no procedural model's: what it must leave alone, and what it says of what it rejects."""
+"""Each check on pictures that are no procedural model's: what it must leave alone, and what it rejects."""
 
 import cv2
 import numpy as np
@@ -112,9 +112,8 @@ def test_a_fade_is_no_flicker_and_a_pulse_is():
     fade = clip * np.linspace(1.0, 0.5, 9)[:, None, None, None]
     pulse = clip * (1 + 0.03 * (-1) ** np.arange(9))[:, None, None, None]
     assert judged("flicker", fade.clip(0, 255).astype(np.uint8)).passed
-    assert judged("flicker", pulse.clip(0, 255).astype(np.uint8)).reason.startswith(
-        "flickers: brightness alternates by ±3."
-    )
+    verdict = judged("flicker", pulse.clip(0, 255).astype(np.uint8))
+    assert verdict.reason.startswith("flickers: brightness alternates by ±3.")
 
 
 def test_a_cut_names_its_frame():
@@ -142,8 +141,8 @@ def test_quality_falls_with_every_fault_that_it_knows(picture):
         "grey and flat": 128 + (grey - 128) * 0.3,
     }
     for name, spoilt in worse.items():
-        spoilt = np.clip(spoilt, 0, 255).astype(np.uint8)
-        assert 0 <= judged("quality", spoilt).scores["quality"] < quality <= 1, name
+        verdict = judged("quality", np.clip(spoilt, 0, 255).astype(np.uint8))
+        assert 0 <= verdict.scores["quality"] < quality <= 1, name
 
 
 def test_quality_never_rejects():

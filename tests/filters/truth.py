@@ -1,4 +1,4 @@
-"""Ground truth for the filters: clean pictures and clips of every subject and light, and faults of known kind and severity.
+"""Ground truth for the filters: clean pictures and clips of every subject and light, and faults planted in them.
 
 Thresholds are fitted on the numbers of one range (`FIT`) and gated on another (`GATE`); no seed is in both.
 """
