@@ -31,7 +31,7 @@ GATED = (
     ((128, 80), 9, 500, ALL_KINDS),
     ((128, 80), 13, 500, ALL_KINDS),
     ((256, 144), 13, 60, ALL_KINDS),
-    ((64, 64), 1, 400, ()),
+    ((64, 64), 1, 600, truth.PICTURE_FAULTS),
     ((512, 288), 1, 100, truth.PICTURE_FAULTS),
 )
 #: The setting that each kind of fault fits, and the score it is compared with.
