@@ -163,8 +163,9 @@ def effective_parameters(
 
     Weakest first, at rung full: the declared default, the card's ``full`` settings, the stage's parameters. At rung
     draft: the declared default, the stage's parameters, the card's ``draft`` settings, the stage's draft parameters: a
-    stage that asks for thirty steps wants them of its finals, and its drafts stay cheap. Values take their declared type, so that ``3`` and ``3.0`` are one recipe. Names the card does not
-    declare are left out (`batch.check` refuses them).
+    stage that asks for thirty steps wants them of its finals, and its drafts stay cheap. Values take their
+    declared type, so that ``3`` and ``3.0`` are one recipe. Names the card does not declare are left out (`batch.check`
+    refuses them).
     """
     settings = {**stage, **card.draft, **draft} if rung == "draft" else {**card.full, **stage}
     return tuple(

@@ -1,5 +1,7 @@
 """Segments: chains with a beam of tails, and segments joined at keyframes."""
 
+from itertools import pairwise
+
 from ancestra_farm.plan.events import BranchOpened, StitchEnded
 from tests.scheduler.world import STILLS, Fate, World, batch_of, finished, number_of
 
@@ -97,9 +99,9 @@ def test_segments_joined_at_keyframes_start_and_end_on_neighbouring_keys():
             parents[recipe.candidate_id] = recipe.parents
     for chain in clips.chains:
         firsts_and_lasts = [parents[candidate] for candidate in chain]
-        for left, right in zip(firsts_and_lasts, firsts_and_lasts[1:], strict=False):
+        for left, right in pairwise(firsts_and_lasts):
             assert left[1] == right[0]
-        assert tuple(p[0] for p in firsts_and_lasts) + (firsts_and_lasts[-1][1],) in keys_result.chains
+        assert (*(p[0] for p in firsts_and_lasts), firsts_and_lasts[-1][1]) in keys_result.chains
 
 
 def test_a_seam_that_fails_rejects_the_pair_and_the_next_best_chain_takes_its_place():

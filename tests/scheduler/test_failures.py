@@ -125,7 +125,7 @@ def test_what_waited_behind_a_lost_ticket_is_charged_with_nothing():
     world = World(cpus=1)
     world.submit(BATCH)
     world.run(1)
-    ((host, (running, waiting)),) = world.hosts.items()
+    ((host, (running, _)),) = world.hosts.items()
     world.tell(TicketStarted(host, running.ticket))
     world.lose(host, "crash")
     charged = {e.candidate_id for e in world.log if isinstance(e, AttemptEnded)}
@@ -158,3 +158,29 @@ def test_a_model_that_never_loads_ends_the_run_with_the_reason():
     assert "failed to start 3 times" in world.done.stuck[0]
     assert "weights.safetensors" in world.done.stuck[0]
     assert "weights.safetensors" in " ".join(world.scheduler.explain("b", "s000"))
+
+
+def test_a_model_is_not_given_up_while_one_of_its_hosts_still_comes_up():
+    world = World(cpus=4)
+    world.submit(BATCH)
+    for host in list(world.hosts)[:3]:
+        world.hosts.pop(host)
+        world.tell(HostLost(host, "crash", "out of shared memory"))
+    assert len(world.hosts) == 1  # and no further ones are tried
+    assert world.done is None
+    assert world.run().stuck == ()
+    assert world.survivors() == finished(BATCH).survivors()
+
+
+def test_a_missed_deadline_is_laid_at_the_ticket_that_missed_it():
+    world = World(cpus=1, tunables=Tunables(deadline_floor_s=10))
+    world.submit(BATCH)
+    world.run(1)
+    ((host, (hung, later)),) = world.hosts.items()
+    world.tell(TicketStarted(host, hung.ticket))
+    begun = world.now
+    world.now += hung.deadline_s - 1
+    world.tell(TicketStarted(host, later.ticket))
+    out = world.scheduler.handle(Tick(), begun + hung.deadline_s + 1)
+    charged = {i.event.ticket for i in out if isinstance(i, Record) and isinstance(i.event, AttemptEnded)}
+    assert charged == {hung.ticket}

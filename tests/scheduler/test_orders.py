@@ -1,10 +1,15 @@
 """Submissions, picks and closing."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
-from ancestra_farm.plan.events import BatchSubmitted, StitchPlanned
-from ancestra_farm.scheduler.world import OrderRefused, Submit
-from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, finished, submission
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, StitchEnded, StitchPlanned
+from ancestra_farm.scheduler import folded
+from ancestra_farm.scheduler.chains import selected_chains
+from ancestra_farm.scheduler.world import OrderRefused, StitchReturned, Submit, TicketEnded
+from tests.scheduler.world import CARDS, CLIPS, STILLS, Fate, World, batch_of, finished, submission
 
 WAITING = STILLS.replace("wave: 10", "wave: 10, select: close")
 
@@ -150,9 +155,8 @@ def test_an_edited_batch_reuses_every_unchanged_candidate():
 
 def test_another_setting_of_a_filter_judges_anew():
     world = finished(batch_of(f"{{still: {STILLS}}}", shots=1))
-    world.submit(
-        batch_of("{still: %s}" % STILLS.replace("wave: 10", "wave: 10, filters: {blur: {threshold: 3}}"), shots=1)
-    )
+    stricter = STILLS.replace("wave: 10", "wave: 10, filters: {blur: {threshold: 3}}")
+    world.submit(batch_of(f"{{still: {stricter}}}", shots=1))
     assert world.run()
     assert set(world.attempts.values()) == {2}
 
@@ -184,3 +188,139 @@ def test_a_batch_without_anything_that_passes_ends_starved():
     assert any(
         "cannot begin: still ended without a survivor" in sentence for sentence in world.scheduler.explain("b", "s000")
     )
+
+
+def test_the_very_same_batch_again_in_the_middle_of_the_work_queues_nothing_twice():
+    batch = batch_of(f"{{still: {STILLS}}}")
+    world = World()
+    for _ in range(8):
+        world.submit(batch)  # the world checks after each that nothing is both leased and queued
+        world.run(2)
+    assert world.run()
+    assert set(world.attempts.values()) == {1}
+
+
+def test_a_stitch_of_a_shot_that_a_revision_dropped_comes_back_to_nobody():
+    world = World()
+    world.submit(batch_of(f"{{still: {STILLS}}}"))
+    while not any(isinstance(e, StitchPlanned) and e.shot == "s001" for e in world.log):
+        world.run(1)
+    planned = next(e for e in world.log if isinstance(e, StitchPlanned) and e.shot == "s001")
+    world.submit(batch_of(f"{{still: {STILLS}}}", shots=1))
+    world.tell(StitchReturned(StitchEnded("b", "s001", planned.stitch_id, planned.version, True, 1, world.now)))
+    assert world.run()
+    assert [shot.state for shot in world.scheduler.progress()] == ["done"]
+
+
+def test_what_a_ticket_cost_that_a_revision_took_back_is_on_record():
+    world = World(cpus=1)
+    world.submit(batch_of(f"{{still: {STILLS}}}", shots=1))
+    world.run(1)
+    ((host, (ticket, *_)),) = world.hosts.items()
+    world.submit(batch_of(f"{{still: {STILLS}}}", shots=1, seed=8))
+    late = tuple(Fate().attempt(ticket, p, host, world.now, 1, 1) for p in ticket.positions)
+    world.tell(TicketEnded(host, ticket.ticket, late))
+    assert world.scheduler.state.batches["b"].device_s == pytest.approx(0.1 * len(late))
+    assert not [e for e in world.log if isinstance(e, AttemptEnded) and e.cause == "judged"]
+    assert folded(world.log).state.batches["b"].device_s == pytest.approx(0.1 * len(late))
+
+
+def test_nothing_is_picked_from_a_stage_that_has_not_begun():
+    keys = "{role: first_last_frame, model: test/clips, from: still, candidates: 6, join: keyframes}"
+    world = World()
+    world.submit(batch_of(f"{{still: {WAITING}, animate: {keys}}}", shots=1, frames=60))
+    world.run()
+    for order in ("pick", "close"):
+        with pytest.raises(OrderRefused, match="animate has nothing to pick from yet: still has no result"):
+            world.order(order, "s000", "animate", "x")
+
+
+def test_what_descends_from_a_stage_that_is_made_anew_is_superseded_at_once():
+    class Worse(Fate):
+        """From some time on no clip passes."""
+
+        now = False
+
+        def attempt(self, ticket, *args):
+            attempt = super().attempt(ticket, *args)
+            fails = self.now and ticket.space.stage == "animate"
+            return replace(attempt, passed=False, media=None) if fails else attempt
+
+    extend = "{role: extend, model: test/clips, from: animate, candidates: 40}"
+    fate = Worse(passing=0.9)
+    world = World(cpus=1, fate=fate)
+    world.submit(batch_of(f"{{still: {STILLS}, animate: {CLIPS}, more: {extend}}}", shots=1))
+    stages = world.scheduler.state.batches["b"].shots["s000"].stages
+    while not stages["more"].branches:
+        world.run(1)
+    fate.now = True
+    used = {parent for (parent,) in world.scheduler.state.batches["b"].branches["s000/animate/0"].opened.inputs}
+    fresh = next(c for c in world.survivors()["s000", "still"] if c not in used)
+    world.order("pick", "s000", "still", fresh)
+    world.order("close", "s000", "still")
+    assert {branch.closed.why for branch in stages["more"].branches.values()} == {"superseded"}
+    assert world.run()
+    (shot,) = world.scheduler.progress()
+    assert [stage.state for stage in shot.stages] == ["done", "starved", "starved"]
+    assert shot.state == "starved"
+
+
+def test_picked_segments_are_filled_up_only_from_the_same_keys():
+    keys = "{role: first_last_frame, model: test/clips, from: still, best: 2, candidates: 6, join: keyframes}"
+    world = finished(batch_of(f"{{still: {STILLS}, animate: {keys}}}", shots=1, frames=60), fate=Fate(passing=0.7))
+    stage = world.scheduler.state.batches["b"].shots["s000"].stages["animate"]
+    first = next(stage.segment(0))
+    assert len(first.opened.inputs) == 2
+    for candidate in first.survivor_ids():
+        stage.picks = {candidate: {"bea"}}
+        for chain in selected_chains(stage):
+            assert chain[0] == candidate
+            assert chain in stage.closed.chains or _keys_meet(stage, chain)
+
+
+def _keys_meet(stage, chain):
+    keys = []
+    for branch, candidate in zip(stage.branches.values(), chain, strict=True):
+        (position,) = (p for p in branch.survivors if branch.results["full"][p].candidate_id == candidate)
+        keys.append(branch.opened.inputs[position % len(branch.opened.inputs)])
+    return all(left[-1] == right[0] for left, right in pairwise(keys))
+
+
+def test_a_pick_whose_stitch_failed_is_forgiven_when_another_is_picked():
+    def fate(stitch):
+        job = stitch.job
+        if job.version == "v001":
+            return StitchEnded(job.batch, job.shot, job.stitch_id, job.version, False, 0, 0.0, message="disk full")
+        return None
+
+    world = World(stitch_fate=fate)
+    world.submit(batch_of(f"{{still: {STILLS}}}", shots=1))
+    world.run()
+    first, second = (chain[0] for chain in world.results()["s000", "still"][:2])
+    world.order("pick", "s000", "still", first)
+    world.order("close", "s000", "still")
+    world.run()
+    assert world.scheduler.progress()[0].state == "failed"
+    world.order("unpick", "s000", "still", first)
+    world.order("pick", "s000", "still", second)
+    world.order("close", "s000", "still")
+    world.run()
+    assert world.scheduler.progress()[0].state == "done"
+
+
+def test_other_weights_under_the_same_name_are_made_by_other_hosts():
+    world = World(cpus=1)
+    batch = batch_of(f"{{still: {STILLS}}}", shots=1)
+    world.submit(batch)
+    world.run(1)
+    (old,) = world.hosts
+    card = CARDS["test/stills"].model_copy(update={"revision": "2"})
+    request = submission(batch)
+    world.tell(replace(request, cards={**request.cards, "test/stills": card.model_dump_json(by_alias=True)}))
+    assert world.run()
+    fresh = {t.space.model_digest for t in world.dispatched} - {world.dispatched[0].space.model_digest}
+    assert len(fresh) == 1
+    by = {e.host for e in world.log if isinstance(e, AttemptEnded) and e.cause == "judged" and e.host != old}
+    made = {t.ticket for t in world.dispatched if t.space.model_digest in fresh}
+    assert by
+    assert all(e.host != old for e in world.log if isinstance(e, AttemptEnded) and e.ticket in made)

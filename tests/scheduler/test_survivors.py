@@ -1,5 +1,7 @@
 """Whoever does the work and in whatever order it comes back, the same candidates survive."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,3 +132,29 @@ def test_later_stages_start_from_the_best_of_the_earlier():
         assert root.opened.inputs == stills[:3]
         scores = [number_of(chain[0], "quality") for chain in stills]
         assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("cpus", [1, 3, 9])
+@pytest.mark.parametrize("seed", range(4))
+def test_waves_of_drafts_without_a_passing_one_close_in_turn_and_hold_nothing_up(seed, cpus):
+    drafts = DRAFTS.replace("wave: 10", "wave: 4")
+    batch = batch_of(f"{{still: {drafts}}}")
+    fate = Fate(passing=0.2)
+    world = finished(batch, fate=fate, seed=seed, cpus=cpus)
+    for branch in world.scheduler.state.batches["b"].branches.values():
+        assert branch.waves_closed == branch.waves == 10
+        assert not branch.decided
+    assert world.survivors() == finished(batch, fate=fate, cpus=1).survivors()
+
+
+def test_a_score_that_is_no_number_ranks_last():
+    class Odd(Fate):
+        def attempt(self, *args):
+            attempt = super().attempt(*args)
+            odd = number_of(attempt.candidate_id, "odd") < 0.5
+            return replace(attempt, scores={"quality": float("nan")}) if odd else attempt
+
+    world = finished(batch_of(f"{{still: {STILLS}}}", shots=1), fate=Odd(passing=0.8))
+    odd = [number_of(chain[0], "odd") < 0.5 for chain in world.results()["s000", "still"]]
+    assert odd == sorted(odd)
+    assert set(odd) == {False, True}

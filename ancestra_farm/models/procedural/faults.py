@@ -75,7 +75,8 @@ def planted_fault(recipe: Recipe) -> Planted | None:
     """What is wrong with this candidate, from its recipe alone; None for a clean one.
 
     Reads the parameters ``fault_rate`` (in [0, 1]) and ``only_fault`` (a kind, or "" for the mix). Draft and full share
-    their seed and parents and so their fault. Raises ValueError where ``only_fault`` names a kind that this role cannot have.
+    their seed and parents and so their fault. Raises ValueError where ``only_fault`` names a kind that this role cannot
+    have.
     """
     mix = CLIP_MIX if recipe.frames > 1 else STILL_MIX
     only = str(recipe.parameters.get("only_fault", ""))
