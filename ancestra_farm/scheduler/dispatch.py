@@ -278,6 +278,8 @@ class Dispatcher:
         """A ticket to every host with room, those with nothing first. With each: the stage whose queue it emptied."""
         for pool in self.fleet.pools.values():
             for held in (0, 1):
+                if not pool.line:
+                    break
                 for host in [host for host in pool.room.values() if len(host.leases) == held]:
                     if not pool.line:
                         break

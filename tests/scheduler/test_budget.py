@@ -33,7 +33,7 @@ def released(world: World) -> int:
 
 
 @pytest.mark.parametrize("name", SHORT)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**32), cpus=st.integers(1, 9))
 def test_a_budget_cuts_drafts_segments_and_tails_at_the_same_place_whoever_is_quicker(name, seed, cpus):
     world = finished(SHORT[name], fate=FATE, seed=seed, cpus=cpus)
@@ -46,8 +46,8 @@ def test_a_budget_holds_for_stages_whose_inputs_grow_from_stage_to_stage():
     stages = f"{{still: {STILLS.replace('40', '4')}, animate: {CLIPS}, more: {EXTEND}}}"
     for budget in (10, 34, 52, 1000):
         world = finished(batch_of(stages, shots=1, budget={"candidates": budget}), fate=Fate(passing=1.0))
-        assert released(world) == min(budget, 4 + 4 * 4 + 4 * 4 * 2) or budget < 52
         assert released(world) <= budget
+        assert released(world) == 52 or budget < 52  # 4 stills, 4 clips of each, 2 that go on from each
 
 
 def test_a_branch_that_a_budget_ended_says_so():

@@ -11,7 +11,10 @@ from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, finished
 
 KEEP = "{role: text_to_image, model: test/stills, candidates: 200, wave: 10, keep: 7}"
 DRAFTS = "{role: text_to_image, model: test/stills, candidates: 40, wave: 10, draft: {promote: 0.3}}"
-CHAIN = "{role: image_to_video, model: test/clips, from: still, best: 2, candidates: 12, wave: 4, keep: 2, overlap_frames: 5}"
+CHAIN = (
+    "{role: image_to_video, model: test/clips, from: still, best: 2, candidates: 12, wave: 4, keep: 2, "
+    "overlap_frames: 5}"
+)
 CHAIN_ALL = "{role: text_to_video, model: test/clips, candidates: 12, wave: 4, overlap_frames: 5}"
 KEYS = "{role: first_last_frame, model: test/clips, from: still, best: 2, candidates: 6, wave: 4, join: keyframes}"
 
