@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 def planned(file: Path, cards: Path | None) -> "Plan":
     """The plan of a batch file. Raises BatchRefused with every problem, CatalogRefused, PlanRefused."""
     from ancestra_farm.batch.check import checked_batch
-    from ancestra_farm.filters.settings import default_settings, score_names
+    from ancestra_farm.filters.settings import default_settings, ranking_scores
     from ancestra_farm.models.catalog import load_catalog
     from ancestra_farm.plan.plan import Plan, PlanRefused
 
     catalog = load_catalog(cards)
-    plan = Plan.of(checked_batch(file, catalog, default_settings(), score_names()), catalog)
+    plan = Plan.of(checked_batch(file, catalog, default_settings(), ranking_scores()), catalog)
     problems = list(plan.problems())
     if problems:
         raise PlanRefused("; ".join(problems))

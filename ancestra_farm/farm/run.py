@@ -24,7 +24,7 @@ from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.control import Ending
 from ancestra_farm.farm.controller import Controller, Settings
 from ancestra_farm.farm.upkeep import Picture
-from ancestra_farm.filters.settings import default_settings, score_names
+from ancestra_farm.filters.settings import default_settings, ranking_scores
 from ancestra_farm.ledger.errors import StoreMissing
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.store import Store
@@ -116,7 +116,7 @@ def run_batch(
 def checked_submission(batch: Path | str, who: str, cards: Path | None = None) -> Submit:
     """A batch file as the controller takes it in. Raises BatchRefused, CatalogRefused, PlanRefused."""
     catalog = load_catalog(cards)
-    plan = Plan.of(checked_batch(Path(batch), catalog, default_settings(), score_names()), catalog)
+    plan = Plan.of(checked_batch(Path(batch), catalog, default_settings(), ranking_scores()), catalog)
     if problems := list(plan.problems()):
         raise PlanRefused("; ".join(problems))
     return Submit(plan.document, dict(plan.card_documents), who)

@@ -76,3 +76,8 @@ def default_settings() -> dict[str, dict[str, Scalar]]:
 def score_names() -> frozenset[str]:
     """Names of all scores."""
     return frozenset(SCORES)
+
+
+def ranking_scores() -> frozenset[str]:
+    """Names of the scores that a batch may rank by: those of which more is better."""
+    return frozenset(name for name, score in SCORES.items() if score.better == "higher")

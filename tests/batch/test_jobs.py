@@ -8,7 +8,7 @@ import pytest
 
 from ancestra_farm.batch import batch_json_schema, checked_batch
 from ancestra_farm.batch.document import read_file
-from ancestra_farm.filters.settings import default_settings, score_names
+from ancestra_farm.filters.settings import default_settings, ranking_scores
 from ancestra_farm.plan.plan import Plan
 from tests.batch.catalogue import CARDS
 
@@ -28,7 +28,7 @@ def test_the_schema_is_a_schema():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_job_is_good_and_names_its_schema(file):
     first = file.read_text(encoding="utf-8").splitlines()[0]
-    batch = checked_batch(file, CARDS, default_settings(), score_names())
+    batch = checked_batch(file, CARDS, default_settings(), ranking_scores())
 
     assert first == f"# yaml-language-server: $schema=./{SCHEMA_FILE.name}"
     assert list(Plan.of(batch, CARDS).problems()) == []
@@ -44,7 +44,7 @@ def test_an_editor_marks_what_the_reader_refuses(fault):
 
 
 def test_the_demo_is_the_films_four_images_and_one_shot_takes_two_segments():
-    plan = Plan.of(checked_batch(JOBS / "demo.yaml", CARDS, default_settings(), score_names()), CARDS)
+    plan = Plan.of(checked_batch(JOBS / "demo.yaml", CARDS, default_settings(), ranking_scores()), CARDS)
 
     assert [(shot.name, shot.frames) for shot in plan.shots] == [
         ("anc_010_0010", 96),

@@ -12,7 +12,7 @@ import numpy as np
 
 from ancestra_farm.batch.check import checked_batch
 from ancestra_farm.farm.publish import publish
-from ancestra_farm.filters.settings import default_settings, score_names
+from ancestra_farm.filters.settings import default_settings, ranking_scores
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import rebuild
@@ -78,7 +78,7 @@ def batch_file(folder: Path, still: str = "select: auto", name: str = "demo.yaml
 
 def submission(path: Path) -> Submit:
     cards = load_catalog()
-    plan = Plan.of(checked_batch(path, cards, default_settings(), score_names()), cards)
+    plan = Plan.of(checked_batch(path, cards, default_settings(), ranking_scores()), cards)
     return Submit(plan.document, dict(plan.card_documents), "ada")
 
 

@@ -3,6 +3,7 @@ import sys
 
 from ancestra_farm.filters import settings
 from ancestra_farm.filters.registry import all_filters, default_settings, score_names
+from ancestra_farm.filters.settings import ranking_scores
 from tests.filters import pictures
 
 
@@ -46,3 +47,9 @@ def test_filters_for_clips_pass_a_still_unseen():
         verdict = all_filters()[name].judge(still, settings.DEFAULTS[name])
         assert verdict.passed
         assert verdict.scores == {}
+
+
+def test_a_batch_ranks_only_by_scores_of_which_more_is_better():
+    assert "quality" in ranking_scores()
+    assert "noise_levels" not in ranking_scores()
+    assert ranking_scores() < score_names()
