@@ -142,7 +142,7 @@ class WaveClosed:
     """Every candidate of a wave (at this rung) has ended; the decision over the whole wave, in index order.
 
     For a draft wave ``promoted`` are made in full next. For a full wave ``survivors`` passed and are distinct from all
-    earlier survivors of the shot's stage; ``duplicates`` passed too but resemble (position → candidate id of the
+    earlier survivors of the branch; ``duplicates`` passed too but resemble (position → candidate id of the
     original). ``skipped`` positions were released but lie past a stop.
     """
 

@@ -152,6 +152,8 @@ class ShotGraph:
             return self._transformed(layouts[spec.source], spec, card, grid)
         needed = frames_at(self.frames, self.rate, native)
         if spec.role == "first_last_frame":
+            if spec.source is not None and self.makes_clips(spec.source):
+                raise PlanRefused(f"first_last_frame joins stills, and {spec.source} makes clips")
             # neighbours share the key itself
             lengths = segments_for(needed, grid, 1)
             pair: Takes = "pair" if spec.source is not None else "nothing"

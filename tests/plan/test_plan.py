@@ -106,6 +106,12 @@ def test_stages_in_a_circle_are_refused(plan_shot):
         _ = plan_shot({"a": clips(source="b"), "b": clips(source="a")}).stages
 
 
+def test_joining_clips_as_if_they_were_stills_is_refused(plan_shot):
+    stages = {"still": STILL, "a": clips(), "b": clips("first_last_frame", source="a", join="keyframes")}
+    with pytest.raises(PlanRefused, match="first_last_frame joins stills, and a makes clips"):
+        _ = plan_shot(stages).stages
+
+
 def test_problems_names_every_shot_that_cannot_be_made(make_plan):
     plan = make_plan(
         stages={"clip": clips("text_to_video", "test/words-only", None)},
