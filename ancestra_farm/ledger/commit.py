@@ -149,12 +149,13 @@ def decode_commit(path: str, data: bytes, *, events: bool = True) -> Commit:
     """
     digest = _check_seal(path, data)
     try:
-        with pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True) as file:
+        with pq.ParquetFile(io.BytesIO(data), pre_buffer=False, page_checksum_verification=True) as file:
             pairs = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
             number, epoch, nonce, schema, previous, at = (pairs[f"ancestra.{key}"] for key in _KEYS)
             if int(schema) != SCHEMA_VERSION:
                 raise LogDamaged(f"{path} has schema version {schema}; this Ancestra Farm reads {SCHEMA_VERSION}")
-            found = _decode_events(file.read()) if events else ()
+            # On this thread alone: see decode_part. A commit is small.
+            found = _decode_events(file.read(use_threads=False)) if events else ()
         commit = Commit(int(number), int(epoch), nonce, float(at), found, digest, previous)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{path} cannot be read as a commit: {type(error).__name__}: {error}") from error

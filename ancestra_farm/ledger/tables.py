@@ -221,7 +221,9 @@ def encode_part(table: pa.Table, through: int | None) -> bytes:
 
 def decode_part(data: bytes) -> tuple[pa.Table, int | None]:
     """The rows of a part, and how far the log had come then. Raises ArrowException or OSError."""
-    table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+    # On this thread alone: one of Arrow's that holds the Python file when the interpreter ends aborts the process.
+    with pq.ParquetFile(io.BytesIO(data), pre_buffer=False, page_checksum_verification=True) as file:
+        table = file.read(use_threads=False)
     through = (table.schema.metadata or {}).get(THROUGH, b"")
     return table.replace_schema_metadata(None), int(through) if through else None
 

@@ -1,5 +1,7 @@
 import itertools
 import random
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -440,3 +442,31 @@ def test_rows_with_nan_scores_equal_themselves(film: Film, begun: list[Event]):
     projection = folded([*begun, attempt])
     part = ("candidates", "womb.v1", "anc_010_0010")
     assert same_rows(projection.table(*part), projection.table(*part))
+
+
+THREADS_OF_READING = """
+import os, sys
+from pathlib import Path
+from ancestra_farm.ledger.commit import decode_commit
+from ancestra_farm.ledger.tables import decode_part
+
+root = Path(sys.argv[1])
+threads = len(os.listdir("/proc/self/task"))
+for part in root.glob("tables/*/part-*.parquet"):
+    decode_part(part.read_bytes())
+for commit in root.glob("log/*.parquet"):
+    decode_commit(f"log/{commit.name}", commit.read_bytes())
+print(len(os.listdir("/proc/self/task")) - threads)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_reading_leaves_no_thread_that_could_outlive_the_interpreter(local_store: Store):
+    shoot(local_store)
+    rebuild(local_store)
+    log = local_store.local_path("log")
+    assert log is not None
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS_OF_READING, str(log.parent)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["0"], done.stderr
