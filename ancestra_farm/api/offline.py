@@ -5,7 +5,7 @@ the next `resume` carries on from it.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ancestra_farm.ledger.commit import Commit
@@ -37,28 +37,42 @@ class OrderTaken:
 
 
 def give_order(store: Store, order: OrderGiven, clock: Callable[[], float] = time.time) -> OrderTaken:
-    """Commit ``order`` and what follows from it; it is durable on return.
+    """As `give_orders`, of one."""
+    return give_orders(store, (order,), clock)
 
-    Raises OrderRefused where it names what is not there (nothing is written then, no epoch taken), `StoreBusy` while a
-    controller is alive, Superseded where somebody began to write in between (the order did not happen), LogDamaged.
+
+def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], float] = time.time) -> OrderTaken:
+    """Commit one person's ``orders`` and what follows from them, as one; they are durable on return.
+
+    All are taken or none. Raises OrderRefused where one of them names what is not there (nothing is written then, no
+    epoch taken), `StoreBusy` while a controller is alive, Superseded where somebody began to write in between (the
+    orders did not happen), LogDamaged.
     """
     presence = who_is_alive(store)
     if presence is not None:
         raise StoreBusy(store.url, presence)
     tail = Tail(store)
-    events = _follows(list(tail.poll()), order, tail.epoch, clock())
+    events = _follows(list(tail.poll()), orders, tail.epoch, clock())
     read_up_to = tail.number
-    writer = Writer.begin(store, order.who, f"{order.order} {order.candidate_id or order.stage}".strip(), clock)
+    writer = Writer.begin(store, orders[0].who, _purpose(orders), clock)
     if any(read_up_to < commit.number < writer.number for commit in writer.history):
-        events = _follows(writer.history, order, writer.epoch, clock())
+        events = _follows(writer.history, orders, writer.epoch, clock())
     return OrderTaken(writer.commit(events), writer.epoch, events)
 
 
-def _follows(history: Iterable[Commit], order: OrderGiven, epoch: int, now: float) -> tuple[Event, ...]:
-    """The events of the order, and of whatever the log had left to be decided before it."""
+def _purpose(orders: Sequence[OrderGiven]) -> str:
+    first = orders[0]
+    more = f" and {len(orders) - 1} more" if len(orders) > 1 else ""
+    return f"{first.order} {first.candidate_id or first.stage}".strip() + more
+
+
+def _follows(history: Iterable[Commit], orders: Sequence[OrderGiven], epoch: int, now: float) -> tuple[Event, ...]:
+    """The events of the orders, and of whatever the log had left to be decided before them."""
     scheduler = Scheduler(epoch=epoch)
     for commit in history:
         for event in commit.events:
             scheduler.apply(event)
-    instructions = [*scheduler.resume(now), *scheduler.handle(Order(order), now)]
+    instructions = scheduler.resume(now)
+    for order in orders:
+        instructions = [*instructions, *scheduler.handle(Order(order), now)]
     return tuple(one.event for one in instructions if isinstance(one, Record))

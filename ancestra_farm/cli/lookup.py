@@ -10,8 +10,8 @@ from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
-#: Shorter beginnings name too many: 6 of 32 hex digits are ambiguous once in ~6,000 pairs of candidates.
-SHORTEST = 6
+#: Shorter beginnings name too many. One that names several candidates is refused, and says which they are.
+SHORTEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def locate(store: Store, prefix: str, batch: str | None = None) -> Located:
         raise CommandFailed(f"no released candidate of {where} has an id that begins with {prefix}")
     ids, batches = sorted({name for name, _ in found}), sorted({name for _, name in found})
     if len(ids) > 1:
-        raise CommandFailed(f"{prefix} is the beginning of {len(ids)} ids ({', '.join(ids[:4])} …): give more digits")
+        raise CommandFailed(f"{prefix} is the beginning of {len(ids)} ids ({_some(ids)}): give more digits")
     if len(batches) > 1:
         raise CommandFailed(f"{ids[0]} is in the batches {', '.join(batches)}: say which with --batch")
     (candidate_id, of_batch), (branch, position, rung) = next(iter(found.items()))
@@ -56,6 +56,10 @@ def locate(store: Store, prefix: str, batch: str | None = None) -> Located:
     return Located(
         candidate_id, of_batch, branch, opened.shot, opened.stage, position, rung, search.space(of_batch, branch)
     )
+
+
+def _some(ids: list[str], most: int = 4) -> str:
+    return ", ".join(one[:12] for one in ids[:most]) + (", …" if len(ids) > most else "")
 
 
 class _Search:

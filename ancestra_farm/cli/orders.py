@@ -10,12 +10,10 @@ from ancestra_farm.cli.options import BatchOption, NoteOption, PersonOption, Sto
 from ancestra_farm.cli.summary import shell_word
 
 if TYPE_CHECKING:
-    from ancestra_farm.ledger.store import Store
-    from ancestra_farm.plan.events import OrderGiven
     from ancestra_farm.scheduler import ShotProgress
 
 CandidatesArgument = Annotated[
-    list[str], typer.Argument(metavar="CANDIDATE_ID…", help="Ids, or their beginnings.", show_default=False)
+    list[str], typer.Argument(metavar="CANDIDATE_ID", help="Ids, or their beginnings.", show_default=False)
 ]
 
 
@@ -44,14 +42,15 @@ def unpick(
 def close(
     shot: Annotated[str, typer.Argument(help="The shot.", show_default=False)],
     store: StoreOption,
-    who: PersonOption = "",
     stage: Annotated[
-        str | None, typer.Option("--stage", help="The stage; by default the one that waits.", show_default=False)
+        str | None, typer.Argument(help="The stage; by default the one that waits.", show_default=False)
     ] = None,
+    who: PersonOption = "",
     batch: BatchOption = None,
     note: NoteOption = "",
 ) -> None:
-    """Close a stage that waits for people: its picks go on to the next one."""
+    """Close a stage with its picks: they go on to the next one, or become versions. A closed one is closed anew."""
+    from ancestra_farm.api.offline import give_orders
     from ancestra_farm.cli.reading import Reading
     from ancestra_farm.plan.events import OrderGiven
 
@@ -60,7 +59,9 @@ def close(
     progress = reading.one_shot(shot, batch)
     stage = stage or waiting_stage(progress)
     order = OrderGiven(progress.batch, "close", who, time.time(), shot=shot, stage=stage, note=note)
-    _give(reading.store, order, f"closed {shot} {stage} as {who}")
+    taken = give_orders(reading.store, [order])
+    typer.echo(f"closed {shot} {stage} as {who} (commit {taken.commit})")
+    typer.echo(f"to go on: ancestra resume --store {shell_word(store)}")
 
 
 def waiting_stage(progress: "ShotProgress") -> str:
@@ -69,32 +70,45 @@ def waiting_stage(progress: "ShotProgress") -> str:
     if len(waiting) == 1:
         return waiting[0]
     if waiting:
-        raise CommandFailed(f"{progress.shot} has several stages to be closed: say --stage {' or '.join(waiting)}")
+        raise CommandFailed(f"{progress.shot} has several stages to be closed: say which: {' or '.join(waiting)}")
     states = ", ".join(f"{stage.stage}: {stage.state.replace('_', ' ')}" for stage in progress.stages)
-    raise CommandFailed(f"no stage of {progress.shot} waits to be closed ({states}); --stage closes one all the same")
+    raise CommandFailed(
+        f"no stage of {progress.shot} waits to be closed ({states}); "
+        f"ancestra close {progress.shot} STAGE closes one anew with the picks that stand in it"
+    )
 
 
 def _of_candidates(
     kind: Literal["pick", "unpick"], ids: list[str], store: str, who: str, note: str, batch: str | None
 ) -> None:
-    """Give the same order for each candidate. All ids are looked up before the first order is given."""
+    """Give the same order for each candidate: all of them or, where one is refused, none."""
+    from ancestra_farm.api.offline import give_orders
     from ancestra_farm.cli.lookup import locate
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.plan.events import OrderGiven
 
     who = person(who)
     opened = Store.open(store)
-    for one in [locate(opened, beginning, batch) for beginning in ids]:
-        order = OrderGiven(
-            one.batch, kind, who, time.time(), shot=one.shot, stage=one.stage, candidate_id=one.candidate_id, note=note
-        )
-        _give(opened, order, f"{kind}ed {one.candidate_id[:12]} of {one.shot} {one.stage} as {who}")
-
-
-def _give(store: "Store", order: "OrderGiven", said: str) -> None:
-    from ancestra_farm.api.offline import give_order
-
-    taken = give_order(store, order)
-    typer.echo(f"{said} (commit {taken.commit})")
-    if order.order == "close":
-        typer.echo(f"to go on: ancestra resume --store {shell_word(store.url)}")
+    found = {one.candidate_id: one for one in (locate(opened, beginning, batch) for beginning in ids)}
+    taken = give_orders(
+        opened,
+        [
+            OrderGiven(
+                one.batch,
+                kind,
+                who,
+                time.time(),
+                shot=one.shot,
+                stage=one.stage,
+                candidate_id=one.candidate_id,
+                note=note,
+            )
+            for one in found.values()
+        ],
+    )
+    for one in found.values():
+        typer.echo(f"{kind}ed {one.candidate_id[:12]} of {one.shot} {one.stage} as {who} (commit {taken.commit})")
+    of_batch = "" if batch is None else f" --batch {batch}"
+    for shot, stage in dict.fromkeys((one.shot, one.stage) for one in found.values()):
+        close_it = f"ancestra close {shot} {stage} --store {shell_word(store)} --as NAME{of_batch}"
+        typer.echo(f"when everybody has picked: {close_it}")

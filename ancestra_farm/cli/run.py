@@ -222,7 +222,7 @@ def waiting_lines(reading: "Reading", waiting: Sequence[tuple[str, str, str]]) -
         lines += [
             f"  {shot} {stage}",
             f"    ancestra sheet {shot} {store}{of}",
-            f"    ancestra pick CANDIDATE_ID {store}{of}",
-            f"    ancestra close {shot} --stage {stage} {store}{of}",
+            f"    ancestra pick CANDIDATE_ID {store} --as NAME{of}",
+            f"    ancestra close {shot} {stage} {store} --as NAME{of}",
         ]
     return [*lines, f"  then: ancestra resume {store}"]

@@ -56,7 +56,7 @@ def test_a_refused_order_leaves_no_trace(ancestra: Ancestra, waiting: Store) -> 
         ("pick", reject),
         ("unpick", reject),
         ("close", "anc_010_0010"),
-        ("close", "anc_010_0010", "--stage", "x"),
+        ("close", "anc_010_0010", "x"),
     ):
         said = ancestra(*arguments, "--store", waiting.url, "--as", "bo")
         assert said.code == 2, arguments
@@ -82,3 +82,25 @@ def test_close_says_what_does_not_wait(ancestra: Ancestra, finished: Store) -> N
     said = ancestra("close", "anc_010_0010", "--store", finished.url, "--as", "bo")
     assert said.code == 2
     assert "no stage of anc_010_0010 waits" in said.err
+
+
+def test_several_picks_are_taken_together_or_not_at_all(ancestra: Ancestra, waiting: Store) -> None:
+    first, second, *_ = survivors(ancestra, waiting)
+    assert ancestra("pick", second, "--store", waiting.url, "--as", "bo").code == 0
+    before = waiting.list("log")
+    refused = ancestra("pick", first, second, "--store", waiting.url, "--as", "bo")
+    assert refused.code == 2
+    assert "already" in refused.err
+    assert waiting.list("log") == before
+    taken = ancestra("pick", first, second, first, "--store", waiting.url, "--as", "cy")
+    assert taken.code == 0, taken.err
+    assert len(waiting.list("log")) == len(before) + 2
+    assert [(one.candidate_id, one.who) for one in orders(waiting)] == [(second, "bo"), (first, "cy"), (second, "cy")]
+
+
+def test_a_pick_says_how_it_comes_to_count(ancestra: Ancestra, finished: Store, waiting: Store) -> None:
+    first = survivors(ancestra, waiting)[0]
+    said = ancestra("pick", first[:8], "--store", waiting.url, "--as", "bo").out
+    close = next(line for line in said.splitlines() if "ancestra close" in line).partition("ancestra ")[2]
+    assert ancestra(*close.replace("NAME", "bo").split()).code == 0
+    assert "close anc_010_0010 STAGE" in ancestra("close", "anc_010_0010", "--store", finished.url, "--as", "bo").err
