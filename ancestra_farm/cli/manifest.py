@@ -46,7 +46,14 @@ def manifest(
     columns: Annotated[
         str | None, typer.Option("--columns", help="Columns or scores, joined by commas.", show_default=False)
     ] = None,
-    out_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")] = "table",
+    out_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help=f"One of: {', '.join(FORMATS)}; by default as --out ends, or a table.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write to this file instead of the screen.", show_default=False)
     ] = None,
@@ -57,16 +64,20 @@ def manifest(
 ) -> None:
     """Query a store's tables and export them. The columns are those of the tables; --json gives every one of them."""
     from ancestra_farm.cli.query import narrowed, table_of
+    from ancestra_farm.cli.reading import Reading
     from ancestra_farm.ledger.store import Store
 
-    out_format = "json" if as_json else out_format
+    out_format = "json" if as_json else out_format or _format_of(out)
     for what, value, known in (("--table", table, TABLES), ("--format", out_format, FORMATS)):
         if value not in known:
             raise CommandFailed(f"{what} is one of: {', '.join(known)}; not {value}")
     if out_format == "parquet" and out is None:
         raise CommandFailed("Parquet goes to a file: add --out FILE")
+    all_rows = table_of(Store.open(store), table, batch, shot)
+    if not all_rows.num_rows and (batch, shot) != (None, None):
+        Reading.open(store).progress(batch, shot)  # says so where there is no such batch or shot
     rows = narrowed(
-        table_of(Store.open(store), table, batch, shot),
+        all_rows,
         outcomes=tuple(outcome or ()),
         where=tuple(where or ()),
         columns=_wanted(columns, table, out_format),
@@ -81,6 +92,12 @@ def manifest(
         typer.echo(f"{rows.num_rows:,} rows in {out}")
     elif rows.num_rows < found:
         typer.echo(f"… {found - rows.num_rows:,} more rows (--limit)", err=True)
+
+
+def _format_of(out: Path | None) -> str:
+    """What a file is to be by the end of its name: ``rows.parquet`` is Parquet, not a table for the eye."""
+    suffix = "" if out is None else out.suffix.removeprefix(".").lower()
+    return suffix if suffix in FORMATS else "table"
 
 
 def _wanted(columns: str | None, table: str, out_format: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Asking a table: current rows, conditions on columns and scores, some of the columns."""
 
 import re
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,7 @@ from ancestra_farm.ledger.log import Tail
 from ancestra_farm.ledger.read import read_table
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import THROUGH_PATH, Projection, concatenated
+from ancestra_farm.plan.events import Outcome
 
 _CONDITION = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)
 _COMPARE = {
@@ -60,6 +62,8 @@ def narrowed(
     if outcomes:
         if "outcome" not in rows.column_names:
             raise CommandFailed("--outcome is for candidates")
+        if unknown := sorted(set(outcomes) - set(get_args(Outcome))):
+            raise CommandFailed(f"--outcome is one of: {', '.join(get_args(Outcome))}; not {', '.join(unknown)}")
         rows = rows.filter(pc.is_in(rows.column("outcome"), value_set=pa.array(outcomes, pa.string())))
     for condition in where:
         parsed = _CONDITION.fullmatch(condition)

@@ -174,6 +174,14 @@ def test_manifest_exports_csv_and_parquet_with_the_same_rows(
     assert pq.read_table(out).column("candidate_id").to_pylist() == [row["candidate_id"] for row in rows]
 
 
+def test_manifest_writes_what_the_name_of_the_file_says(ancestra: Ancestra, finished: Store, tmp_path: Path) -> None:
+    for name in ("rows.parquet", "rows.csv", "rows.json"):
+        assert ancestra("manifest", "--store", finished.url, "--out", tmp_path / name).code == 0
+    assert pq.read_table(tmp_path / "rows.parquet").num_rows == 50
+    assert len(list(csv.DictReader(io.StringIO((tmp_path / "rows.csv").read_text())))) == 50
+    assert len(json.loads((tmp_path / "rows.json").read_text())) == 50
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -187,6 +195,9 @@ def test_manifest_exports_csv_and_parquet_with_the_same_rows(
         ("--where", "judged_in_full=maybe"),
         ("--columns", "candidate_id,colour"),
         ("--table", "picks", "--outcome", "survivor"),
+        ("--outcome", "surviver"),
+        ("--shot", "anc_010_0099"),
+        ("--batch", "other"),
     ],
 )
 def test_manifest_refuses_what_it_cannot_answer(
