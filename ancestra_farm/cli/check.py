@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "JSON keys: file, good, batch, show, shots, digest, problems (file, line, path, message, hint); with --store also "
-    "changes (shot, stage, kept, new, dropped, counted: in all, or per input where a stage starts from survivors)."
+    "changes (shot, stage, kept, new, dropped, counted: in all, or per input where a stage starts from survivors; "
+    "again: how many of the kept are made once more to be judged, since the stage's filters or rank changed)."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """Candidates of one stage of a shot: already in the store's batch of this name, to be made, no longer wanted."""
+    """Candidates of one stage of a shot: already in the store's batch of this name, to be made, no longer wanted.
+
+    ``again``: how many of the kept ones are made once more to be judged, since the stage now judges otherwise.
+    """
 
     shot: str = column("shot")
     stage: str = column("stage")
@@ -30,6 +34,7 @@ class ChangeRow:
     new: int = column("new", number)
     dropped: int = column("dropped", number)
     counted: str = column("counted")
+    again: int = column("judged again", number, quiet=True)
 
 
 def check(
@@ -72,8 +77,24 @@ def _changes(plan: "Plan", url: str) -> list[ChangeRow]:
     from ancestra_farm.plan.difference import compare, compare_downstream
 
     old = submitted_plan(url, plan.batch.batch)
-    rows = [ChangeRow(*row, "in all") for row in compare(old, plan)]
-    return rows + [ChangeRow(*row, "per input") for row in compare_downstream(old, plan)]
+    otherwise = set() if old is None else _judged_otherwise(old, plan)
+    counted = [("in all", compare(old, plan)), ("per input", compare_downstream(old, plan))]
+    return [
+        ChangeRow(*row, how, row.kept if (row.shot, row.stage) in otherwise else 0)
+        for how, rows in counted
+        for row in rows
+    ]
+
+
+def _judged_otherwise(old: "Plan", new: "Plan") -> set[tuple[str, str]]:
+    """The stages, as (shot, stage), whose filters or rank differ: no verdict of theirs is taken over."""
+    from ancestra_farm.scheduler.state import judging_digest
+
+    before, now = (
+        {(shot.name, stage.name): judging_digest(stage) for shot in plan.shots for stage in shot.stages}
+        for plan in (old, new)
+    )
+    return {where for where, digest in now.items() if before.get(where, digest) != digest}
 
 
 def _problem(problem: "Problem") -> dict[str, object]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ancestra_farm.cli.reading import Reading
     from ancestra_farm.farm.run import Summary
     from ancestra_farm.farm.upkeep import Picture
+    from ancestra_farm.plan.events import StitchEnded
 
 MetricsOption = Annotated[
     int | None,
@@ -184,12 +185,17 @@ def _where_to_look(reading: "Reading") -> list[str]:
     lines = [_sheet_line(reading, shot.batch, shot.shot) for shot in progress[:MOST_SHEETS]]
     if len(progress) > MOST_SHEETS:
         lines.append(f"contact sheets  of the other shots: ancestra sheet SHOT --store {shell_word(store.url)}")
-    for end in reading.stitches.values():
+    for end in sorted(reading.stitches.values(), key=by_shot_and_version):
         if end.ok:
             film = end.files.get("mp4") or end.files.get("master") or next(iter(end.files.values()), "")
             lines.append(f"finished clip   {place(store.url, film)}")
     lines.append(f"manifest        {place(store.url, 'tables/candidates/part-*.parquet')}")
     return lines
+
+
+def by_shot_and_version(end: "StitchEnded") -> tuple[str, str, str]:
+    """Those that nobody picked first, in the order they were made; then v001 and so on."""
+    return end.batch, end.shot, end.version if end.version.startswith("v") else ""
 
 
 def _sheet_line(reading: "Reading", batch: str, shot: str) -> str:

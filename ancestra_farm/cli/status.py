@@ -96,5 +96,6 @@ def shot_lines(reading: "Reading", progress: "Sequence[ShotProgress]") -> list[s
     for shot in progress:
         plan = reading.plan(shot.batch).shot(shot.shot)
         counts = [StageCount(stage.role, stage.released, stage.survivors, stage.drafts) for stage in shot.stages]
-        lines.append(shot_line(shot.shot, counts, len(shot.versions), plan.frames, plan.handles, width))
+        ended = shot.state not in {"running", "waiting_for_people"}
+        lines.append(shot_line(shot.shot, counts, len(shot.versions), plan.frames, plan.handles, width, ended=ended))
     return lines

@@ -33,13 +33,20 @@ class StageCount:
 
 
 def shot_line(
-    shot: str, stages: Sequence[StageCount], clips: int, frames: int, handles: int = 0, width: int = 0
+    shot: str,
+    stages: Sequence[StageCount],
+    clips: int,
+    frames: int,
+    handles: int = 0,
+    width: int = 0,
+    *,
+    ended: bool = True,
 ) -> str:
     """One line for one shot, its stages in order.
 
     ``clips``: finished ones. ``frames``: of the cut; ``handles``: further frames on each side. ``width``: of the
-    longest shot name, so that lines align. Survivors are left out where everything survived, but for the first stage;
-    stages of which nothing was tried yet are left out.
+    longest shot name, so that lines align. ``ended``: nothing more is to come. Survivors are left out where everything
+    survived, but for the first stage; stages of which nothing was tried yet are left out.
     """
     parts: list[str] = []
     for at, stage in enumerate(stage for stage in stages if stage.released or stage.drafts):
@@ -53,7 +60,7 @@ def shot_line(
         length = _count(frames, "frame", "frames") + (f" and {handles} + {handles} handles" if handles else "")
         parts.append(f"{_count(clips, 'clip', 'clips')}, {length}")
     else:
-        parts.append("no clip")
+        parts.append("no clip" if ended else "no clip yet")
     return f"{shot:<{width}}  {' → '.join(parts)}"
 
 

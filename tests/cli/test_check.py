@@ -56,6 +56,19 @@ def test_check_against_a_store_tells_kept_new_and_dropped(ancestra: Ancestra, fi
     assert changes["anc_010_0010", "animate"]["counted"] == "per input"
 
 
+def test_check_tells_what_is_judged_again_where_the_filters_changed(
+    ancestra: Ancestra, finished: Store, tmp_path: Path
+) -> None:
+    same, other = batch_file(tmp_path), tmp_path / "other.yaml"
+    other.write_text(same.read_text().replace("    wave: 12\n", "    wave: 12\n    filters: {banding: false}\n"))
+    assert "again" not in ancestra("check", same, "--store", finished.url).out
+    rows = ancestra("check", other, "--store", finished.url, "--json").json["changes"]
+    again = {(row["shot"], row["stage"]): (row["kept"], row["again"]) for row in rows}
+    assert again["anc_010_0010", "still"] == (24, 24)
+    assert again["anc_010_0010", "animate"][1] == 0
+    assert "again" in ancestra("check", other, "--store", finished.url).out
+
+
 def test_check_against_an_empty_place_calls_everything_new_and_makes_nothing(
     ancestra: Ancestra, tmp_path: Path
 ) -> None:

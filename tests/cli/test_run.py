@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ancestra_farm.cli.reading import Reading
-from ancestra_farm.cli.run import CODES, Rate, hosts_note, place, waiting_lines
+from ancestra_farm.cli.run import CODES, Rate, by_shot_and_version, hosts_note, place, waiting_lines
 from ancestra_farm.farm.upkeep import Picture
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import StitchEnded
 from tests.cli.small_farm import batch_file
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -109,6 +110,13 @@ def test_what_waits_names_the_batch_where_there_are_several(waiting: Store) -> N
     assert f"    ancestra close anc_010_0010 still --store {waiting.url} --as NAME" in one
     reading.submissions["other"] = reading.submissions["demo"]
     assert any("--batch demo" in line for line in waiting_lines(reading, [("demo", "anc_010_0010", "still")]))
+
+
+def test_clips_stand_by_shot_those_of_nobody_first_then_by_version() -> None:
+    made = [("b", "auto-1"), ("a", "v002"), ("a", "v001"), ("a", "auto-9"), ("a", "auto-2")]
+    ends = [StitchEnded("demo", shot, "", version, ok=True, frames=1, at=0.0) for shot, version in made]
+    listed = [(end.shot, end.version) for end in sorted(ends, key=by_shot_and_version)]
+    assert listed == [("a", "auto-9"), ("a", "auto-2"), ("a", "v001"), ("a", "v002"), ("b", "auto-1")]
 
 
 def test_files_of_a_local_store_are_plain_paths() -> None:

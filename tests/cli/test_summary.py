@@ -23,6 +23,10 @@ def test_drafts_come_before_what_was_made_in_full() -> None:
     assert line == "a  100 drafts → 25 stills → 20 survivors → no clip"
 
 
+def test_a_shot_that_goes_on_has_no_clip_yet() -> None:
+    assert shot_line("a", [StageCount("text_to_image", 12, 9)], clips=0, frames=1, ended=False).endswith("no clip yet")
+
+
 def test_what_was_not_begun_is_left_out_and_names_align() -> None:
     stages = [StageCount("text_to_image", 1, 1), StageCount("image_to_video", 0, 0)]
     assert shot_line("a", stages, clips=0, frames=1, width=4) == "a     1 still → 1 survivor → no clip"
