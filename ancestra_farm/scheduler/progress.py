@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ancestra_farm.scheduler.chains import inputs_ready, waits_for_people
+from ancestra_farm.scheduler.chains import inputs_ready, selected_chains, waits_for_people
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.stitches import failed, unfinished
@@ -12,6 +12,17 @@ from ancestra_farm.scheduler.tunables import Tunables
 #: ``waiting_for_people``: to be picked and closed. ``starved``: a stage ended without a survivor.
 StageStatus = Literal["waiting_for_inputs", "running", "waiting_for_people", "done", "starved"]
 ShotStatus = Literal["running", "waiting_for_people", "done", "starved", "failed"]
+
+
+#: Why a stage ended, for people.
+REASONS: dict[str, str] = {
+    "tried_all": "everything was tried",
+    "kept_enough": "enough survived",
+    "budget": "the budget allowed no more",
+    "closed": "a person closed it",
+    "superseded": "newer picks took its place",
+    "picked": "people picked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +153,16 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
     name, counts = stage.plan.name, stage.counts
     if stage.closed is not None:
         by = f" by {stage.closed.by}" if stage.closed.by else ""
-        result = f"{len(stage.closed.chains)} survivors" if stage.closed.chains else "no survivor"
-        chosen = f", {len(stage.closed.selected)} picked" if stage.closed.selected else ""
-        return f"{name} is closed{by} with {result}{chosen}, after {counts.released} candidates ({stage.closed.why})."
+        result = _counted(len(stage.closed.chains), _whole(stage)) if stage.closed.chains else "no survivor"
+        chosen = f", {len(stage.closed.selected)} of them picked" if stage.closed.selected else ""
+        why = ", ".join(REASONS.get(reason, reason) for reason in stage.closed.why.split(", "))
+        newer = stage.picks and selected_chains(stage) != stage.closed.selected
+        picks = " Picks have changed since; close it again to make them count." if newer else ""
+        return f"{name} is closed{by} with {result}{chosen}, after {counts.released} candidates ({why}).{picks}"
     status = stage_status(stage)
     if status == "waiting_for_people":
-        picks = len(stage.picks)
-        return f"{name} waits for a person: {counts.survivors} survivors, {picks} picked; pick some and close it."
+        todo = f"{len(stage.picks)} picked so far; close it" if stage.picks else "pick some and close it"
+        return f"{name} waits for a person: {_counted(counts.survivors, 'survivor')}; {todo}."
     if status == "starved":
         return f"{name} cannot begin: {stage.plan.source} ended without a survivor."
     if status == "waiting_for_inputs":
@@ -169,8 +183,17 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
     if not hosts:
         return f"{model} has no host yet: the slots are taken by other models"
     if not any(host.ready for host in hosts):
-        return f"{len(hosts)} host(s) of {model} are starting"
+        return f"waiting for {_counted(len(hosts), 'host')} of {model} to start"
     running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
     if running:
-        return f"{running} ticket(s) are with {len(hosts)} host(s) of {model}"
-    return f"the {len(hosts)} host(s) of {model} work on what stands before it in line"
+        return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
+    return f"waiting in line for {_counted(len(hosts), 'host')} of {model}"
+
+
+def _whole(stage: StageState) -> str:
+    """What a whole result of the stage is called."""
+    return "survivor" if len(stage.plan.segments) == 1 else "whole chain"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

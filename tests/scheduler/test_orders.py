@@ -324,3 +324,17 @@ def test_other_weights_under_the_same_name_are_made_by_other_hosts():
     made = {t.ticket for t in world.dispatched if t.space.model_digest in fresh}
     assert by
     assert all(e.host != old for e in world.log if isinstance(e, AttemptEnded) and e.ticket in made)
+
+
+def test_explain_says_what_people_still_have_to_do():
+    world = waiting_world()
+    assert "pick some and close it" in world.scheduler.explain("b", "s000")[0]
+    stills = world.survivors()["s000", "still"]
+    world.order("pick", "s000", "still", stills[0])
+    assert "1 picked so far; close it" in world.scheduler.explain("b", "s000")[0]
+    world.order("close", "s000", "still")
+    world.run()
+    assert "closed by bea" in world.scheduler.explain("b", "s000")[0]
+    assert "Picks have changed" not in world.scheduler.explain("b", "s000")[0]
+    world.order("pick", "s000", "still", stills[1])
+    assert "Picks have changed since; close it again" in world.scheduler.explain("b", "s000")[0]
