@@ -194,5 +194,5 @@ def test_a_dead_controller_is_said_with_what_to_do(tmp_path, url):
     os.kill(who_is_alive(Store.open(url)).pid, signal.SIGKILL)
     thread.join(60)
     assert "ancestra resume" in str(box[0])
-    assert who_is_alive(Store.open(url)) is None
+    wait_for(lambda: who_is_alive(Store.open(url)) is None)  # its memory is given back after its connections are closed
     assert ray.is_initialized()
