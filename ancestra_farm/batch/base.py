@@ -2,7 +2,7 @@
 
 import re
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -96,8 +96,3 @@ Size = Annotated[
 
 #: A scalar a model or filter takes. Bool before int, so that ``true`` stays a bool.
 Scalar = bool | int | float | str
-
-
-def frozen_items(mapping: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """A mapping as a hashable, sorted tuple of pairs."""
-    return tuple(sorted(mapping.items()))

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ancestra_farm.cli.batchfile import planned
 from ancestra_farm.cli.failures import BAD_INPUT
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption, MaybeStoreOption
@@ -44,6 +43,8 @@ def check(
     from ancestra_farm.batch.problems import BatchRefused
 
     try:
+        from ancestra_farm.api.batchfile import planned
+
         plan = planned(file, cards)
     except BatchRefused as refused:
         if not as_json:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ancestra_farm.cli.batchfile import planned
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption
 from ancestra_farm.cli.summary import duration
@@ -43,6 +42,7 @@ class StageRow:
 
 def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = False) -> None:
     """Print what a batch will make: candidates, device-hours and cost per shot and stage, and the exact frames."""
+    from ancestra_farm.api.batchfile import planned
     from ancestra_farm.plan.estimate import estimate
 
     made = planned(file, cards)

@@ -130,7 +130,7 @@ def _work(
 def _check_first(file: Path | None, store: str, cards: Path | None) -> None:
     """Refuse what can be refused before Ray is loaded, which takes seconds."""
     if file is not None:
-        from ancestra_farm.cli.batchfile import planned
+        from ancestra_farm.api.batchfile import planned
 
         planned(file, cards)
     else:

@@ -19,17 +19,14 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from ancestra_farm.batch.check import checked_batch
+from ancestra_farm.api.batchfile import planned
 from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.control import Ending
 from ancestra_farm.farm.controller import Controller, Settings
 from ancestra_farm.farm.upkeep import Picture
-from ancestra_farm.filters.settings import default_settings, ranking_scores
 from ancestra_farm.ledger.errors import StoreMissing
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.models.catalog import load_catalog
-from ancestra_farm.plan.plan import Plan, PlanRefused
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import Submit
@@ -115,10 +112,7 @@ def run_batch(
 
 def checked_submission(batch: Path | str, who: str, cards: Path | None = None) -> Submit:
     """A batch file as the controller takes it in. Raises BatchRefused, CatalogRefused, PlanRefused."""
-    catalog = load_catalog(cards)
-    plan = Plan.of(checked_batch(Path(batch), catalog, default_settings(), ranking_scores()), catalog)
-    if problems := list(plan.problems()):
-        raise PlanRefused("; ".join(problems))
+    plan = planned(Path(batch), cards)
     return Submit(plan.document, dict(plan.card_documents), who)
 
 

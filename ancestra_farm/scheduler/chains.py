@@ -7,7 +7,7 @@ side by side and the n-th best of each belong together. ``single``: a survivor i
 This module decides about branches and chains of one stage; it knows neither hosts nor other shots.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ancestra_farm.plan.events import BranchClosed, BranchEnd, BranchOpened, StageClosed
 from ancestra_farm.scheduler.state import Branch, Result, StageState
@@ -172,42 +172,30 @@ def _best_tails(stage: StageState) -> list[tuple[Branch, str]]:
 
 
 def _next_tail(stage: StageState) -> list[tuple[Branch, str]]:
-    """Where so many chains are enough: one tail at a time, depth first, and none beyond a branch that is still open.
+    """Where so many chains are enough: one tail at a time, depth first, and none while a branch is still open.
 
     Depth first is what makes a segment without survivors fall back to the next tail of the segment before it.
     """
-    if _chains_enough(stage):
+    if _chains_enough(stage) or any(branch.closed is None for branch in stage.branches.values()):
         return []
-    children: dict[str | None, Branch] = {
-        branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None
-    }
-    last = len(stage.plan.segments) - 1
-    trail = list(reversed(_roots(stage)))
-    while trail:
-        branch = trail.pop()
-        if branch.closed is None:
-            return []
-        if branch.opened.segment == last:
-            continue
-        goes_on = [children[tail] for tail in branch.closed.tails if tail in children]
-        untried = [tail for tail in branch.closed.tails if tail not in children]
-        beam_left = stage.plan.spec.beam - sum(1 for _ in stage.segment(branch.opened.segment + 1))
-        if untried and beam_left > 0 and all(_spent(child, children, last, stage) for child in goes_on):
-            return [(branch, untried[0])]
-        trail.extend(reversed(goes_on))
-    return []
+    children = {branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None}
+    beam_left = [stage.plan.spec.beam - sum(1 for _ in stage.segment(k + 1)) for k in range(len(stage.plan.segments))]
+    found = (_untried(root, children, beam_left) for root in _roots(stage))
+    return [tail for tail in found if tail is not None][:1]
 
 
-def _spent(branch: Branch, children: dict[str | None, Branch], last: int, stage: StageState) -> bool:
-    """Nothing further can be begun below this branch."""
-    if branch.closed is None:
-        return False
-    if branch.opened.segment == last:
-        return True
-    below = [children[tail] for tail in branch.closed.tails if tail in children]
-    beam_left = stage.plan.spec.beam - sum(1 for _ in stage.segment(branch.opened.segment + 1))
-    untried = len(below) < len(branch.closed.tails) and beam_left > 0
-    return not untried and all(_spent(child, children, last, stage) for child in below)
+def _untried(branch: Branch, children: Mapping[str, Branch], beam_left: Sequence[int]) -> tuple[Branch, str] | None:
+    """The first tail at or below a closed branch that nothing goes on from yet, below its better tails first."""
+    segment = branch.opened.segment
+    if branch.closed is None or segment == len(beam_left) - 1:
+        return None
+    for tail in branch.closed.tails:
+        if tail not in children:
+            return (branch, tail) if beam_left[segment] > 0 else None
+        found = _untried(children[tail], children, beam_left)
+        if found is not None:
+            return found
+    return None
 
 
 def _chains_enough(stage: StageState) -> bool:

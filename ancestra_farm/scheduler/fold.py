@@ -3,7 +3,7 @@
 No decision is taken here. What an event means is fixed by the event itself, so a log always folds to the same state.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import inf, isnan
 from typing import Any
 
@@ -308,9 +308,3 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     StitchPlanned: _stitch_planned,
     StitchEnded: _stitch_ended,
 }
-
-
-def fold_all(state: FarmState, events: Iterable[Event]) -> None:
-    """Fold many events, oldest first."""
-    for event in events:
-        fold(state, event)
