@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ancestra_farm.ledger.commit import Commit
 from ancestra_farm.ledger.liveness import Presence, who_is_alive
-from ancestra_farm.ledger.log import Tail, Writer
+from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import Event, OrderGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import Order, Record

@@ -10,6 +10,10 @@ from ancestra_farm.batch.card import STILL_ROLES, ModelId, Role
 
 SCHEMA = "ancestra/v1"
 
+Priority = Literal["dailies", "shot", "backfill"]
+PRIORITIES: tuple[Priority, ...] = ("dailies", "shot", "backfill")
+"""Classes of work, the most urgent first."""
+
 Wording = Annotated[str, Field(min_length=1, max_length=4000)]
 Wordings = Annotated[tuple[Wording, ...], Field(min_length=1)]
 
@@ -85,6 +89,10 @@ class Stage(Model):
     keep_rejects: Bool = Field(
         default=False, description="keep the media of rejects too, not only thumbnail and recipe"
     )
+    spend: Literal["evenly", "by_yield"] = Field(
+        default="evenly",
+        description="how waves are shared out between wordings: evenly, or more to those that bring survivors",
+    )
 
     @property
     def makes_clips(self) -> bool:
@@ -112,6 +120,7 @@ class StageChange(Model):
     select: Literal["auto", "close"] | None = None
     look: Name | None = None
     look_weight: Float | None = Field(default=None, ge=0, le=2)
+    spend: Literal["evenly", "by_yield"] | None = None
 
 
 class Look(Model):
@@ -196,6 +205,11 @@ class Batch(Model):
         description="frames per second of the shots: 24, or an exact fraction such as 24000/1001",
     )
     size: Size | None = Field(default=None, description="None: each model's default size")
+    priority: Priority = Field(
+        default="shot", description="the class it is worked on in: dailies before shot before backfill, strictly"
+    )
+    weight: Float = Field(default=1.0, gt=0, le=1000, description="its part of the devices among batches of its class")
+    max_slots: Int | None = Field(default=None, ge=1, description="device slots it holds at once at most; None: all")
     handles: Int = Field(default=8, ge=0, le=240, description="extra frames on each side of the cut")
     stages: dict[Name, Stage] = Field(min_length=1, description="the fan-outs of every shot, by name")
     shots: tuple[Shot, ...] = Field(min_length=1, max_length=100_000, description="the pieces of film")

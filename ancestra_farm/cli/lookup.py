@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ancestra_farm.cli.failures import CommandFailed
-from ancestra_farm.ledger.log import Tail
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, BranchOpened, Event, WaveReleased
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung

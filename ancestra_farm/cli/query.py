@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ancestra_farm.cli.failures import CommandFailed
-from ancestra_farm.ledger.log import Tail
 from ancestra_farm.ledger.read import read_table
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import THROUGH_PATH, Projection, concatenated
+from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import Outcome
 
 _CONDITION = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)

@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ancestra_farm.cli.failures import CommandFailed
-from ancestra_farm.ledger.log import Tail
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, StitchEnded
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler import Scheduler, ShotProgress

@@ -27,8 +27,8 @@ def why(
     """
     from ancestra_farm.cli.lookup import locate
     from ancestra_farm.cli.telling import Teller
-    from ancestra_farm.ledger.log import read_commits
     from ancestra_farm.ledger.store import Store
+    from ancestra_farm.ledger.tail import read_commits
     from ancestra_farm.plan.events import AttemptEnded
 
     opened = Store.open(store)

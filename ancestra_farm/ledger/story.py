@@ -1,10 +1,10 @@
 """The whole story of one candidate: every event of the log that is about it, in order."""
 
 from ancestra_farm.ledger.commit import Commit
-from ancestra_farm.ledger.log import read_commits
 from ancestra_farm.ledger.shot_rows import BatchRows, Place
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import (
     AttemptEnded,
     BatchSubmitted,

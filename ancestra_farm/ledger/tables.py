@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 
 from ancestra_farm.ledger.columns import TABLES, schema_of
 from ancestra_farm.ledger.commit import Commit
-from ancestra_farm.ledger.log import read_commits
 from ancestra_farm.ledger.shot_rows import BatchRows, Place
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import (
     AttemptEnded,
     BatchSubmitted,

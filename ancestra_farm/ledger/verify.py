@@ -15,10 +15,10 @@ import pyarrow as pa
 from ancestra_farm.ledger.columns import TABLES
 from ancestra_farm.ledger.commit import Commit, commit_path, decode_commit, number_of
 from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError
-from ancestra_farm.ledger.log import Tail
 from ancestra_farm.ledger.read import parts_of
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import EMPTY_PART, THROUGH_PATH, Projection, decode_part, part_path
+from ancestra_farm.ledger.tail import Tail
 
 _FRAGMENT = re.compile(r"xywh=\d+,\d+,\d+,\d+")
 _MEDIUM = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z0-9]{1,8}")

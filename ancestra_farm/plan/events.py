@@ -23,7 +23,11 @@ Outcome = Literal[
 
 
 #: Why nothing more is released in a branch.
-BranchEnd = Literal["kept_enough", "tried_all", "budget", "superseded", "closed"]
+BranchEnd = Literal["kept_enough", "tried_all", "budget", "superseded", "closed", "cancelled"]
+#: What people order. Of a candidate: ``pick``, ``unpick``, ``restore`` (a reject survives by a person's word).
+#: Of a stage: ``close``, ``more`` (candidates), ``retry`` (what failed, or what a filter rejected). Of a shot, or of a
+#: whole batch where no shot is named: ``pause``, ``unpause``, ``cancel``; of a batch: ``priority``.
+OrderKind = Literal["pick", "unpick", "close", "restore", "more", "retry", "pause", "unpause", "cancel", "priority"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class WaveReleased:
     """Positions [start, stop) of a branch will be tried; ``rung`` says how. ``filters``: the cascade's order.
 
     A wave with drafts is released at ``draft`` first; its ``full`` release (same wave number) names the promoted
-    ``positions`` explicitly and otherwise leaves them None.
+    ``positions`` explicitly. So does a wave that is spent by yield, or that tries candidates again: their positions
+    need not lie together. Otherwise ``positions`` is None. ``again``: the wave tries candidates that had an outcome
+    already; ``by_word``: they survive by a person's word, whatever the filters say, and their media are kept.
     """
 
     batch: str
@@ -88,6 +94,8 @@ class WaveReleased:
     filters: tuple[str, ...]
     at: float
     positions: tuple[int, ...] | None = None
+    again: bool = False
+    by_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +196,29 @@ class StageClosed:
 
 @dataclass(frozen=True, slots=True)
 class OrderGiven:
-    """A person's order, acknowledged once this is committed. ``candidate_id`` for picks, ``stage`` for closing."""
+    """A person's order, acknowledged once this is committed.
+
+    ``shot``, ``stage`` and ``candidate_id`` say what it is of. ``candidates``: how many ``more``. ``cause``: what to
+    ``retry``: an outcome (``failed``, ``quarantined``, ``lost``) or a cause of failure; ``filter``: rejects of this
+    filter. ``priority`` and ``weight``: the new ones, empty and None to leave them. ``order_id``: the giver's own id
+    of it; an order that comes a second time under the same id (its answer was lost) is acknowledged and changes
+    nothing.
+    """
 
     batch: str
-    order: Literal["pick", "unpick", "close"]
+    order: OrderKind
     who: str
     at: float
     shot: str = ""
     stage: str = ""
     candidate_id: str = ""
     note: str = ""
+    candidates: int = 0
+    cause: str = ""
+    filter: str = ""
+    priority: str = ""
+    weight: float | None = None
+    order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +280,33 @@ class HostTimed:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictsVoided:
+    """Verdicts of a host that turned out to be sick no longer count: these positions are tried again elsewhere.
+
+    Only positions of waves that have not been decided; what rests on a decision stands.
+    """
+
+    batch: str
+    branch: str
+    rung: Rung
+    positions: tuple[int, ...]
+    host: str
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostNoted:
+    """Something about a host that people will ask for: it came up, was lost, or was ended and why."""
+
+    pool: str
+    host: str
+    what: Literal["ready", "lost", "drained", "killed", "failed_to_start"]
+    message: str
+    at: float
+
+
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -273,4 +321,6 @@ Event = (
     | StitchPlanned
     | StitchEnded
     | HostTimed
+    | VerdictsVoided
+    | HostNoted
 )

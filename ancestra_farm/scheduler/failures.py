@@ -3,6 +3,7 @@
 from typing import Literal
 
 from ancestra_farm.plan.events import AttemptEnded, Cause
+from ancestra_farm.scheduler.fold import phase_of
 from ancestra_farm.scheduler.state import Branch, Result
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import Ticket
@@ -25,8 +26,7 @@ def taken_back(ticket: Ticket, branch: Branch, cause: Cause, message: str, host:
     Each unfinished candidate gets one, with ``of``: how many shared the fate. A crash of many charges nobody but halves
     their next ticket, until the guilty one ran alone.
     """
-    phase = branch.phases.get((ticket.positions[0] // branch.stage.plan.spec.wave, ticket.rung))
-    unfinished = [p for p in ticket.positions if phase is not None and p in phase.open]
+    unfinished = [p for p in ticket.positions if phase_of(branch, p, ticket.rung) is not None]
     return [
         AttemptEnded(
             batch=ticket.batch,

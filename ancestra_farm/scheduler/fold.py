@@ -93,9 +93,10 @@ def _wave_released(state: FarmState, event: WaveReleased) -> None:
         positions = event.positions
     phase = Phase(event.wave, event.rung, positions, event.filters, open=set(positions), queue=[])
     branch.phases[event.wave, event.rung] = phase
-    if event.positions is None:
-        branch.released = event.stop
+    if event.wave >= branch.waves:  # else the promoted of a wave of drafts
         branch.waves = event.wave + 1
+        if not event.again:
+            branch.released += len(positions)
     counts = branch.stage.counts
     if event.rung == "full":
         counts.released += len(positions)
@@ -158,8 +159,8 @@ def _attempt_ended(state: FarmState, event: AttemptEnded) -> None:
         return
     stage = branch.stage
     stage.counts.device_s += event.device_s
-    phase = _phase_of(branch, event.position, event.rung)
-    if phase is None or event.position not in phase.open:
+    phase = phase_of(branch, event.position, event.rung)
+    if phase is None:
         return  # a second verdict on one candidate never counts
     result = branch.result(event.position, event.rung)
     if result.candidate_id != event.candidate_id:
@@ -201,14 +202,17 @@ def ranking_score(stage: StageState, rung: Rung) -> str:
     return spec.draft.by if rung == "draft" and spec.draft is not None else spec.rank
 
 
-def _phase_of(branch: Branch, position: int, rung: Rung) -> Phase | None:
-    wave = position // branch.stage.plan.spec.wave
-    return branch.phases.get((wave, rung))
+def phase_of(branch: Branch, position: int, rung: Rung) -> Phase | None:
+    """The open phase that the position waits in. Few are open at once, and a position waits in one of them at most."""
+    return next(
+        (phase for phase in branch.phases.values() if phase.rung == rung and position in phase.open),
+        None,
+    )
 
 
 def _given_up(state: FarmState, event: CandidateGivenUp) -> None:
     branch = state.branch((event.batch, event.branch))
-    if branch is None or (phase := _phase_of(branch, event.position, event.rung)) is None:
+    if branch is None or (phase := phase_of(branch, event.position, event.rung)) is None:
         return
     result = branch.result(event.position, event.rung)
     result.reason = event.reason

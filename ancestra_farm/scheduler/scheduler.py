@@ -21,7 +21,7 @@ from ancestra_farm.plan.events import (
 from ancestra_farm.scheduler import chains, orders
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.failures import taken_back, verdict_on
-from ancestra_farm.scheduler.fold import fold
+from ancestra_farm.scheduler.fold import fold, phase_of
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.pools import Lease
 from ancestra_farm.scheduler.progress import ShotProgress, explain, progress_of
@@ -133,9 +133,7 @@ class Scheduler:
         self._give_back(lease)
 
     def _attempt(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
-        wave = attempt.position // branch.stage.plan.spec.wave
-        phase = branch.phases.get((wave, attempt.rung))
-        if phase is None or attempt.position not in phase.open:
+        if phase_of(branch, attempt.position, attempt.rung) is None:
             # Past a stop, or of a branch that a newer revision or round did away with, all of whose phases are closed:
             # what it cost is on record, what it showed is not.
             self._emit(replace(attempt, cause="aborted", passed=False, reasons=(), scores={}, media=None))

@@ -7,6 +7,7 @@ the one before knew. Hosts, tickets and queues are in `pools`: they die with the
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import BatchSubmitted, BranchClosed, BranchOpened, Outcome, StageClosed, StitchPlanned
 from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
 from ancestra_farm.plan.recipe import Rung, digest_of
@@ -161,6 +162,11 @@ class StageState:
         return (self.batch.name, self.shot.plan.name, self.plan.name)
 
     @property
+    def held(self) -> bool:
+        """Paused by a person, by itself or with its whole batch: nothing of it starts."""
+        return self.shot.paused or self.batch.paused
+
+    @property
     def distinct_bits(self) -> int:
         """Hash distance within which survivors are duplicates; -1: off, as for siblings of one picture."""
         if self.plan.spec.distinct_bits is not None:
@@ -194,11 +200,15 @@ class ShotState:
     stages: dict[str, StageState] = field(default_factory=dict)
     stitches: dict[tuple[str, str], StitchState] = field(default_factory=dict)
     bad_pairs: set[tuple[str, str]] = field(default_factory=set)
+    paused: bool = False
 
 
 @dataclass(slots=True)
 class BatchState:
-    """A batch in its newest revision. ``known``: every result ever judged under this batch's name, by candidate id."""
+    """A batch in its newest revision. ``known``: every result ever judged under this batch's name, by candidate id.
+
+    ``priority`` and ``weight``: as submitted, or as ordered since.
+    """
 
     number: int
     submitted: BatchSubmitted
@@ -208,6 +218,9 @@ class BatchState:
     shots: dict[str, ShotState] = field(default_factory=dict)
     branches: dict[str, Branch] = field(default_factory=dict)
     device_s: float = 0.0
+    priority: Priority = "shot"
+    weight: float = 1.0
+    paused: bool = False
 
     @property
     def name(self) -> str:
@@ -261,6 +274,8 @@ def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None)
         revision=1 if before is None else before.revision + 1,
         known={} if before is None else before.known,
         device_s=0.0 if before is None else before.device_s,
+        priority=plan.batch.priority,
+        weight=plan.batch.weight,
     )
     caps = budget_caps(plan)
     for index, shot_plan in enumerate(plan.shots):

@@ -88,6 +88,8 @@ class Tally:
         if isinstance(event, BatchSubmitted):
             self._submitted(event)
             return
+        if isinstance(event, HostNoted):
+            return  # of no batch
         batch = self._batches.get(event.batch)
         if batch is None:
             return

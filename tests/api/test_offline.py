@@ -6,8 +6,9 @@ import pytest
 from ancestra_farm.api.offline import StoreBusy, give_order
 from ancestra_farm.ledger.errors import Superseded
 from ancestra_farm.ledger.liveness import Presence
-from ancestra_farm.ledger.log import Writer, read_commits
+from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import BranchOpened, EpochTaken, OrderGiven, StageClosed, WaveClosed
 from ancestra_farm.scheduler.world import OrderRefused
 from tests.cli.small_farm import SmallFarm, batch_file, finished_store, submission

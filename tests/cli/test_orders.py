@@ -1,8 +1,8 @@
 import pytest
 
 from ancestra_farm.ledger.liveness import Presence
-from ancestra_farm.ledger.log import read_commits
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import OrderGiven
 from tests.cli.conftest import Ancestra
 from tests.cli.small_farm import SmallFarm

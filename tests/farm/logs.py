@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any
 
 from ancestra_farm.ledger.errors import StoreMissing
-from ancestra_farm.ledger.log import read_commits
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import AttemptEnded, Event
 
 ENDS = {"survivor", "rejected", "failed", "quarantined", "lost", "skipped", "promoted", "not_promoted"}

@@ -7,8 +7,8 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.pipeline import Pipeline
 from ancestra_farm.farm.stitching import stitched
-from ancestra_farm.ledger.log import read_commits
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.models.build import build_generator
 from ancestra_farm.plan.events import Event, WaveReleased
 from ancestra_farm.scheduler.world import (

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ancestra_farm.ledger.commit import commit_path, encode_commit
 from ancestra_farm.ledger.errors import LogDamaged, StoreUnavailable, Superseded
-from ancestra_farm.ledger.log import Tail, Writer, read_commits
+from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import Tail, read_commits
 from ancestra_farm.plan.events import EpochTaken, OrderGiven
 from tests.ledger.samples import pick
 

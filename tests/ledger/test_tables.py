@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 
 from ancestra_farm.ledger import columns
-from ancestra_farm.ledger.log import Writer, read_commits
+from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.read import candidates, deliveries, picks, read_table, stitches
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, decode_part, rebuild
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.ledger.verify import same_rows
 from ancestra_farm.plan.events import EpochTaken, Event
 from tests.ledger.film import Film, plan_of, shoot, submitted

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ancestra_farm.ledger.commit import commit_path
-from ancestra_farm.ledger.log import Writer, read_commits
+from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, rebuild
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.ledger.verify import Report, verify
 from tests.ledger.film import Film, plan_of, shoot, submitted
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ancestra_farm.ledger.log import read_commits
 from ancestra_farm.ledger.read import candidates
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.telemetry.metrics import Metrics
 from tests.cli.small_farm import SmallFarm, batch_file, finished_store, submission
 
