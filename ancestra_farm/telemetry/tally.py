@@ -18,6 +18,7 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     EpochTaken,
     Event,
+    HostNoted,
     OrderGiven,
     StitchEnded,
     StitchPlanned,
