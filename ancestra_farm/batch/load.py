@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from ancestra_farm.batch.base import Model
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.document import Document, Value, read_file, read_text
+from ancestra_farm.batch.faults import FaultProfile
 from ancestra_farm.batch.problems import BatchRefused, DocumentPath, Problem, by_line, holders
 from ancestra_farm.batch.schema import SCHEMA, Batch
 from ancestra_farm.batch.sentences import document_path, model_at, problems_of
@@ -81,6 +82,11 @@ def read_batch(text: str, name: str) -> Batch:
 def load_card(path: Path | str) -> ModelCard:
     """The model card in a file. Raises BatchRefused with every fault, by line."""
     return _accepted(read_file(Path(path)), ModelCard)
+
+
+def load_faults(path: Path | str) -> FaultProfile:
+    """The fault profile in a file (YAML or JSON). Raises BatchRefused with every fault, by line."""
+    return _accepted(read_file(Path(path)), FaultProfile)
 
 
 def canonical(model: Model) -> str:
