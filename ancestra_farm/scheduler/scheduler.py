@@ -106,6 +106,11 @@ class Scheduler:
             self._settle(now)
         return self._out
 
+    def check(self, happening: Happening, now: float) -> None:
+        """Raise OrderRefused if this order would be refused as things stand; nothing is decided and nothing changes."""
+        if isinstance(happening, Order):
+            orders.order(self.state, happening.order, lambda _event: None, now)
+
     def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
         self.dispatcher.fleet.cpu_slots = happening.cpu_slots
         self.dispatcher.fleet.gpu_slots = happening.gpu_slots
