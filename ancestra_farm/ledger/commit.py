@@ -31,6 +31,7 @@ _SEAL = b"sha256:"
 _UNSEALED = _SEAL + b"0" * 64
 _SEALED = re.compile(rb"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"log/(\d{8})\.parquet")
+_LINK = "ancestra.link"
 _KEYS = ("number", "epoch", "nonce", "schema", "previous", "at")
 
 
@@ -38,7 +39,8 @@ _KEYS = ("number", "epoch", "nonce", "schema", "previous", "at")
 class Commit:
     """Some events that became true together. ``at``: seconds since the Unix epoch, by the writer's clock.
 
-    ``digest``: SHA-256 (hex) of the file with the seal zeroed; ``previous``: that of the commit before.
+    ``digest``: SHA-256 (hex) of the file with the seal zeroed; ``previous``: the ``link`` of the commit before. That is
+    its digest, save where a repair put it in the place of a lost one: then the digest that the lost one had.
     """
 
     number: int
@@ -48,6 +50,11 @@ class Commit:
     events: tuple[Event, ...]
     digest: str
     previous: str
+    link: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.link:
+            object.__setattr__(self, "link", self.digest)
 
 
 def commit_path(number: int) -> str:
@@ -98,9 +105,12 @@ _COLUMNS_WITH_ATTEMPTS = _COLUMNS.append(pa.field("attempt", _ATTEMPT))
 
 
 def encode_commit(
-    events: Sequence[Event], *, number: int, epoch: int, nonce: str, previous: str, at: float
+    events: Sequence[Event], *, number: int, epoch: int, nonce: str, previous: str, at: float, link: str = ""
 ) -> tuple[bytes, str]:
-    """The file of a commit, and its digest. ``at`` and the times of events: seconds since the Unix epoch."""
+    """The file of a commit, and its digest. ``at`` and the times of events: seconds since the Unix epoch.
+
+    ``link``: for repairs, the digest that the next commit names as the one before it.
+    """
     attempts = [event if isinstance(event, AttemptEnded) else None for event in events]
     columns: list[Any] = [
         range(len(events)),
@@ -122,6 +132,8 @@ def encode_commit(
     ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({f"ancestra.{key}": str(fact) for key, fact in zip(_KEYS, facts, strict=True)})
+        if link:
+            writer.add_key_value_metadata({_LINK: link})
         # The seal comes last, so that it is the last of its form in the file whatever the rows say.
         writer.add_key_value_metadata({"ancestra.seal": _UNSEALED.decode()})
     data = bytearray(buffer.getvalue())
@@ -156,7 +168,7 @@ def decode_commit(path: str, data: bytes, *, events: bool = True) -> Commit:
                 raise LogDamaged(f"{path} has schema version {schema}; this Ancestra Farm reads {SCHEMA_VERSION}")
             # On this thread alone: see decode_part. A commit is small.
             found = _decode_events(file.read(use_threads=False)) if events else ()
-        commit = Commit(int(number), int(epoch), nonce, float(at), found, digest, previous)
+        commit = Commit(int(number), int(epoch), nonce, float(at), found, digest, previous, pairs.get(_LINK, ""))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{path} cannot be read as a commit: {type(error).__name__}: {error}") from error
     if commit.number != number_of(path):

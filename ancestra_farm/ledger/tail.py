@@ -3,12 +3,14 @@
 What they mean is not decided here.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ancestra_farm.ledger.commit import Commit, commit_path, decode_commit, first_link, number_of
 from ancestra_farm.ledger.errors import LogDamaged, NotThere
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import Repaired
 
 #: Commits of a bucket fetched at once while folding: a read there takes tens of milliseconds, most of it waiting.
 _READ_AHEAD = 16
@@ -17,7 +19,8 @@ _READ_AHEAD = 16
 class Tail:
     """Follows a log from its beginning: what has been read so far, and what may come next.
 
-    ``number``: the last commit read, 0 before any; ``digest``: its digest; ``epoch``: the highest epoch begun.
+    ``number``: the last commit read, 0 before any; ``digest``: what the next one names as the digest before it;
+    ``epoch``: the highest epoch begun.
     """
 
     def __init__(self, store: Store) -> None:
@@ -25,6 +28,7 @@ class Tail:
         self.number = 0
         self.epoch = 0
         self.digest = first_link(store.id)
+        self._aside: dict[int, set[int]] = {}
 
     def poll(self, *, events: bool = True) -> Iterator[Commit]:
         """The commits written since, void ones left out. Raises LogDamaged; what was yielded before stands."""
@@ -47,10 +51,22 @@ class Tail:
                 f"{path} follows on a commit with digest {commit.previous}, but {before} has {self.digest}: "
                 "one of them was replaced"
             )
-        self.number, self.digest = number, commit.digest
+        self.number, self.digest = number, commit.link
         if commit.epoch < self.epoch:
             return None
         self.epoch = commit.epoch
+        return self._counting(commit) if events else commit
+
+    def _counting(self, commit: Commit) -> Commit:
+        """The commit without the events that a repair set aside, because they rest on what was lost."""
+        aside = self._aside.pop(commit.number, None)
+        if aside is not None:
+            left = tuple(event for place, event in enumerate(commit.events) if place not in aside)
+            commit = dataclasses.replace(commit, events=left)
+        for event in commit.events:
+            if isinstance(event, Repaired):
+                for number, places in event.aside.items():
+                    self._aside.setdefault(number, set()).update(places)
         return commit
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -307,6 +307,23 @@ class HostNoted:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A commit was lost to damage, and this stands under its number. ``was``: where its file lies now, empty: nowhere.
+
+    ``what``: what was wrong with it. ``aside``: for each later commit, by number, the places (from 0) of the events
+    that no longer count, because they rest on what was lost; readers leave them out. ``recovered``: how many of the
+    lost events were found again, in the tables; they follow in the same commit.
+    """
+
+    was: str
+    what: str
+    who: str
+    at: float
+    aside: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    recovered: int = 0
+
+
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -323,4 +340,5 @@ Event = (
     | HostTimed
     | VerdictsVoided
     | HostNoted
+    | Repaired
 )

@@ -20,6 +20,7 @@ from ancestra_farm.plan.events import (
     Event,
     HostNoted,
     OrderGiven,
+    Repaired,
     StitchEnded,
     StitchPlanned,
     WaveClosed,
@@ -89,7 +90,7 @@ class Tally:
         if isinstance(event, BatchSubmitted):
             self._submitted(event)
             return
-        if isinstance(event, HostNoted):
+        if isinstance(event, HostNoted | Repaired):
             return  # of no batch
         batch = self._batches.get(event.batch)
         if batch is None:
