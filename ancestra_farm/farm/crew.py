@@ -8,6 +8,7 @@ Hosts are placed by Ray's own accounting of CPUs and GPUs. Stitch tasks ask for 
 only a few at a time: so a farm whose every slot holds a host still stitches, and stitching never crowds out hosts.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -51,7 +52,8 @@ Then = Callable[[Any, BaseException | None], Happening | None]
 class _Member:
     """A host of ours. ``tickets``: dispatch time by ticket id, in order.
 
-    ``started``: those whose generation began, in order; appended to from Ray's threads, the rest is the loop's.
+    ``started``: those whose generation began, in order; ``revoked``: those taken back. Both are looked at and changed
+    under `Crew._starting`, since Ray's threads begin tickets; the rest is the loop's.
     """
 
     name: str
@@ -63,6 +65,7 @@ class _Member:
     tickets: dict[str, float] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    revoked: set[str] = field(default_factory=set)
 
     def generating(self) -> str | None:
         """The ticket it is generating: the last that began, else the first in line (the news may not be here yet)."""
@@ -92,6 +95,7 @@ class Crew:
         self._stitches = stitches
         self._on_ticket = on_ticket
         self._members: dict[str, _Member] = {}
+        self._starting = threading.Lock()
         self._last_words: list[Event] = []
         self._stitch_queue: deque[StitchJob] = deque()
         self._stitching = 0
@@ -147,9 +151,11 @@ class Crew:
         self._ask_started(member, ticket.ticket)
 
     def revoke(self, order: Revoke) -> None:
-        """Take a ticket back; its reply ends it."""
+        """Take a ticket back; its reply ends it. One that has not begun by now never does."""
         member = self._members.get(order.host)
         if member is not None:
+            with self._starting:
+                member.revoked.add(order.ticket)
             member.actor.revoke.remote(order.ticket)
 
     @property
@@ -222,9 +228,13 @@ class Crew:
     def _ask_started(self, member: _Member, ticket: str) -> None:
         def noted(future: "Future[Any]") -> None:
             # At once, on Ray's thread: the host waits for it, and if the generation ends the host, this was before.
-            if future.exception() is None and future.result():
+            if future.exception() is not None or not future.result():
+                return
+            with self._starting:
+                if ticket in member.revoked:
+                    return  # the host waits for an answer, and its revocation, which is on the way, is one
                 member.started.append(ticket)
-                member.actor.confirm.remote(ticket)
+            member.actor.confirm.remote(ticket)
 
         ref = member.actor.wait_started.remote(ticket)
         ref.future().add_done_callback(noted)
@@ -242,13 +252,15 @@ class Crew:
             return None
         if began is None:
             self._ask_started(member, ticket)
-        return TicketStarted(host, ticket) if began else None
+        return TicketStarted(host, ticket) if ticket in member.started else None
 
     def _ticket_ended(
         self, host: str, ticket: str, reply: TicketEnded | None, error: BaseException | None
     ) -> Happening | None:
         member = self._members.get(host)
-        if member is None or isinstance(error, RayActorError):
+        if member is None:
+            return reply  # too late to count, but what it cost is on its clock
+        if isinstance(error, RayActorError):
             return None  # its death is told by `_gone`
         if error is not None or reply is None:
             # The pipeline turns every failure it knows into rows: what is raised here is a host out of order.
@@ -256,8 +268,10 @@ class Crew:
             return HostLost(host, "crash", _told(error), member.generating())
         seconds = time.monotonic() - member.tickets.pop(ticket)
         self._on_ticket(member.model, member.stages.pop(ticket), seconds)
-        if ticket in member.started:
-            member.started.remove(ticket)
+        with self._starting:
+            member.revoked.discard(ticket)
+            if ticket in member.started:
+                member.started.remove(ticket)
         self._release(member)
         return reply
 

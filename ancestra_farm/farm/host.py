@@ -21,9 +21,6 @@ from ancestra_farm.scheduler.world import Ticket, TicketEnded
 TICKETS = 2
 #: Two questions whether a ticket has begun, the long `stay`, and room for the calls that must get through.
 CONTROL_THREADS = 6
-#: Generation begins when the controller knows that it does, so that a crash is laid at the right ticket's door: a call
-#: there and back, a few milliseconds. A controller that takes longer is not waited for.
-CONFIRM_S = 1.0
 #: One thread per library and process: several hosts share a machine, and pools that outnumber its cores slow all of
 #: them down tenfold. Read by the libraries when they are first imported, so they are set before the process starts.
 ONE_THREAD = {
@@ -65,7 +62,9 @@ class Host:
 
         _one_thread_each()
         store = Store.open(self._store_url)
-        self._pipeline = Pipeline(self._host, self._card.id, build_generator(self._card), store, confirm_s=CONFIRM_S)
+        # Generation begins when the controller says that it knows, so that a crash is laid at the right ticket's door
+        # and nothing begins that was taken back: a call there and back, a few milliseconds.
+        self._pipeline = Pipeline(self._host, self._card.id, build_generator(self._card), store, asks=True)
         self._pipeline.setup()
         _one_thread_each()
         return time.monotonic() - before

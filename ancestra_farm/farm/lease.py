@@ -35,7 +35,7 @@ class Lease:
         self._changed = threading.Condition()
         self._state: Literal["waiting", "started", "over"] = "waiting"
         self._began = False
-        self._confirmed = False
+        self._answer: bool | None = None
         self._expected = 0
         self._attempts: dict[int, AttemptEnded] = {}
         self._thumbnails: dict[int, Thumbnail] = {}
@@ -54,16 +54,18 @@ class Lease:
         """The ticket is on its way back, or was taken back before it started."""
         self._enter("over")
 
-    def confirm(self) -> None:
-        """Whoever sent the ticket knows that its generation begins."""
+    def answer(self, begin: bool) -> None:  # noqa: FBT001 - the one thing it says
+        """Whoever sent the ticket knows that its generation begins, or wants it back. The first answer stands."""
         with self._changed:
-            self._confirmed = True
-            self._changed.notify_all()
+            if self._answer is None:
+                self._answer = begin
+                self._changed.notify_all()
 
-    def wait_confirmed(self, patience_s: float) -> None:
-        """Until it is known, or ``patience_s`` have passed."""
+    def wait_answered(self) -> bool:
+        """Until there is an answer: whether to begin."""
         with self._changed:
-            self._changed.wait_for(lambda: self._confirmed, patience_s)
+            self._changed.wait_for(lambda: self._answer is not None)
+            return bool(self._answer)
 
     def wait_started(self, patience_s: float) -> bool | None:
         """True once generation has begun, False if the ticket is over without, None after ``patience_s`` of neither."""

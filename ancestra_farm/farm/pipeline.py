@@ -23,6 +23,7 @@ from ancestra_farm.farm.lease import Judge, Lease
 from ancestra_farm.farm.parents import ParentFrames
 from ancestra_farm.farm.stretch import StretchClock
 from ancestra_farm.ledger.errors import StoreError
+from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.protocol import Aborted, Frames, Generator, Made, OutOfMemory
 from ancestra_farm.plan.events import AttemptEnded, Cause, HostTimed
@@ -56,7 +57,7 @@ class Pipeline:
     """One model on one device, and the threads around it.
 
     ``host`` and ``pool`` name it in rows. ``judge_of`` makes a ticket's judge. ``writers``: threads that encode and
-    write; judging has one thread of its own. ``confirm_s``: a generation waits so long for `confirm`.
+    write; judging has one thread of its own. ``asks``: a generation begins when it is confirmed, and not before.
     """
 
     def __init__(
@@ -68,14 +69,14 @@ class Pipeline:
         *,
         judge_of: Callable[[Ticket], Judge] = cascade_of,
         writers: int = 2,
-        confirm_s: float = 0.0,
+        asks: bool = False,
         at: Callable[[], float] = time.time,
     ) -> None:
         self._host = host
         self._generator = generator
         self._store = store
         self._judge_of = judge_of
-        self._confirm_s = confirm_s
+        self._asks = asks
         self._at = at
         self._clock = StretchClock(pool, host)
         self._parents = ParentFrames(store)
@@ -121,9 +122,11 @@ class Pipeline:
         device_s = 0.0
         try:
             if self._take_turn(ticket):
+                reached("host.before_ticket")
                 device_s = self._generate_in_turn(lease)
             lease.wait()
             rows = lease.reply(device_s, self._write_sheet(lease))
+            reached("host.before_reply")
         finally:
             with self._turn:
                 lease.over()
@@ -143,22 +146,31 @@ class Pipeline:
         return False if lease is None else lease.wait_started(patience_s)
 
     def confirm(self, ticket: str) -> None:
-        """It is known that this ticket's generation begins: if it ends this process, no other ticket is blamed."""
-        with self._turn:
-            lease = self._leases.get(ticket)
-        if lease is not None:
-            lease.confirm()
+        """It is known that this ticket's generation begins: if it ends this process, no other ticket is blamed.
+
+        Not said of a ticket that is being taken back, so that what was revoked in time never begins.
+        """
+        self._answer(ticket, begin=True)
 
     def revoke(self, ticket: str) -> None:
         """Take a ticket back: one that waits does not start; one that runs stops at its next step."""
         with self._turn:
             self._revoked.append(ticket)
             self._turn.notify_all()
+        self._answer(ticket, begin=False)
+
+    def _answer(self, ticket: str, *, begin: bool) -> None:
+        with self._turn:
+            lease = self._leases.get(ticket)
+        if lease is not None:
+            lease.answer(begin)
 
     def close(self, batch: str = "") -> HostTimed:
         """Stop the threads, free the device; the last stretch of the clock. Running tickets are aborted first."""
         with self._turn:
             self._closing = True
+            for lease in self._leases.values():
+                lease.answer(begin=False)
             self._turn.notify_all()
             self._turn.wait_for(lambda: not self._leases)
         self._judging.put(None)
@@ -186,8 +198,8 @@ class Pipeline:
         before = time.monotonic()
         try:
             lease.start()
-            lease.wait_confirmed(self._confirm_s)
-            self._generate(lease)
+            if not self._asks or lease.wait_answered():
+                self._generate(lease)
         finally:
             with self._turn:
                 self._generating = False
@@ -283,7 +295,8 @@ class Pipeline:
         judgement = lease.judge(made.recipe.candidate_id, made.frames)
         row = lease.judged(position, made, judgement, time.monotonic() - before)
         lease.show(position, thumbnail(made.frames))
-        if (row.passed or lease.ticket.keep_rejects) and bool(np.isfinite(made.frames).all()):
+        wanted = row.passed or lease.ticket.keep_rejects or lease.ticket.by_word
+        if wanted and bool(np.isfinite(made.frames).all()):
             self._writing.put(_Writing(lease, position, made.recipe, row, made.frames))
         elif row.passed:
             lease.finish(position, replace(row, passed=False, reasons=("nan",), message="the frames are not finite"))
@@ -301,6 +314,7 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001 - what cannot be encoded is this candidate's row
                 item.lease.fail(item.position, item.recipe, "exception", _told(error))
             else:
+                reached("host.after_media_before_row")
                 item.lease.finish(item.position, replace(item.row, media=path))
 
     def _write_sheet(self, lease: Lease) -> dict[int, str]:

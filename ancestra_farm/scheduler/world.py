@@ -116,7 +116,8 @@ class Ticket:
     ``space.recipe(position, rung)`` gives each recipe. ``filters``: cascade order, empty: the filters' own;
     ``settings``: what the batch says of a filter (one switched off: ``{"enabled": False}``).
     ``deadline_s``: seconds from the start of generation after which the host is ended. ``keep_rejects``: write media of
-    rejects too. ``parents``: store path of the media of each parent id that the recipes name.
+    rejects too; so does ``by_word``: these survive by a person's word, whatever the filters say. ``parents``: store path
+    of the media of each parent id that the recipes name.
     """
 
     ticket: str
@@ -132,6 +133,7 @@ class Ticket:
     keep_rejects: bool
     parents: dict[str, str]
     deadline_s: float
+    by_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,13 +317,42 @@ def test_the_next_ticket_generates_while_the_last_is_being_judged(pipelines, spa
 
 def test_a_generation_waits_until_it_is_known_that_it_begins(pipelines, space):
     generator = Scripted()
-    pipeline = pipelines(generator, confirm_s=20.0)
+    pipeline = pipelines(generator, asks=True)
     thread, box = in_thread(lambda: pipeline.work(ticket_of(space, range(2))))
     assert pipeline.wait_started("t1") is True
     assert generator.begun == 0
     pipeline.confirm("t1")
     thread.join(20)
     assert len(box[0].attempts) == 2
+
+
+def test_a_ticket_revoked_before_it_is_confirmed_never_generates(pipelines, space):
+    generator = Scripted()
+    pipeline = pipelines(generator, asks=True)
+    thread, box = in_thread(lambda: pipeline.work(ticket_of(space, range(2))))
+    assert pipeline.wait_started("t1") is True
+    pipeline.revoke("t1")
+    pipeline.confirm("t1")
+    thread.join(20)
+    assert box[0].attempts == ()
+    assert generator.begun == 0
+
+
+def test_a_host_that_is_closed_waits_for_no_answer(store, space):
+    pipeline = Pipeline("h", "m", Scripted(), store, asks=True)
+    pipeline.setup()
+    thread, box = in_thread(lambda: pipeline.work(ticket_of(space, range(2))))
+    assert pipeline.wait_started("t1") is True
+    pipeline.close()
+    thread.join(20)
+    assert box[0].attempts == ()
+
+
+def test_what_survives_by_a_persons_word_keeps_its_medium_whatever_the_filters_say(pipelines, store):
+    space = space_of(batch_document(parameters={"fault_rate": 1.0, "only_fault": "black"}))
+    reply = pipelines(procedural()).work(ticket_of(space, range(3), by_word=True))
+    assert not any(row.passed for row in reply.attempts)
+    assert all(store.exists(row.media) for row in reply.attempts)
 
 
 def test_closing_frees_the_device_and_accounts_for_the_last_seconds(store, space):
