@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ancestra_farm.farm.news import Asked, Inbox
+from ancestra_farm.api.desk import Leaving
+from ancestra_farm.farm.news import LEAVING, Asked, Inbox
 from ancestra_farm.farm.upkeep import Upkeep
-from ancestra_farm.ledger.errors import Superseded
+from ancestra_farm.ledger.errors import StoreError, Superseded
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.plan.events import Event
 from ancestra_farm.scheduler.progress import ShotProgress
@@ -107,6 +108,9 @@ class Decider(Protocol):
     def handle(self, happening: Happening, now: float) -> list[Instruction]:
         """What to do about a happening. Raises OrderRefused."""
 
+    def check(self, happening: Happening, now: float) -> None:
+        """Raise OrderRefused if this would be refused as things stand; nothing changes."""
+
     def progress(self) -> tuple[ShotProgress, ...]:
         """How far every shot is."""
 
@@ -137,7 +141,10 @@ class _Turn:
 
 
 class ControlLoop:
-    """Made for one run. ``writer`` has begun its epoch and ``scheduler`` has not folded anything yet."""
+    """Made for one run. ``writer`` has begun its epoch and ``scheduler`` has not folded anything yet.
+
+    ``stay``: go on when nothing is left to do, until a stop; people may want more.
+    """
 
     def __init__(
         self,
@@ -148,6 +155,7 @@ class ControlLoop:
         upkeep: Upkeep,
         *,
         now: Callable[[], float] = time.time,
+        stay: bool = False,
     ) -> None:
         self._scheduler = scheduler
         self._writer = writer
@@ -155,6 +163,7 @@ class ControlLoop:
         self._inbox = inbox
         self._upkeep = upkeep
         self._now = now
+        self._stay = stay
         self._slots: SlotsChanged | None = None
         self._done: AllDone | None = None
         self._stop_by: float | None = None
@@ -202,6 +211,7 @@ class ControlLoop:
             self._hear(turn, Tick())
         turn.events.extend(self._hands.last_words())
         self._carry_out(turn)
+        self._upkeep.done = self._done
         self._upkeep.sometimes(self._scheduler, self._hands)
 
     def _wind_up(self) -> None:
@@ -210,7 +220,7 @@ class ControlLoop:
         while not self._hands.let_go() and time.monotonic() < until:
             for news in self._inbox.collect(TICK_S, 0.0):
                 if isinstance(news, Asked):
-                    news.answer.set_exception(OrderRefused("the controller is just leaving; ask again in a moment"))
+                    news.refuse(Leaving(LEAVING))
                 else:
                     news()
         if words := self._hands.last_words():
@@ -223,11 +233,17 @@ class ControlLoop:
     def _ask(self, turn: _Turn, asked: Asked) -> None:
         if isinstance(asked.happening, StopRequested) and self._stop_by is None:
             self._stop_by = self._now() + STOP_PATIENCE_S
-        self._done = None  # whatever is wanted now: it is done again when the scheduler says so again
+        done, self._done = self._done, None  # whatever is wanted now: it is done when the scheduler says so again
         try:
-            self._hear(turn, asked.happening)
+            if asked.more:
+                # All or none: each is looked at as things stand before any of them is taken.
+                for happening in asked.happenings:
+                    self._scheduler.check(happening, self._now())
+            for happening in asked.happenings:
+                self._hear(turn, happening)
         except OrderRefused as refused:
-            asked.answer.set_exception(refused)
+            self._done = done
+            asked.refuse(refused)
         else:
             turn.answers.append(asked)
 
@@ -249,12 +265,19 @@ class ControlLoop:
     def _carry_out(self, turn: _Turn) -> None:
         if turn.events:
             before = time.monotonic()
-            number = self._writer.commit(turn.events)
+            try:
+                number = self._writer.commit(turn.events)
+            except StoreError as error:
+                for asked in turn.answers:
+                    asked.refuse(error)
+                raise
             self._upkeep.committed(number, turn.events, time.monotonic() - before)
-        for instruction, cause in turn.instructions:
-            self._do(instruction, cause)
-        for asked in turn.answers:
-            asked.answer.set_result(None)
+        try:
+            for instruction, cause in turn.instructions:
+                self._do(instruction, cause)
+        finally:
+            for asked in turn.answers:
+                asked.tell(self._writer.number)
 
     def _do(self, instruction: Instruction, cause: Happening | None) -> None:
         match instruction:
@@ -281,5 +304,7 @@ class ControlLoop:
                 return Ending("stopped")
             return None
         if self._done is None:
+            return None
+        if self._stay:
             return None
         return Ending("done", self._done.waiting_for_people, self._done.stuck)

@@ -13,6 +13,7 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection
 from ancestra_farm.plan.events import Event
 from ancestra_farm.scheduler.progress import ShotProgress
+from ancestra_farm.scheduler.world import AllDone
 from ancestra_farm.telemetry.metrics import Metrics
 
 #: The share of time that upkeep of one kind may take.
@@ -30,7 +31,8 @@ class Picture:
     """Where a farm stands, for bars and summaries.
 
     ``hosts``: (ready, starting) by model; ``tickets``: held by hosts, by model. ``commits`` and ``epoch`` of the log.
-    ``at``: Unix seconds when it was taken.
+    ``at``: Unix seconds when it was taken. ``queues``: candidates waiting to be handed out, by model. ``done``: what is
+    left when there is nothing to do for now; None while there is.
     """
 
     shots: tuple[ShotProgress, ...] = ()
@@ -39,6 +41,8 @@ class Picture:
     commits: int = 0
     epoch: int = 0
     at: float = 0.0
+    queues: Mapping[str, int] = field(default_factory=dict)
+    done: AllDone | None = None
 
 
 class Books(Protocol):
@@ -64,10 +68,21 @@ class Staff(Protocol):
 
 
 class Upkeep:
-    """For one controller under one epoch. ``picture`` is replaced whole, so any thread may read it at any time."""
+    """For one controller under one epoch. ``picture`` is replaced whole, so any thread may read it at any time.
 
-    def __init__(self, store: Store, presence: Presence, metrics: Metrics) -> None:
+    ``told``: called with every commit that is durable. ``done``: set by the loop, for the next picture.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        presence: Presence,
+        metrics: Metrics,
+        told: Callable[[int, Sequence[Event]], None] | None = None,
+    ) -> None:
         self.picture = Picture(epoch=presence.epoch)
+        self.done: AllDone | None = None
+        self._told = told
         self._store = store
         self._presence = presence
         self._metrics = metrics
@@ -84,6 +99,8 @@ class Upkeep:
         if seconds is not None:
             self._metrics.observe_commit(seconds)
         self._commits = number
+        if self._told is not None:
+            self._told(number, events)
 
     def due(self, what: str, every_s: float) -> bool:
         """Whether ``every_s`` have passed since this last said yes to ``what``."""
@@ -119,7 +136,16 @@ class Upkeep:
 
     def _take_picture(self, books: Books, staff: Staff) -> None:
         hosts, tickets, queues = staff.hosts, staff.tickets, books.queues()
-        self.picture = Picture(books.progress(), hosts, tickets, self._commits, self._presence.epoch, time.time())
+        self.picture = Picture(
+            books.progress(),
+            hosts,
+            tickets,
+            self._commits,
+            self._presence.epoch,
+            time.time(),
+            dict(queues),
+            self.done,
+        )
         for model in self._pools | hosts.keys() | queues.keys():
             self._metrics.set_hosts(model, hosts.get(model, (0, 0))[0])
             self._metrics.set_queue(model, tickets.get(model, 0), queues.get(model, 0))

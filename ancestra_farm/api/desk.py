@@ -1,0 +1,62 @@
+"""The seam between the HTTP door and the controller behind it: what may be asked of a farm, and how it can fail.
+
+`Desk` is what the door needs. `farm/` implements it over the controller's loop; nothing here knows Ray, HTTP or the
+loop. Calls do not block: what takes a turn of the loop is a future.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ancestra_farm.api.people import Person
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.scheduler.scheduler import Scheduler
+from ancestra_farm.scheduler.world import OrderRefused
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.wire import Events, Health, Status
+
+T = TypeVar("T")
+
+
+class Leaving(OrderRefused):
+    """The controller is on its way out and takes nothing more. Nothing happened; ask again in a moment."""
+
+
+class OutcomeUnknown(Exception):
+    """The store failed in the middle of the commit. Ask again with the same ``order_id``: it counts once."""
+
+
+class Desk(Protocol):
+    """One controller under one epoch, as the door sees it. Every method may be called from any thread."""
+
+    @property
+    def health(self) -> "Health":
+        """Whose store this is, under which epoch, and whether the log has been folded."""
+
+    def status(self) -> "Status":
+        """Where things stand, at most a second old or so; never waits for the loop."""
+
+    def person(self, token: str) -> Person | None:
+        """Whose token this is; None for nobody's. May read the store."""
+
+    def give(self, orders: Sequence[OrderGiven]) -> "Future[int]":
+        """Take these orders, all or none: the commit they are in, once it is durable.
+
+        The future raises OrderRefused, `Leaving`, `OutcomeUnknown`, or Superseded.
+        """
+
+    def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
+        """Take a batch in; otherwise as `give`."""
+
+    def stop(self) -> "Future[int]":
+        """Stop cleanly: the future ends when the stop has begun."""
+
+    def ask(self, question: Callable[[Scheduler], T]) -> "Future[T]":
+        """Have the loop answer a question between two turns. The question only reads, and is quick."""
+
+    def events(self, after: int, limit: int) -> "Events | None":
+        """Commits after number ``after``, at most ``limit``; None where they are no longer kept in memory."""
+
+    def metrics(self) -> bytes:
+        """The metrics as Prometheus reads them."""

@@ -1,0 +1,207 @@
+"""Who may do what: people, their roles, and the tokens that stand for them.
+
+The store keeps, for each token, a small file ``people/<id>.json`` with a name, a role and the SHA-256 of the token,
+never the token itself. A token is 256 random bits, so a plain digest is as good as a slow one (NIST SP 800-63B §5.1.1.2
+asks for slow hashes of secrets that people think up). Whoever can write the store's folder can write these files, and
+the log too: such a person is an operator in fact, and nothing here pretends otherwise.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from ancestra_farm.ledger.errors import NotThere
+from ancestra_farm.ledger.store import Store
+
+Role = Literal["viewer", "artist", "supervisor", "wrangler", "operator"]
+#: What a role may be entitled to: to ask, to give an order of a kind, to submit, to stop the farm, to act for others.
+Right = Literal[
+    "ask",
+    "pick",
+    "unpick",
+    "restore",
+    "close",
+    "more",
+    "retry",
+    "pause",
+    "unpause",
+    "cancel",
+    "priority",
+    "submit",
+    "stop",
+    "act_for_others",
+]
+
+_VIEWER: frozenset[Right] = frozenset({"ask"})
+_ARTIST = _VIEWER | {"pick", "unpick", "restore"}
+_SUPERVISOR = _ARTIST | {"close", "more", "retry"}
+_WRANGLER = _SUPERVISOR | {"pause", "unpause", "cancel", "priority", "submit", "stop"}
+_OPERATOR = _WRANGLER | {"act_for_others"}
+#: The one table of rights.
+RIGHTS: dict[Role, frozenset[Right]] = {
+    "viewer": _VIEWER,
+    "artist": _ARTIST,
+    "supervisor": _SUPERVISOR,
+    "wrangler": _WRANGLER,
+    "operator": _OPERATOR,
+}
+
+FOLDER = "people"
+#: What every token begins with, so that one that has leaked into a file is found by a scanner of secrets.
+PREFIX = "ancestra_"
+#: Seconds for which the people read from the store are believed: so soon does a revoked token stop to count.
+BELIEVED_S = 2.0
+#: So many unknown tokens make the store be read anew within that time; whoever guesses makes no more work than this.
+MOST_UNKNOWN = 16
+MOST_NAME = 120
+
+
+class NotAllowed(Exception):
+    """A person may not do what they asked for, or nobody knows who it is. The message says who may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with a token. ``token_id``: the first 16 hex digits of the token's digest, which is no secret.
+
+    ``at``: when it was issued, seconds since the Unix epoch, ``by`` whom.
+    """
+
+    name: str
+    role: Role
+    token_id: str = ""
+    at: float = 0.0
+    by: str = ""
+
+    def may(self, right: Right) -> bool:
+        """Whether the role is entitled to this."""
+        return right in RIGHTS[self.role]
+
+    def need(self, right: Right) -> None:
+        """Raise `NotAllowed`, with who may, unless the role is entitled to this."""
+        if not self.may(right):
+            raise NotAllowed(
+                f"{self.name} is {_a(self.role)} and may not {_DOES.get(right, right)}; "
+                f"{_a(lowest(right))} may: ask an operator (ancestra token issue)"
+            )
+
+
+def _a(role: str) -> str:
+    return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+
+
+_DOES: dict[Right, str] = {
+    "ask": "ask questions",
+    "close": "close a stage",
+    "more": "ask for more candidates",
+    "priority": "change priorities",
+    "submit": "submit batches",
+    "stop": "stop the farm",
+    "act_for_others": "act for others (--as)",
+}
+
+
+def lowest(right: Right) -> Role:
+    """The role with the fewest rights that has this one."""
+    return next(role for role in get_args(Role) if right in RIGHTS[role])
+
+
+def checked_name(name: str) -> str:
+    """A person's name without blanks around it. Raises ValueError where it is none."""
+    name = name.strip()
+    if not name or len(name) > MOST_NAME or not name.isprintable():
+        raise ValueError(f"a name is 1 to {MOST_NAME} printable characters")
+    return name
+
+
+def issue(store: Store, name: str, role: Role, by: str, now: float | None = None) -> str:
+    """Make a token for a person: the token, which exists nowhere else from here on.
+
+    Raises ValueError for a name that is none, StoreError where the store cannot be written.
+    """
+    name = checked_name(name)
+    token = PREFIX + secrets.token_urlsafe(32)
+    digest = digest_of(token)
+    record = {"name": name, "role": role, "sha256": digest, "at": time.time() if now is None else now, "by": by}
+    store.replace(f"{FOLDER}/{digest[:16]}.json", json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    return token
+
+
+def revoke(store: Store, name: str) -> int:
+    """Take all tokens of a person away; how many there were."""
+    theirs = [person for person, _ in everybody(store).values() if person.name == name]
+    for person in theirs:
+        store.delete(f"{FOLDER}/{person.token_id}.json")
+    return len(theirs)
+
+
+def everybody(store: Store) -> dict[str, tuple[Person, str]]:
+    """Everybody with a token and the token's SHA-256, by path. Files that are no such record count as nobody's."""
+    found = {}
+    for path in store.list(FOLDER):
+        one = _read(store, path)
+        if one is not None:
+            found[path] = one
+    return found
+
+
+def digest_of(token: str) -> str:
+    """The SHA-256 of a token, hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _read(store: Store, path: str) -> tuple[Person, str] | None:
+    try:
+        record: Any = json.loads(store.read(path))
+        name, role, digest = checked_name(record["name"]), record["role"], str(record["sha256"])
+        at, by = float(record["at"]), str(record["by"])
+    except (NotThere, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if role not in RIGHTS or path != f"{FOLDER}/{digest[:16]}.json":
+        return None
+    return Person(name, role, digest[:16], at, by), digest
+
+
+class Register:
+    """The people of a store as the controller knows them, read again every `BELIEVED_S`. Safe from several threads."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[Person, str]] = {}
+        self._until = 0.0
+        self._asked_for: set[str] = set()
+
+    def person(self, token: str) -> Person | None:
+        """Whose token this is. A token that is not known yet is looked for in the store at once, though only once."""
+        digest = digest_of(token)
+        with self._lock:
+            if self._clock() >= self._until:
+                self._read()
+            found = self._find(digest)
+            if found is None and digest not in self._asked_for and len(self._asked_for) < MOST_UNKNOWN:
+                self._asked_for.add(digest)
+                self._read(forget=False)
+                found = self._find(digest)
+            return found
+
+    def _find(self, digest: str) -> Person | None:
+        # Every digest is compared, each in constant time: how long it takes says nothing about which ones there are.
+        found = [person for person, known in self._known.values() if hmac.compare_digest(known, digest)]
+        return found[0] if found else None
+
+    def _read(self, *, forget: bool = True) -> None:
+        paths = self._store.list(FOLDER)
+        # A record never changes under its name: only new ones are read.
+        new = {path: one for path in paths if path not in self._known and (one := _read(self._store, path))}
+        self._known = {path: one for path, one in self._known.items() if path in paths} | new
+        if forget:
+            self._asked_for.clear()
+            self._until = self._clock() + BELIEVED_S
