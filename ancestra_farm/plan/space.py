@@ -22,11 +22,14 @@ class RungSettings:
 
 @dataclass(frozen=True)
 class Space:
-    """Recipes by position, ``len(space) == candidates * len(inputs)`` of them; nothing is held per candidate.
+    """Recipes by position; nothing is held per candidate.
 
     Position ``n`` is ``(index * V + variant) * P + input`` for V variants and P inputs: the inputs of one index and
     wording come first, then the next wording, then the next index. Each input is a tuple of parent ids; ``((),)`` is
     one input of nothing, and ``()`` makes the space empty. A frozen value that pickles to about 1 KB and its inputs.
+
+    `to_try` of the positions are tried at most, ``candidates`` for each input. Spent evenly those are the first ones,
+    and there are no others. ``by_yield`` any wording may get them all, so that the space reaches V times as far.
     """
 
     batch_seed: int
@@ -46,15 +49,21 @@ class Space:
     rate: Fraction
     context_frames: int
     inputs: tuple[tuple[str, ...], ...]
+    by_yield: bool = False
 
     def __len__(self) -> int:
-        return self.candidates * len(self.inputs)
+        return self.to_try * (len(self.variants) if self.by_yield else 1)
 
     def __getitem__(self, n: int) -> Recipe:
         return self.recipe(n, "full")
 
     def __iter__(self) -> Iterator[Recipe]:
         return (self.recipe(n, "full") for n in range(len(self)))
+
+    @property
+    def to_try(self) -> int:
+        """How many of the positions are tried at most."""
+        return self.candidates * len(self.inputs)
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
@@ -107,8 +116,17 @@ class Space:
         index, variant = divmod(row, len(self.variants))
         return index, self.variants[variant], self.inputs[given]
 
+    def variant_of(self, n: int) -> int:
+        """The place in `variants` of the wording of position ``n``."""
+        return n // len(self.inputs) % len(self.variants)
+
+    def of_variant(self, variant: int, number: int) -> int:
+        """The position that comes ``number``-th, from 0, of those with the wording at place ``variant``."""
+        index, given = divmod(number, len(self.inputs))
+        return (index * len(self.variants) + variant) * len(self.inputs) + given
+
     def variant_count(self, variant: int) -> int:
-        """How many positions there are of the variant at place ``variant`` in `variants`, per input."""
+        """How many candidates an even split gives the variant at place ``variant`` in `variants`, per input."""
         whole, rest = divmod(self.candidates, len(self.variants))
         return whole + (variant < rest)
 

@@ -118,6 +118,7 @@ class StagePlan:
             rate=self.rate,
             context_frames=plan.context_frames,
             inputs=inputs,
+            by_yield=self.spec.spend == "by_yield",
         )
 
     @cached_property

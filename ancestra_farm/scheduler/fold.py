@@ -23,6 +23,7 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
+from ancestra_farm.plan.estimate import draft_share
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.duplicates import HashIndex
@@ -32,11 +33,13 @@ from ancestra_farm.scheduler.state import (
     FarmState,
     FilterCost,
     Phase,
+    Promoted,
     Result,
     StageState,
     StitchState,
     new_batch,
 )
+from ancestra_farm.scheduler.yields import Yields
 
 #: Failures that say something about the candidate itself, once it was alone in its ticket.
 CHARGED = frozenset({"exception", "crash", "deadline", "out_of_memory"})
@@ -70,7 +73,7 @@ def _branch_opened(state: FarmState, event: BranchOpened) -> None:
         stage.closed = None
         stage.counts = Counts(device_s=stage.counts.device_s)
     space = stage.plan.space(event.segment, event.inputs)
-    wanted = len(space) if event.tail is None else min(len(space), tail_share(stage.plan))
+    wanted = space.to_try if event.tail is None else min(space.to_try, tail_share(stage.plan))
     sisters = sum(1 for _ in stage.segment(event.segment))
     branch = Branch(
         opened=event,
@@ -79,6 +82,7 @@ def _branch_opened(state: FarmState, event: BranchOpened) -> None:
         wanted=wanted,
         limit=branch_limit(stage.plan, stage.cap, event.segment, sisters, wanted),
         hashes=HashIndex(stage.distinct_bits),
+        yields=Yields.of(len(space.variants)) if space.by_yield and len(space.variants) > 1 else None,
     )
     stage.branches[event.branch] = branch
     batch.branches[event.branch] = branch
@@ -97,6 +101,13 @@ def _wave_released(state: FarmState, event: WaveReleased) -> None:
         branch.waves = event.wave + 1
         if not event.again:
             branch.released += len(positions)
+            if branch.yields is not None:
+                branch.yields.released(event.wave, map(branch.space.variant_of, positions))
+    else:
+        branch.promoted.pop(event.wave, None)
+    if branch.yields is not None and not event.again:
+        each = 1.0 if event.rung == "full" else draft_share(branch.stage.plan)
+        branch.yields.costs(event.wave, map(branch.space.variant_of, positions), each)
     counts = branch.stage.counts
     if event.rung == "full":
         counts.released += len(positions)
@@ -227,6 +238,8 @@ def _wave_closed(state: FarmState, event: WaveClosed) -> None:
     phase = branch.phases.pop((event.wave, event.rung))
     phase.open.clear()
     phase.queue.clear()
+    if event.skipped and branch.yields is not None:
+        branch.yields.skipped(event.wave)
     for position in event.skipped:
         set_outcome(branch, event.rung, branch.result(position, event.rung), "skipped")
     for position, original in event.duplicates.items():
@@ -239,8 +252,12 @@ def _wave_closed(state: FarmState, event: WaveClosed) -> None:
             result = branch.result(position, "draft")
             if result.outcome == "survivor":
                 result.outcome = "promoted" if position in promoted else "not_promoted"
+        if event.promoted:
+            branch.promoted[event.wave] = Promoted(event.promoted, phase.filters)
     if event.rung == "full" or not event.promoted:
         branch.survivors.extend(event.survivors)
+        if branch.yields is not None:
+            branch.yields.closed(event.wave, map(branch.space.variant_of, event.survivors))
         for position in event.survivors:
             survivor = branch.results["full"][position]
             branch.hashes.add(survivor.phash, survivor.candidate_id)

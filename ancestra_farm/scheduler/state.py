@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.schema import Priority
-from ancestra_farm.plan.events import BatchSubmitted, BranchClosed, BranchOpened, Outcome, StageClosed, StitchPlanned
+from ancestra_farm.plan.events import (
+    BatchSubmitted,
+    BranchClosed,
+    BranchOpened,
+    OrderGiven,
+    Outcome,
+    StageClosed,
+    StitchPlanned,
+)
 from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
-from ancestra_farm.scheduler.budget import budget_caps
 from ancestra_farm.scheduler.duplicates import HashIndex
+from ancestra_farm.scheduler.yields import Yields
 
 BranchRef = tuple[str, str]
 """(batch, branch key): names a branch in the whole farm."""
@@ -60,12 +68,22 @@ class Phase:
     queue: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """Drafts of a wave that are to be made in full, with the filters that judged them."""
+
+    positions: tuple[int, ...]
+    filters: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Branch:
     """The candidates of one segment that share a list of inputs; waves are decided in order.
 
     ``phases``: open ones only. ``hashes``: of the survivors. ``wanted``: positions there are to try, ``limit``: how
     many of them the budget allows. ``waves_closed``: decided waves in a row, from the first; ``decided``: those beyond.
+    ``promoted``: by wave, drafts that are to be made in full and have not been released so. ``yields``: where the stage
+    is spent by yield over several wordings.
     """
 
     opened: BranchOpened
@@ -82,6 +100,8 @@ class Branch:
     decided: set[int] = field(default_factory=set)
     survivors: list[int] = field(default_factory=list)
     closed: BranchClosed | None = None
+    promoted: dict[int, Promoted] = field(default_factory=dict)
+    yields: Yields | None = None
 
     @property
     def key(self) -> str:
@@ -163,8 +183,8 @@ class StageState:
 
     @property
     def held(self) -> bool:
-        """Paused by a person, by itself or with its whole batch: nothing of it starts."""
-        return self.shot.paused or self.batch.paused
+        """Paused or cancelled by a person, by itself or with its whole batch: nothing of it starts."""
+        return self.shot.paused or self.batch.paused or self.shot.cancelled is not None
 
     @property
     def distinct_bits(self) -> int:
@@ -193,21 +213,36 @@ class StitchState:
 
 @dataclass(slots=True)
 class ShotState:
-    """A shot: its stages in topological order, its stitches in the order of their versions."""
+    """A shot: its stages in topological order, its stitches in the order of their versions.
+
+    ``pause`` and ``cancelled``: the order that did it, while it stands.
+    """
 
     number: int
     plan: ShotPlan
     stages: dict[str, StageState] = field(default_factory=dict)
     stitches: dict[tuple[str, str], StitchState] = field(default_factory=dict)
     bad_pairs: set[tuple[str, str]] = field(default_factory=set)
-    paused: bool = False
+    pause: OrderGiven | None = None
+    cancelled: OrderGiven | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Paused by itself (it may be paused with its batch as well)."""
+        return self.pause is not None
+
+    @property
+    def has_work(self) -> bool:
+        """Something of it is not done yet, whether or not it could be done now."""
+        stages = any(stage.closed is None for stage in self.stages.values())
+        return stages or any(not stitch.done for stitch in self.stitches.values())
 
 
 @dataclass(slots=True)
 class BatchState:
     """A batch in its newest revision. ``known``: every result ever judged under this batch's name, by candidate id.
 
-    ``priority`` and ``weight``: as submitted, or as ordered since.
+    ``priority`` and ``weight``: as submitted, or as ordered since. ``pause``: the order that paused it, while it stands.
     """
 
     number: int
@@ -220,7 +255,12 @@ class BatchState:
     device_s: float = 0.0
     priority: Priority = "shot"
     weight: float = 1.0
-    paused: bool = False
+    pause: OrderGiven | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Paused as a whole."""
+        return self.pause is not None
 
     @property
     def name(self) -> str:
@@ -241,11 +281,15 @@ class BatchState:
 
 @dataclass(slots=True)
 class FarmState:
-    """All batches of a store. ``versions``: how many v### were ever given to a (show, shot)."""
+    """All batches of a store. ``versions``: how many v### were ever given to a (show, shot).
+
+    ``orders``: digests of the orders that were taken under an id of their giver's, by that id, oldest first.
+    """
 
     epoch: int = 0
     batches: dict[str, BatchState] = field(default_factory=dict)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
+    orders: dict[str, str] = field(default_factory=dict)
 
     def branch(self, ref: BranchRef) -> Branch | None:
         """The branch, unless a newer revision of its batch did away with it."""
@@ -262,40 +306,3 @@ def judging_digest(stage: StagePlan) -> bytes:
     settings = sorted((name, repr(value)) for name, value in stage.spec.filters.items())
     draft_by = stage.spec.draft.by if stage.spec.draft else ""
     return digest_of("judged", settings, stage.spec.rank, draft_by)
-
-
-def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None) -> BatchState:
-    """The state of a batch just submitted: nothing opened yet, everything already judged under its name known."""
-    plan = Plan.from_documents(submitted.document, submitted.cards)
-    batch = BatchState(
-        number=number,
-        submitted=submitted,
-        plan=plan,
-        revision=1 if before is None else before.revision + 1,
-        known={} if before is None else before.known,
-        device_s=0.0 if before is None else before.device_s,
-        priority=plan.batch.priority,
-        weight=plan.batch.weight,
-    )
-    caps = budget_caps(plan)
-    for index, shot_plan in enumerate(plan.shots):
-        shot = ShotState(number=index, plan=shot_plan)
-        depth: dict[str, int] = {}
-        for stage in shot_plan.stages:
-            depth[stage.name] = 0 if stage.source is None else depth[stage.source] + 1
-            shot.stages[stage.name] = StageState(
-                batch=batch,
-                shot=shot,
-                plan=stage,
-                depth=depth[stage.name],
-                judged_by=judging_digest(stage),
-                cap=caps.get((shot_plan.name, stage.name)),
-            )
-        if before is not None and (old := before.shots.get(shot_plan.name)) is not None:
-            shot.stitches = {key: stitch for key, stitch in old.stitches.items() if stitch.done}
-            shot.bad_pairs = old.bad_pairs
-            for name, stage_state in shot.stages.items():
-                if name in old.stages:
-                    stage_state.picks = old.stages[name].picks
-        batch.shots[shot_plan.name] = shot
-    return batch

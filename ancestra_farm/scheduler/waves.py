@@ -5,13 +5,16 @@ in which hosts return never matters. This module does not know hosts, pools or o
 """
 
 from collections.abc import Callable
+from math import inf
 
 from ancestra_farm.plan.events import BranchEnd, Event, WaveClosed, WaveReleased
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.plan.space import Space
 from ancestra_farm.scheduler.budget import promoted
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.filter_order import cheapest_rejection_first
 from ancestra_farm.scheduler.state import Branch, Phase
+from ancestra_farm.scheduler.yields import Yields
 
 Emit = Callable[[Event], None]
 
@@ -21,12 +24,15 @@ def first_rung(branch: Branch) -> Rung:
     return "draft" if branch.stage.plan.spec.draft is not None else "full"
 
 
-def next_wave(branch: Branch) -> tuple[int, int, int] | None:
-    """(wave, start, stop) of what would be released next; None: nothing is left within limits."""
+def next_size(branch: Branch) -> int:
+    """How many candidates the next wave would have; 0: nothing is left within limits.
+
+    A wave that a limit cut short is made up for by the next one, so that waves stay in step with positions.
+    """
     if branch.closed is not None or branch.released >= branch.limit or branch.stage.batch.spent_out:
-        return None
+        return 0
     size = branch.stage.plan.spec.wave
-    return branch.waves, branch.released, min(branch.waves * size + size, branch.limit)
+    return min(size - branch.released % size, branch.limit - branch.released)
 
 
 def may_release(branch: Branch) -> bool:
@@ -36,20 +42,28 @@ def may_release(branch: Branch) -> bool:
     enough survivors, going ahead would only make candidates to be skipped.
     """
     open_waves = branch.waves - branch.waves_closed
-    if next_wave(branch) is None or open_waves >= 2:
+    if not next_size(branch) or open_waves >= 2:
         return False
     if open_waves == 0:
         return True
     if any(phase.queue for phase in branch.phases.values()):
         return False
     wanted = survivors_wanted(branch)
-    if wanted is None:
-        return True
-    tried = branch.waves_closed * branch.stage.plan.spec.wave
+    return wanted is None or _expected(branch) < wanted
+
+
+def _expected(branch: Branch) -> float:
+    """How many survivors there will probably be when the open wave closes; inf before any wave has.
+
+    Waves that are spent by yield get better as they come: the open one will bring what the one before it did, or more.
+    """
+    size = branch.stage.plan.spec.wave
+    tried = min(branch.waves_closed * size, branch.released)
     if not tried:
-        return False
-    expected = len(branch.survivors) * (1 + branch.stage.plan.spec.wave / tried)
-    return expected < wanted
+        return inf
+    have = len(branch.survivors)
+    before = 0.0 if branch.yields is None else branch.yields.before_the_last()
+    return have + max(have * size / tried, before)
 
 
 def survivors_wanted(branch: Branch) -> int | None:
@@ -73,20 +87,32 @@ def survivors_wanted(branch: Branch) -> int | None:
 
 def release(branch: Branch, emit: Emit, now: float) -> None:
     """Release the next wave."""
-    wave = next_wave(branch)
-    if wave is None:
+    size = next_size(branch)
+    if not size:
         raise AssertionError("release asked for where nothing is left")
-    number, start, stop = wave
+    positions = None if branch.yields is None else _by_yield(branch.yields, branch.space, size)
     emit(
         WaveReleased(
             batch=branch.opened.batch,
             branch=branch.key,
-            wave=number,
+            wave=branch.waves,
             rung=first_rung(branch),
-            start=start,
-            stop=stop,
+            start=branch.released if positions is None else positions[0],
+            stop=branch.released + size if positions is None else positions[-1] + 1,
             filters=cheapest_rejection_first(branch.stage.costs),
             at=now,
+            positions=positions,
+        )
+    )
+
+
+def _by_yield(yields: Yields, space: Space, size: int) -> tuple[int, ...]:
+    """The next ``size`` positions, shared out between wordings; of each wording they go on where they left off."""
+    return tuple(
+        sorted(
+            space.of_variant(variant, had + number)
+            for variant, (had, count) in enumerate(zip(yields.taken, yields.next_counts(size), strict=True))
+            for number in range(count)
         )
     )
 
@@ -95,8 +121,9 @@ def close_waves(branch: Branch, emit: Emit, now: float) -> bool:
     """Close every wave that can be closed, oldest first. True if something changed.
 
     Drafts of a later wave may close before an earlier wave's full candidates: promotion looks at its own wave only.
+    What was promoted is released in full at once, or here, should the log have ended between the two.
     """
-    changed = False
+    changed = _release_promoted(branch, emit, now)
     for phase in sorted(branch.phases.values(), key=lambda p: (p.wave, p.rung)):
         if phase.open:
             continue
@@ -136,20 +163,28 @@ def _close_drafts(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
             at=now,
         )
     )
-    if chosen:
+    _release_promoted(branch, emit, now)
+
+
+def _release_promoted(branch: Branch, emit: Emit, now: float) -> bool:
+    """Release what is promoted and not yet released in full. True if something was."""
+    waiting = sorted(branch.promoted.items())
+    for wave, promoted_drafts in waiting:
+        positions = promoted_drafts.positions
         emit(
             WaveReleased(
                 batch=branch.opened.batch,
                 branch=branch.key,
-                wave=phase.wave,
+                wave=wave,
                 rung="full",
-                start=chosen[0],
-                stop=chosen[-1] + 1,
-                filters=phase.filters,
+                start=positions[0],
+                stop=positions[-1] + 1,
+                filters=promoted_drafts.filters,
                 at=now,
-                positions=chosen,
+                positions=positions,
             )
         )
+    return bool(waiting)
 
 
 def _close_full(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
@@ -185,6 +220,7 @@ def _close_full(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
 
 def skip_the_rest(branch: Branch, emit: Emit, now: float) -> None:
     """Close every open wave as skipped: it lies past a stop. What was already judged in it counts as skipped too."""
+    _release_promoted(branch, emit, now)
     for phase in sorted(branch.phases.values(), key=lambda p: (p.wave, p.rung)):
         emit(
             WaveClosed(
@@ -205,6 +241,6 @@ def stop_reason(branch: Branch) -> BranchEnd | None:
     """Why the branch ends now: ``kept_enough``, ``tried_all``, ``budget``; None: it goes on."""
     if _enough(branch):
         return "kept_enough"
-    if branch.waves_closed < branch.waves or next_wave(branch) is not None:
+    if branch.waves_closed < branch.waves or next_size(branch):
         return None
     return "tried_all" if branch.released >= branch.wanted else "budget"
