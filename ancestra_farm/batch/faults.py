@@ -39,6 +39,7 @@ class FaultProfile(Model):
     sick_hosts: Share = Field(default=0.0, description="hosts whose verdicts are off: they reject what is good")
     sick_rejects: Share = Field(default=0.9, description="of the candidates of a sick host, those that it rejects")
     failed_starts: Share = Field(default=0.0, description="hosts that do not come up")
+    hung_starts: Share = Field(default=0.0, description="hosts that never finish loading")
     dropped_replies: Share = Field(default=0.0, description="tickets whose reply never arrives")
     late_replies: Share = Field(
         default=0.0, description="tickets whose host is taken for lost, and which answer after they were replaced"

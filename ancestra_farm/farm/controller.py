@@ -33,6 +33,7 @@ class Settings:
     """How a controller works. ``hosts``: at most so many on CPU slots, None: one per CPU.
 
     ``stitches``: how many run at once. ``metrics_port``: where metrics are served on loopback; None: nowhere, 0: any.
+    ``faults``: an `Injection` as JSON, for rehearsals; empty: none.
     """
 
     who: str
@@ -41,6 +42,7 @@ class Settings:
     stitches: int = 2
     metrics_port: int | None = None
     tunables: Tunables = DEFAULTS
+    faults: str = ""
 
 
 @ray.remote(  # type: ignore[call-overload] # Ray's own types do not know concurrency groups
@@ -96,6 +98,7 @@ class Controller:
             self._store_url,
             at_most=settings.hosts,
             stitches=settings.stitches,
+            faults=settings.faults,
             on_ticket=metrics.observe_ticket,
         )
         loop = ControlLoop(Scheduler(writer.epoch, settings.tunables), writer, crew, self._inbox, upkeep)

@@ -77,7 +77,8 @@ class _Member:
 class Crew:
     """Hosts and stitches of one controller. ``at_most``: hosts on CPU slots, None: as many as there are CPUs.
 
-    ``stitches``: how many run at once. ``on_ticket(model, stage, seconds)`` is told how long each ticket took.
+    ``stitches``: how many run at once. ``faults``: an `Injection` as JSON for its hosts; empty: none.
+    ``on_ticket(model, stage, seconds)`` is told how long each ticket took.
     """
 
     def __init__(
@@ -87,12 +88,14 @@ class Crew:
         *,
         at_most: int | None = None,
         stitches: int = 2,
+        faults: str = "",
         on_ticket: Callable[[str, str, float], None] = lambda _model, _stage, _seconds: None,
     ) -> None:
         self._inbox = inbox
         self._store_url = store_url
         self._at_most = at_most
         self._stitches = stitches
+        self._faults = faults
         self._on_ticket = on_ticket
         self._members: dict[str, _Member] = {}
         self._starting = threading.Lock()
@@ -116,7 +119,7 @@ class Crew:
         environment = ONE_THREAD if order.gpus else ONE_THREAD | NO_GPU
         actor = Host.options(  # type: ignore[attr-defined] # an actor class
             num_cpus=order.cpus, num_gpus=order.gpus, runtime_env={"env_vars": environment}
-        ).remote(order.host, order.card, self._store_url)
+        ).remote(order.host, order.card, self._store_url, self._faults)
         self._members[order.host] = _Member(order.host, order.model, actor)
         self._watch(actor.setup.remote(), lambda load_s, error: self._set_up(order.host, load_s, error))
         self._watch(actor.stay.remote(), lambda _, error: self._gone(order.host, error))

@@ -12,6 +12,7 @@ import time
 import ray
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.farm.faults import FaultyGenerator, Injection, hold_reply
 from ancestra_farm.farm.pipeline import Pipeline
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import HostTimed
@@ -45,13 +46,16 @@ FOR_EVER_S = 10.0**8
 class Host:
     """One model on one device. ``card``: canonical JSON of its model card; ``store_url``: where media are written.
 
+    ``faults``: an `Injection` as JSON, for rehearsals; empty: none.
+
     Ray restarts nothing here: a host that dies is news for the scheduler, which decides what becomes of its tickets.
     """
 
-    def __init__(self, host: str, card: str, store_url: str) -> None:
+    def __init__(self, host: str, card: str, store_url: str, faults: str = "") -> None:
         self._host = host
         self._card = ModelCard.model_validate_json(card)
         self._store_url = store_url
+        self._faults = Injection.model_validate_json(faults) if faults else None
         self._pipeline: Pipeline | None = None
 
     @ray.method(concurrency_group="work")
@@ -64,7 +68,10 @@ class Host:
         store = Store.open(self._store_url)
         # Generation begins when the controller says that it knows, so that a crash is laid at the right ticket's door
         # and nothing begins that was taken back: a call there and back, a few milliseconds.
-        self._pipeline = Pipeline(self._host, self._card.id, build_generator(self._card), store, asks=True)
+        generator = build_generator(self._card)
+        if self._faults is not None:
+            generator = FaultyGenerator(generator, self._faults, self._host)
+        self._pipeline = Pipeline(self._host, self._card.id, generator, store, asks=True)
         self._pipeline.setup()
         _one_thread_each()
         return time.monotonic() - before
@@ -72,7 +79,10 @@ class Host:
     @ray.method(concurrency_group="work")
     def work(self, ticket: Ticket, owed: bool) -> TicketEnded:  # noqa: FBT001 - Ray calls are by position
         """Work off a ticket; see `Pipeline.work`."""
-        return self._ready().work(ticket, owed=owed)
+        reply = self._ready().work(ticket, owed=owed)
+        if self._faults is not None:
+            hold_reply(self._faults, ticket, self._host)
+        return reply
 
     @ray.method(concurrency_group="control")
     def wait_started(self, ticket: str) -> bool | None:

@@ -77,12 +77,14 @@ def run_batch(
     on_progress: Callable[[Picture], None] = lambda _picture: None,
     on_message: Callable[[str], None] = lambda _message: None,
     tunables: Tunables | None = None,
+    faults: str = "",
 ) -> Summary:
     """Run a batch file to its end in the store at ``store_url`` (made if need be); without one, go on with the store.
 
     ``who``: the name in the log, the user's if empty. ``cards``: a folder of further model cards. ``address``: a Ray to
     join; None: a local one with ``cpus`` CPUs. ``hosts``: at most so many on CPU slots. ``timeout_s``: stop cleanly
     after that. ``on_progress`` is called a few times a second, ``on_message`` with sentences for whoever watches.
+    ``faults``: what hosts do wrong on purpose, see `farm.faults`.
 
     Raises BatchRefused, CatalogRefused or PlanRefused for the batch, StoreMissing or StoreRefused for the store,
     AlreadyAtWork, ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
@@ -96,6 +98,7 @@ def run_batch(
         hosts=hosts,
         metrics_port=metrics_port,
         tunables=tunables or Tunables(),
+        faults=faults,
     )
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
         if store is None:
