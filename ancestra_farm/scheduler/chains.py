@@ -18,6 +18,8 @@ Chain = tuple[str, ...]
 
 def advance(stage: StageState, emit: Emit, now: float) -> bool:
     """Take every decision about the stage that can be taken now. True if something changed."""
+    if stage.shot.cancelled is not None:
+        return False
     if not inputs_ready(stage):
         return _supersede(stage, emit, now)
     source = None if stage.plan.source is None else stage.shot.stages[stage.plan.source].closed
@@ -299,6 +301,7 @@ def waits_for_people(stage: StageState) -> bool:
     """Everything is made; a person has to pick and close."""
     return (
         stage.closed is None
+        and stage.shot.cancelled is None
         and stage.generation > 0
         and inputs_ready(stage)
         and stage.plan.spec.select == "close"

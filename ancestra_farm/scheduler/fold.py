@@ -7,6 +7,7 @@ from collections.abc import Callable
 from math import inf, isnan
 from typing import Any
 
+from ancestra_farm.plan.estimate import draft_share
 from ancestra_farm.plan.events import (
     AttemptEnded,
     BatchSubmitted,
@@ -23,10 +24,11 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
-from ancestra_farm.plan.estimate import draft_share
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.duplicates import HashIndex
+from ancestra_farm.scheduler.ordered import fold_order
+from ancestra_farm.scheduler.revision import new_batch
 from ancestra_farm.scheduler.state import (
     Branch,
     Counts,
@@ -37,7 +39,6 @@ from ancestra_farm.scheduler.state import (
     Result,
     StageState,
     StitchState,
-    new_batch,
 )
 from ancestra_farm.scheduler.yields import Yields
 
@@ -278,19 +279,6 @@ def _stage_closed(state: FarmState, event: StageClosed) -> None:
     stage.closed = event
 
 
-def _order(state: FarmState, event: OrderGiven) -> None:
-    if event.order == "close":
-        return  # what it closes is said by the StageClosed that follows
-    stage = state.batches[event.batch].shots[event.shot].stages[event.stage]
-    people = stage.picks.setdefault(event.candidate_id, set())
-    if event.order == "pick":
-        people.add(event.who)
-    else:
-        people.discard(event.who)
-        if not people:
-            del stage.picks[event.candidate_id]
-
-
 def _stitch_planned(state: FarmState, event: StitchPlanned) -> None:
     batch = state.batches[event.batch]
     batch.shots[event.shot].stitches[event.stitch_id, event.version] = StitchState(event)
@@ -325,7 +313,7 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     WaveClosed: _wave_closed,
     BranchClosed: _branch_closed,
     StageClosed: _stage_closed,
-    OrderGiven: _order,
+    OrderGiven: fold_order,
     StitchPlanned: _stitch_planned,
     StitchEnded: _stitch_ended,
 }

@@ -1,18 +1,26 @@
-"""What people order: submissions, picks, closing a stage. Decides whether an order can be taken; nothing else.
+"""What people order: submissions, picks, closing, pausing, cancelling. Decides whether an order can be taken.
 
-A refused order is said in a sentence for the person who gave it, and leaves no trace.
+A refused order is said in a sentence for the person who gave it, and leaves no trace. What a taken order changes is
+folded in `ordered`.
 """
 
+from collections.abc import Callable
+
+from ancestra_farm.batch.schema import PRIORITIES
 from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
 from ancestra_farm.plan.plan import Plan, PlanRefused
 from ancestra_farm.scheduler.chains import chains_of, close, closing, inputs_ready, selected_chains
-from ancestra_farm.scheduler.state import FarmState, StageState
+from ancestra_farm.scheduler.ordered import order_digest, shots_of
+from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import OrderRefused, Submit
 
+#: As `weight` in the batch file.
+MOST_WEIGHT = 1000
+
 
 def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[str, bool]:
-    """Take a batch in. The very same batch again is taken as a reminder and changes nothing.
+    """Take a batch in. The very same batch again is taken as a reminder, and changes nothing unless it was cancelled.
 
     Returns its name and whether anything changed.
     """
@@ -25,7 +33,8 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
         raise OrderRefused("; ".join(problems))
     name = plan.batch.batch
     known = state.batches.get(name)
-    if known is not None and known.submitted.digest == plan.digest:
+    cancelled = known is not None and any(shot.cancelled is not None for shot in known.shots.values())
+    if known is not None and known.submitted.digest == plan.digest and not cancelled:
         return name, False
     for branch in list(known.branches.values()) if known is not None else ():
         if branch.closed is None:
@@ -43,33 +52,47 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     return name, True
 
 
-def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> None:
-    """Take an order or raise OrderRefused."""
+def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> bool:
+    """Take an order or raise OrderRefused. False where it was taken before, under the same id: nothing changes."""
     if not given.who.strip():
         raise OrderRefused("an order needs the name of the person who gives it")
-    stage = _stage(state, given)
-    if given.order != "unpick" and not (stage.generation and inputs_ready(stage)):
-        raise OrderRefused(
-            f"{given.shot}/{given.stage} has nothing to pick from yet: {stage.plan.source or 'it'} has no result so far"
-        )
-    if given.order == "close":
-        _close(stage, given, emit, now)
-    elif given.order == "pick":
-        _pick(stage, given, emit)
-    else:
-        _unpick(stage, given, emit)
-
-
-def _stage(state: FarmState, given: OrderGiven) -> StageState:
+    if given.order_id and (known := state.orders.get(given.order_id)) is not None:
+        if known != order_digest(given):
+            raise OrderRefused(f"the id {given.order_id} was given to another order before; give this one its own")
+        return False
     batch = state.batches.get(given.batch)
     if batch is None:
         raise OrderRefused(f"there is no batch {given.batch!r} here; there are: {_names(state.batches)}")
+    _TAKERS[given.order](batch, given, emit, now)
+    return True
+
+
+def _shot(batch: BatchState, given: OrderGiven) -> ShotState:
     shot = batch.shots.get(given.shot)
     if shot is None:
         raise OrderRefused(f"batch {given.batch} has no shot {given.shot!r}; it has: {_names(batch.shots)}")
+    return shot
+
+
+def _stage(batch: BatchState, given: OrderGiven) -> StageState:
+    shot = _shot(batch, given)
     stage = shot.stages.get(given.stage)
     if stage is None:
         raise OrderRefused(f"shot {given.shot} has no stage {given.stage!r}; it has: {_names(shot.stages)}")
+    return stage
+
+
+def _stage_to_choose_from(batch: BatchState, given: OrderGiven) -> StageState:
+    stage = _stage(batch, given)
+    if (cancelled := stage.shot.cancelled) is not None:
+        raise OrderRefused(
+            f"{given.shot} was cancelled by {cancelled.who} and delivers nothing more; "
+            "retry, more or submitting its batch again takes it up"
+        )
+    if not (stage.generation and inputs_ready(stage)):
+        raise OrderRefused(
+            f"{given.shot}/{given.stage} has nothing to pick from yet: {stage.plan.source or 'it'} has no result so far"
+        )
     return stage
 
 
@@ -77,7 +100,8 @@ def _names(names: object) -> str:
     return ", ".join(sorted(str(name) for name in names)) if isinstance(names, dict) and names else "none"
 
 
-def _pick(stage: StageState, given: OrderGiven, emit: Emit) -> None:
+def _pick(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    stage = _stage_to_choose_from(batch, given)
     survivors = {candidate for chain in chains_of(stage) for candidate in chain}
     if stage.plan.join in ("keys", "keyframes"):
         survivors = {candidate for branch in stage.branches.values() for candidate in branch.survivor_ids()}
@@ -95,14 +119,16 @@ def _pick(stage: StageState, given: OrderGiven, emit: Emit) -> None:
     emit(given)
 
 
-def _unpick(stage: StageState, given: OrderGiven, emit: Emit) -> None:
+def _unpick(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    stage = _stage(batch, given)
     if given.who not in stage.picks.get(given.candidate_id, set()):
         raise OrderRefused(f"{given.who} has not picked {given.candidate_id} in {given.shot}/{given.stage}")
     emit(given)
 
 
-def _close(stage: StageState, given: OrderGiven, emit: Emit, now: float) -> None:
+def _close(batch: BatchState, given: OrderGiven, emit: Emit, now: float) -> None:
     """Close with what the standing picks come to. Branches still open end here; a closed stage is closed anew."""
+    stage = _stage_to_choose_from(batch, given)
     selected = selected_chains(stage)
     if not selected:
         raise OrderRefused(f"nothing stands picked in {given.shot}/{given.stage}; pick first, then close")
@@ -113,3 +139,81 @@ def _close(stage: StageState, given: OrderGiven, emit: Emit, now: float) -> None
         if branch.closed is None:
             close(branch, "closed", emit, now)
     emit(closing(stage, chains_of(stage), selected, "picked", given.who, now))
+
+
+def _pause(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    what = f"{given.shot} of {batch.name}" if given.shot else batch.name
+    if given.shot:
+        shot = _shot(batch, given)
+        _refuse_if_cancelled(shot)
+        pause = shot.pause
+    else:
+        pause = batch.pause
+    if given.order == "pause":
+        if pause is not None:
+            raise OrderRefused(f"{what} is paused already, by {pause.who}")
+    elif pause is None:
+        whole = batch.pause if given.shot else None
+        if whole is not None:
+            raise OrderRefused(f"{what} is paused with its whole batch, by {whole.who}; unpause {batch.name}")
+        single = [name for name, one in batch.shots.items() if one.paused] if not given.shot else []
+        some = f" as a whole; paused in it: {', '.join(single)}" if single else ""
+        raise OrderRefused(f"{what} is not paused{some}")
+    emit(given)
+
+
+def _refuse_if_cancelled(shot: ShotState) -> None:
+    if shot.cancelled is not None:
+        raise OrderRefused(f"{shot.plan.name} was cancelled already, by {shot.cancelled.who}")
+
+
+def _cancel(batch: BatchState, given: OrderGiven, emit: Emit, now: float) -> None:
+    """End every open branch, and every open stage without a result. What is published stays."""
+    if given.shot:
+        _refuse_if_cancelled(_shot(batch, given))
+    shots = [shot for shot in shots_of(batch, given) if shot.cancelled is None and shot.has_work]
+    if not shots:
+        standing = next((shot.cancelled for shot in batch.shots.values() if shot.cancelled is not None), None)
+        before = f"; the rest was cancelled already, by {standing.who}" if standing is not None else ""
+        what = f"{given.shot} of {batch.name}" if given.shot else batch.name
+        raise OrderRefused(f"nothing of {what} is left to cancel: everything is done{before}")
+    emit(given)
+    for shot in shots:
+        for stage in shot.stages.values():
+            for branch in list(stage.branches.values()):
+                if branch.closed is None:
+                    close(branch, "cancelled", emit, now)
+            if stage.closed is None and stage.generation:
+                emit(closing(stage, (), (), "cancelled", given.who, now))
+
+
+def _priority(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    if given.shot:
+        raise OrderRefused(f"shots have no class of their own: the class is that of the batch, {batch.name}")
+    if not given.priority and given.weight is None:
+        raise OrderRefused(f"say which class ({', '.join(PRIORITIES)}), or which weight within its class")
+    if given.priority and given.priority not in PRIORITIES:
+        raise OrderRefused(f"there is no class {given.priority!r}; there are: {', '.join(PRIORITIES)}")
+    if given.weight is not None and not 0 < given.weight <= MOST_WEIGHT:
+        raise OrderRefused(f"a weight is above 0 and at most {MOST_WEIGHT}, not {given.weight:g}")
+    if given.priority in ("", batch.priority) and given.weight in (None, batch.weight):
+        raise OrderRefused(f"{batch.name} is of class {batch.priority} with weight {batch.weight:g} already")
+    emit(given)
+
+
+def _not_yet(_batch: BatchState, given: OrderGiven, _emit: Emit, _now: float) -> None:
+    raise OrderRefused(f"{given.order} is not understood yet")
+
+
+_TAKERS: dict[str, Callable[[BatchState, OrderGiven, Emit, float], None]] = {
+    "pick": _pick,
+    "unpick": _unpick,
+    "close": _close,
+    "pause": _pause,
+    "unpause": _pause,
+    "cancel": _cancel,
+    "priority": _priority,
+    "more": _not_yet,
+    "retry": _not_yet,
+    "restore": _not_yet,
+}

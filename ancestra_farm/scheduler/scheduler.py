@@ -23,6 +23,7 @@ from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.failures import taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold, phase_of
 from ancestra_farm.scheduler.invariants import broken_invariants
+from ancestra_farm.scheduler.ordered import shots_of
 from ancestra_farm.scheduler.pools import Lease
 from ancestra_farm.scheduler.progress import ShotProgress, explain, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
@@ -190,9 +191,11 @@ class Scheduler:
             self.dispatcher.add_pools(self.state.batches[name])
 
     def _order(self, happening: Order, now: float) -> None:
-        orders.order(self.state, happening.order, self._emit, now)
-        self._said_done = False
-        self._touch_shot(happening.order.batch, happening.order.shot)
+        given = happening.order
+        if orders.order(self.state, given, self._emit, now):
+            self._said_done = False
+            for shot in shots_of(self.state.batches[given.batch], given):
+                self._touch_shot(given.batch, shot.plan.name)
 
     def _tick(self, _happening: Tick, now: float) -> None:
         for host, lease in self.dispatcher.overdue(now):

@@ -242,7 +242,7 @@ class ShotState:
 class BatchState:
     """A batch in its newest revision. ``known``: every result ever judged under this batch's name, by candidate id.
 
-    ``priority`` and ``weight``: as submitted, or as ordered since. ``pause``: the order that paused it, while it stands.
+    ``priority`` and ``weight``: as submitted, or as ordered since. ``pause``: the order that paused it, if it stands.
     """
 
     number: int

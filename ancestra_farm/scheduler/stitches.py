@@ -21,7 +21,7 @@ def plan_stitches(shot: ShotState, versions: Mapping[tuple[str, str], int], emit
     had. True if something changed.
     """
     final = shot.plan.final
-    if final is None:
+    if final is None or shot.cancelled is not None:
         return False
     stage = shot.stages[final.name]
     if stage.closed is None:
@@ -67,7 +67,9 @@ def stitch_id_of(shot: ShotState, lengths: StitchLengths, chain: Chain, settings
 
 
 def unfinished(shot: ShotState, tries: int) -> list[StitchState]:
-    """Planned stitches that should still be made."""
+    """Planned stitches that should still be made; none of a shot that was cancelled."""
+    if shot.cancelled is not None:
+        return []
     return [s for s in shot.stitches.values() if not s.done and s.bad_pair is None and s.failures < tries]
 
 
