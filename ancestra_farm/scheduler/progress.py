@@ -1,17 +1,20 @@
 """How far every shot is, and why it is not further: read from the state that the decisions rest on."""
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
+from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.chains import inputs_ready, selected_chains, waits_for_people
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.stitches import failed, unfinished
 from ancestra_farm.scheduler.tunables import Tunables
 
-#: ``waiting_for_people``: to be picked and closed. ``starved``: a stage ended without a survivor.
-StageStatus = Literal["waiting_for_inputs", "running", "waiting_for_people", "done", "starved"]
-ShotStatus = Literal["running", "waiting_for_people", "done", "starved", "failed"]
+#: ``waiting_for_people``: to be picked and closed. ``starved``: a stage ended without a survivor. ``paused`` and
+#: ``cancelled``: by an order, with something left to do.
+StageStatus = Literal["waiting_for_inputs", "running", "waiting_for_people", "done", "starved", "paused", "cancelled"]
+ShotStatus = Literal["running", "waiting_for_people", "done", "starved", "failed", "paused", "cancelled"]
 
 
 #: Why a stage ended, for people.
@@ -22,6 +25,7 @@ REASONS: dict[str, str] = {
     "closed": "a person closed it",
     "superseded": "newer picks took its place",
     "picked": "people picked",
+    "cancelled": "a person cancelled it",
 }
 
 
@@ -100,23 +104,27 @@ def _stage_progress(stage: StageState) -> StageProgress:
 
 def stage_status(stage: StageState) -> StageStatus:
     """Where a stage stands."""
+    if stage.shot.cancelled is not None and (stage.closed is None or stage.closed.why == "cancelled"):
+        return "cancelled"
     if stage.closed is not None:
         return "done" if stage.closed.chains else "starved"
     if waits_for_people(stage):
         return "waiting_for_people"
     if stage.generation and inputs_ready(stage):
-        return "running"
+        return "paused" if stage.held else "running"
     source = stage.shot.stages[stage.plan.source] if stage.plan.source else None
     return "starved" if source is not None and stage_status(source) == "starved" else "waiting_for_inputs"
 
 
 def shot_status(shot: ShotState, tunables: Tunables) -> ShotStatus:
     """Where a shot stands: done when its last stages are and every stitch is published."""
+    if shot.cancelled is not None:
+        return "cancelled"
     states = {stage_status(stage) for stage in shot.stages.values()}
     if "waiting_for_people" in states:
         return "waiting_for_people"
-    if "running" in states or unfinished(shot, tunables.stitch_tries):
-        return "running"
+    if "running" in states or "paused" in states or unfinished(shot, tunables.stitch_tries):
+        return "paused" if any(stage.held for stage in shot.stages.values()) else "running"
     if "starved" in states:
         return "starved"
     if "waiting_for_inputs" in states:
@@ -125,9 +133,32 @@ def shot_status(shot: ShotState, tunables: Tunables) -> ShotStatus:
     return "failed" if wants_stitch or failed(shot, tunables.stitch_tries) else "done"
 
 
+def paused_work(state: FarmState, tunables: Tunables) -> tuple[str, ...]:
+    """What is left only because somebody paused it, a sentence for each batch or shot that was paused."""
+    found: dict[OrderGiven, None] = {}
+    for batch in state.batches.values():
+        for shot in batch.shots.values():
+            pause = shot.pause or batch.pause
+            if pause is not None and shot_status(shot, tunables) == "paused":
+                found[pause] = None
+    return tuple(_told_pause(pause) for pause in found)
+
+
+def _told_pause(pause: OrderGiven) -> str:
+    what = f"{pause.shot} of {pause.batch}" if pause.shot else pause.batch
+    return f"{what} is paused by {_told(pause)}"
+
+
+def _told(given: OrderGiven) -> str:
+    """Who gave an order, when, and with which note."""
+    at = dt.datetime.fromtimestamp(given.at, dt.UTC)
+    return f"{given.who} since {at:%Y-%m-%d %H:%M:%S} UTC" + (f" ({given.note})" if given.note else "")
+
+
 def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables: Tunables) -> tuple[str, ...]:
     """Why a shot is where it is, a sentence for each stage and stitch."""
-    sentences = [_explain_stage(stage, dispatcher) for stage in shot.stages.values()]
+    sentences = _standing_orders(batch, shot)
+    sentences += [_explain_stage(stage, dispatcher) for stage in shot.stages.values()]
     for stitch in shot.stitches.values():
         version = stitch.planned.version
         if stitch.done:
@@ -142,6 +173,10 @@ def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables
             sentences.append(f"{version} was not published: the seam from {left} to {right} failed; {taken}.")
         elif stitch.failures >= tunables.stitch_tries:
             sentences.append(f"{version} was given up after {stitch.failures} tries: {stitch.message}")
+        elif shot.cancelled is not None:
+            sentences.append(f"{version} was not published: the shot was cancelled.")
+        elif shot.paused or batch.paused:
+            sentences.append(f"{version} waits to be stitched until the pause ends.")
         else:
             sentences.append(f"{version} is being stitched.")
     if batch.spent_out:
@@ -149,8 +184,24 @@ def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables
     return tuple(sentences)
 
 
+def _standing_orders(batch: BatchState, shot: ShotState) -> list[str]:
+    """What people ordered about the shot or its batch that still stands."""
+    sentences = []
+    if (cancelled := shot.cancelled) is not None:
+        sentences.append(
+            f"{shot.plan.name} was cancelled by {_told(cancelled).replace(' since ', ' at ')}; what is published stays, "
+            "and retry, more or submitting the batch again takes it up."
+        )
+    sentences += [
+        f"{_told_pause(pause)}: nothing of it starts." for pause in (batch.pause, shot.pause) if pause is not None
+    ]
+    return sentences
+
+
 def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
     name, counts = stage.plan.name, stage.counts
+    if stage.closed is not None and stage.closed.why == "cancelled":
+        return f"{name} was cancelled after {counts.released} candidates, {counts.judged} of them judged."
     if stage.closed is not None:
         by = f" by {stage.closed.by}" if stage.closed.by else ""
         result = _counted(len(stage.closed.chains), _whole(stage)) if stage.closed.chains else "no survivor"
@@ -167,6 +218,10 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
         return f"{name} cannot begin: {stage.plan.source} ended without a survivor."
     if status == "waiting_for_inputs":
         return f"{name} waits for {stage.plan.source}."
+    if status == "cancelled":
+        return f"{name} was not begun."
+    if status == "paused":
+        return f"{name} is paused: {counts.judged} of {counts.released} released are judged."
     pace = _why_not_faster(stage, dispatcher)
     return f"{name} is under way: {counts.judged} of {counts.released} released are judged; {pace}."
 

@@ -25,7 +25,7 @@ from ancestra_farm.scheduler.fold import fold, phase_of
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.ordered import shots_of
 from ancestra_farm.scheduler.pools import Lease
-from ancestra_farm.scheduler.progress import ShotProgress, explain, progress_of
+from ancestra_farm.scheduler.progress import ShotProgress, explain, paused_work, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
 from ancestra_farm.scheduler.tunables import Tunables
@@ -272,6 +272,8 @@ class Scheduler:
 
     def _stitch(self, shot: ShotState, now: float) -> None:
         plan_stitches(shot, self.state.versions, self._emit, now)
+        if any(stage.held for stage in shot.stages.values()):
+            return
         for stitch in unfinished(shot, self.tunables.stitch_tries):
             planned = stitch.planned
             key = (planned.batch, planned.shot, planned.stitch_id, planned.version)
@@ -294,7 +296,7 @@ class Scheduler:
             if chains.waits_for_people(stage)
         )
         self._said_done = True
-        self._out.append(AllDone(waiting, self.dispatcher.stuck()))
+        self._out.append(AllDone(waiting, self.dispatcher.stuck() + paused_work(self.state, self.tunables)))
 
     # ---- questions -------------------------------------------------------------------------------------------------
 
