@@ -6,22 +6,30 @@ appears whole or not at all, so nothing needs a temporary name.
 """
 
 import contextlib
+import os
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import fsspec
 
 from ancestra_farm.ledger.errors import NotThere, StoreRefused, StoreUnavailable
+from ancestra_farm.ledger.retry import patiently
 
 #: S3 answers a conditional write that meets another one in flight with 409 and asks to try again.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 _CONFLICT_TRIES = 8
+_CONFLICT_S = 0.05
 #: extra of this package that brings the file system of a scheme
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
+#: How botocore treats a request: what is throttled, broken or cut off is sent up to four times, with jitter between.
+#: ``AWS_MAX_ATTEMPTS`` in the environment changes that. Seconds are those of a connection and of a silence.
+_S3_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 4}}
+#: No call takes longer, whatever the client below does: a minute, and a second for each of these bytes.
+_CALL_S = 60.0
+_SLOWEST_BYTES_PER_S = 2**20
 
 
 class Bucket:
@@ -29,32 +37,46 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         scheme = url.split("://", 1)[0]
+        options: dict[str, Any] = {}
+        if scheme == "s3":
+            options["config_kwargs"] = dict(_S3_CONFIG)
+            if "AWS_MAX_ATTEMPTS" in os.environ:
+                del options["config_kwargs"]["retries"]
         try:
             # Listings are never cached: another machine may have written in the meantime.
-            self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+            self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
         except ImportError as error:
             extra = _EXTRAS.get(scheme, scheme)
             raise StoreRefused(f"{url}: install ancestra-farm[{extra}] for stores at {scheme}:// ({error})") from error
+        if scheme == "s3":
+            self.fs.retries = 1  # the tries are botocore's; s3fs would multiply them
         self.root = str(root).rstrip("/")
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write ``data`` under a new name; False where the name exists."""
+        """Write ``data`` under a new name; False where the name exists.
+
+        "Exists" may be the echo of our own request: its answer was lost on the way and a layer below sent it again, not
+        always saying so (aiohttp does that on a connection that was used before). So what is there is compared, and
+        the same bytes are ours. Who has to know apart from another with the same bytes puts a nonce into them.
+        """
         path = f"{self.root}/{key}"
-        for attempt in range(_CONFLICT_TRIES):
-            try:
-                with _writing(path):
-                    return self._create(path, data)
-            except StoreUnavailable as error:
-                if _code(error) not in _CONFLICTS or attempt == _CONFLICT_TRIES - 1:
-                    raise
-                time.sleep(0.05 * 2**attempt)
-        raise AssertionError("unreachable")
+
+        def attempt(_: int) -> bool:
+            with _writing(path):
+                return self._create(path, data) or self._holds(path, data)
+
+        return patiently(attempt, _worth_writing_again, tries=_CONFLICT_TRIES, first_s=_CONFLICT_S)
 
     def _create(self, path: str, data: bytes) -> bool:
         try:
-            self.fs.pipe_file(path, data, mode="create")
+            self.fs.pipe_file(path, data, mode="create", **self._in_time(len(data)))
         except FileExistsError:
             return False
+        except FileNotFoundError:
+            # No bucket, or a large upload whose end was answered, unheard, and asked for again.
+            if self._is_there(path):
+                return False
+            raise
         except OSError as error:
             # Services that name no condition in a 412 are translated to a bare OSError by s3fs.
             if _code(error) in _EXISTS:
@@ -62,49 +84,79 @@ class Bucket:
             raise
         return True
 
+    def _holds(self, path: str, data: bytes) -> bool:
+        """Whether an object has these very bytes."""
+        if self.fs.info(path, **self._in_time(0))["size"] != len(data):
+            return False
+        return bool(self._read(path) == data)
+
     def replace(self, key: str, data: bytes) -> None:
         """Write ``data`` under a name, new or not."""
         path = f"{self.root}/{key}"
-        with _writing(path):
-            self.fs.pipe_file(path, data)
+
+        def attempt(_: int) -> None:
+            with _writing(path):
+                self.fs.pipe_file(path, data, **self._in_time(len(data)))
+
+        patiently(attempt, _timed_out)
 
     def read(self, key: str) -> bytes:
         """The bytes of an object; NotThere if there is none."""
-        path = f"{self.root}/{key}"
-        with _errors(path):
-            data: bytes = self.fs.cat_file(path)
-            return data
+        return self._read(f"{self.root}/{key}")
+
+    def _read(self, path: str) -> bytes:
+        def attempt(_: int) -> bytes:
+            with _errors(path):
+                # A body that is cut short or stays away is seen here, not by the client below.
+                data: bytes = self.fs.cat_file(path, **self._in_time(2**30))
+                return data
+
+        return patiently(attempt, _worth_reading_again)
 
     def exists(self, key: str) -> bool:
         """Whether an object of this name is there."""
         path = f"{self.root}/{key}"
         with _errors(path):
-            return bool(self.fs.isfile(path))
+            return self._is_there(path)
+
+    def _is_there(self, path: str) -> bool:
+        # Not `isfile`, which takes every error for a no.
+        try:
+            return bool(self.fs.info(path, **self._in_time(0))["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     def size(self, key: str) -> int:
         """Length of an object in bytes; NotThere if there is none."""
         path = f"{self.root}/{key}"
         with _errors(path):
-            return int(self.fs.info(path)["size"])
+            return int(self.fs.info(path, **self._in_time(0))["size"])
 
     def list(self, folder: str) -> list[str]:
         """Keys of all objects below a folder (``""``: the whole store), in no order."""
         path = f"{self.root}/{folder}" if folder else self.root
-        with _errors(path):
-            self.fs.invalidate_cache()
-            try:
-                found = self.fs.find(path)
-            except FileNotFoundError:
-                return []
+
+        def attempt(_: int) -> list[str]:
+            with _errors(path):
+                self.fs.invalidate_cache()
+                try:
+                    return list(self.fs.find(path, **self._in_time(2**30)))
+                except FileNotFoundError:
+                    return []
+
         start = len(self.root) + 1
         # `find` of a prefix that is itself an object gives that object; it is no folder.
-        return [name[start:] for name in found if name.startswith(f"{path}/")]
+        return [name[start:] for name in patiently(attempt, _worth_reading_again) if name.startswith(f"{path}/")]
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is fine."""
         path = f"{self.root}/{key}"
         with _errors(path), contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(path)
+            self.fs.rm_file(path, **self._in_time(0))
+
+    def _in_time(self, size: int) -> dict[str, float]:
+        """How long a call about so many bytes may take. Clients that do not work asynchronously know no limit."""
+        return {"timeout": _CALL_S + size / _SLOWEST_BYTES_PER_S} if self.fs.async_impl else {}
 
 
 class Memory(Bucket):
@@ -119,6 +171,9 @@ class Memory(Bucket):
             self.fs.pipe_file(path, data)
             return True
 
+    def _holds(self, path: str, data: bytes) -> bool:  # noqa: ARG002 - as the base has it
+        return False  # no answer is ever lost
+
 
 def _code(error: BaseException | None) -> str:
     """The service's error code, from wherever in the chain of causes botocore's error is."""
@@ -128,6 +183,19 @@ def _code(error: BaseException | None) -> str:
             return str(response.get("Error", {}).get("Code", ""))
         error = error.__cause__
     return ""
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, TimeoutError)
+
+
+def _worth_writing_again(error: Exception) -> bool:
+    return isinstance(error, StoreUnavailable) and _code(error) in _CONFLICTS
+
+
+def _worth_reading_again(error: Exception) -> bool:
+    """Whatever was not the service's own clear answer: a broken or silent connection, a body cut short."""
+    return isinstance(error, StoreUnavailable) and not _code(error) and not isinstance(error.__cause__, PermissionError)
 
 
 @contextlib.contextmanager
@@ -148,4 +216,5 @@ def _errors(path: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError) as error:
         raise NotThere(f"{path} is not there") from error
     except Exception as error:  # each client library has exceptions of its own, and none of them shares a base
-        raise StoreUnavailable(f"{path}: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise StoreUnavailable(f"{path}: {said}") from error
