@@ -4,13 +4,12 @@ A row is an event. Attempts, of which there are as many as candidates, have type
 too); every other kind is JSON in ``body``. Measured on 10,000 attempts with twelve numbers each: typed columns
 encode three and decode nearly four times as fast as JSON.
 
-Every page carries a checksum. Parquet's own footer has none, so the whole file is sealed besides: the footer ends in
-the SHA-256 of the file with that digest taken as zeros. Nothing of a file is parsed before its seal is checked.
+The file is sealed (`sealed`): nothing of it is parsed before its digest is checked. `packs` keeps many commits as one
+file and reads their rows with what stands here.
 """
 
 import dataclasses
 import hashlib
-import io
 import re
 import types
 import typing
@@ -19,17 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ancestra_farm.ledger.errors import LogDamaged
+from ancestra_farm.ledger.sealed import check_seal, sealed, unsealed
 from ancestra_farm.plan.codec import decode_event, encode_event
 from ancestra_farm.plan.events import AttemptEnded, Event
 
 #: Version of the columns below, written into every commit.
 SCHEMA_VERSION = 1
-_SEAL = b"sha256:"
-_UNSEALED = _SEAL + b"0" * 64
-_SEALED = re.compile(rb"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"log/(\d{8})\.parquet")
 _LINK = "ancestra.link"
 _KEYS = ("number", "epoch", "nonce", "schema", "previous", "at")
@@ -125,22 +121,9 @@ def encode_commit(
         schema = _COLUMNS_WITH_ATTEMPTS
         arrays.append(_attempt_array(attempts))
     table = pa.Table.from_arrays(arrays, schema=schema)
-    facts = (number, epoch, nonce, SCHEMA_VERSION, previous, repr(at))
-    buffer = io.BytesIO()
-    with pq.ParquetWriter(
-        buffer, schema, compression="zstd", write_page_checksum=True, store_schema=False, write_statistics=False
-    ) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({f"ancestra.{key}": str(fact) for key, fact in zip(_KEYS, facts, strict=True)})
-        if link:
-            writer.add_key_value_metadata({_LINK: link})
-        # The seal comes last, so that it is the last of its form in the file whatever the rows say.
-        writer.add_key_value_metadata({"ancestra.seal": _UNSEALED.decode()})
-    data = bytearray(buffer.getvalue())
-    digest = hashlib.sha256(data).hexdigest()
-    place = data.rfind(_UNSEALED)
-    data[place : place + len(_UNSEALED)] = _SEAL + digest.encode()
-    return bytes(data), digest
+    values = (number, epoch, nonce, SCHEMA_VERSION, previous, repr(at))
+    facts = {f"ancestra.{key}": str(fact) for key, fact in zip(_KEYS, values, strict=True)}
+    return sealed(table, facts | {_LINK: link} if link else facts)
 
 
 def _attempt_array(attempts: Sequence[AttemptEnded | None]) -> pa.Array:
@@ -159,15 +142,13 @@ def decode_commit(path: str, data: bytes, *, events: bool = True) -> Commit:
 
     With ``events`` false the rows are left unread (the seal vouches for them) and the commit has none.
     """
-    digest = _check_seal(path, data)
+    digest = check_seal(path, data)
     try:
-        with pq.ParquetFile(io.BytesIO(data), pre_buffer=False, page_checksum_verification=True) as file:
-            pairs = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+        with unsealed(data) as (file, pairs):
             number, epoch, nonce, schema, previous, at = (pairs[f"ancestra.{key}"] for key in _KEYS)
             if int(schema) != SCHEMA_VERSION:
                 raise LogDamaged(f"{path} has schema version {schema}; this Ancestra Farm reads {SCHEMA_VERSION}")
-            # On this thread alone: see decode_part. A commit is small.
-            found = _decode_events(file.read(use_threads=False)) if events else ()
+            found = decode_events(file.read(use_threads=False)) if events else ()
         commit = Commit(int(number), int(epoch), nonce, float(at), found, digest, previous, pairs.get(_LINK, ""))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{path} cannot be read as a commit: {type(error).__name__}: {error}") from error
@@ -176,23 +157,8 @@ def decode_commit(path: str, data: bytes, *, events: bool = True) -> Commit:
     return commit
 
 
-def _check_seal(path: str, data: bytes) -> str:
-    place = data.rfind(b"ancestra.seal")
-    match = _SEALED.search(data, place) if place >= 0 else None
-    if match is None or not data.endswith(b"PAR1"):
-        raise LogDamaged(f"{path} is cut short or is not a commit: its seal is missing ({len(data)} bytes)")
-    stated = match[0][len(_SEAL) :].decode()
-    state = hashlib.sha256(memoryview(data)[: match.start()])
-    state.update(_UNSEALED)
-    state.update(memoryview(data)[match.end() :])
-    if state.hexdigest() != stated:
-        raise LogDamaged(
-            f"{path} has been changed since it was written: its digest is {state.hexdigest()}, not {stated}"
-        )
-    return stated
-
-
-def _decode_events(table: pa.Table) -> tuple[Event, ...]:
+def decode_events(table: pa.Table) -> tuple[Event, ...]:
+    """The events in the rows of a commit, or of several. Raises ValueError, KeyError or TypeError."""
     kinds, bodies = table["kind"].to_pylist(), table["body"].to_pylist()
     attempts = iter(_decode_attempts(table["attempt"].combine_chunks()) if "attempt" in table.column_names else ())
     return tuple(
