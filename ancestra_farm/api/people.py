@@ -39,10 +39,10 @@ Right = Literal[
 ]
 
 _VIEWER: frozenset[Right] = frozenset({"ask"})
-_ARTIST = _VIEWER | {"pick", "unpick", "restore"}
-_SUPERVISOR = _ARTIST | {"close", "more", "retry"}
-_WRANGLER = _SUPERVISOR | {"pause", "unpause", "cancel", "priority", "submit", "stop"}
-_OPERATOR = _WRANGLER | {"act_for_others"}
+_ARTIST: frozenset[Right] = _VIEWER.union({"pick", "unpick", "restore"})
+_SUPERVISOR: frozenset[Right] = _ARTIST.union({"close", "more", "retry"})
+_WRANGLER: frozenset[Right] = _SUPERVISOR.union({"pause", "unpause", "cancel", "priority", "submit", "stop"})
+_OPERATOR: frozenset[Right] = _WRANGLER.union({"act_for_others"})
 #: The one table of rights.
 RIGHTS: dict[Role, frozenset[Right]] = {
     "viewer": _VIEWER,

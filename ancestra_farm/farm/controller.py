@@ -2,25 +2,30 @@
 
 One long call, `run`, is the loop; it returns how it ended. Everything else is asked for from other threads and reaches
 the loop through its inbox, except for the picture of where things stand, which is replaced whole and read as it is.
+People reach it through the HTTP door (`api/`), which is open as long as an epoch lasts; its address stands in the
+presence file.
 """
 
 import time
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import ray
 
+from ancestra_farm.api.app import LOOPBACK_NAMES, build_app
+from ancestra_farm.api.server import endpoint_of, is_loopback, listening, serve_app
 from ancestra_farm.farm.control import ControlLoop, Ending
 from ancestra_farm.farm.crew import Crew
+from ancestra_farm.farm.desk import LoopDesk, Recent
 from ancestra_farm.farm.news import Asked, Inbox
 from ancestra_farm.farm.upkeep import Picture, Upkeep
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.scheduler import DEFAULTS, Scheduler
 from ancestra_farm.scheduler.tunables import Tunables
-from ancestra_farm.scheduler.world import Order, StopRequested, Submit
+from ancestra_farm.scheduler.world import StopRequested, Submit
 from ancestra_farm.telemetry.exporter import serve
 from ancestra_farm.telemetry.metrics import Metrics
 
@@ -55,6 +60,7 @@ class Controller:
         self._store_url = store_url
         self._settings = settings
         self._inbox = Inbox()
+        self._stopping = False
         self._upkeep: Upkeep | None = None
         self._metrics_url: str | None = None
 
@@ -91,27 +97,39 @@ class Controller:
 
     def _run_loop(self, store: Store, submit: Submit | None, metrics: Metrics) -> Ending:
         settings = self._settings
-        writer = Writer.begin(store, settings.who, settings.purpose)
-        upkeep = Upkeep(store, Presence.here(settings.who, writer.epoch), metrics)
-        crew = Crew(
-            self._inbox,
-            self._store_url,
-            at_most=settings.hosts,
-            stitches=settings.stitches,
-            faults=settings.faults,
-            on_ticket=metrics.observe_ticket,
-        )
-        loop = ControlLoop(Scheduler(writer.epoch, settings.tunables), writer, crew, self._inbox, upkeep)
-        self._upkeep = upkeep
+        listener = listening(settings.listen)  # before an epoch is taken: a taken port must not end somebody's work
+        with closing(listener):
+            writer = Writer.begin(store, settings.who, settings.purpose)
+            inbox = self._inbox = Inbox()
+            scheduler = Scheduler(writer.epoch, settings.tunables)
+            recent = Recent()
+            presence = Presence.here(settings.who, writer.epoch, endpoint_of(listener))
+            upkeep = self._upkeep = Upkeep(store, presence, metrics, recent.add)
+            crew = Crew(
+                inbox,
+                self._store_url,
+                at_most=settings.hosts,
+                stitches=settings.stitches,
+                on_ticket=metrics.observe_ticket,
+            )
+            loop = ControlLoop(scheduler, writer, crew, inbox, upkeep, stay=settings.stay)
+            desk = LoopDesk(store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture)
+            names = LOOPBACK_NAMES if is_loopback(listener) else None
+            with ExitStack() as leaving:
+                leaving.callback(serve_app(build_app(desk, names=names), listener).close)
+                leaving.callback(inbox.close)
+                leaving.callback(upkeep.leave)
+                return self._until_the_end(loop, inbox, submit)
+
+    def _until_the_end(self, loop: ControlLoop, inbox: Inbox, submit: Submit | None) -> Ending:
         first = [] if submit is None else [Asked(submit)]
-        try:
-            ending = loop.run(first)
-            for asked in first:
-                if asked.answer.done():
-                    asked.answer.result()
-            return ending
-        finally:
-            upkeep.leave()
+        if self._stopping:
+            inbox.ask(StopRequested())
+        ending = loop.run(first)
+        for asked in first:
+            if asked.answer.done():
+                asked.answer.result()
+        return ending
 
     @ray.method(concurrency_group="ask")
     def picture(self) -> Picture:
@@ -119,18 +137,9 @@ class Controller:
         return Picture() if self._upkeep is None else self._upkeep.picture
 
     @ray.method(concurrency_group="ask")
-    def submit(self, submit: Submit) -> None:
-        """Take in a batch; returns when it is durable. Raises OrderRefused."""
-        self._inbox.ask(submit).result()
-
-    @ray.method(concurrency_group="ask")
-    def order(self, order: OrderGiven) -> None:
-        """Take an order; returns when it is durable. Raises OrderRefused."""
-        self._inbox.ask(Order(order)).result()
-
-    @ray.method(concurrency_group="ask")
     def stop(self) -> None:
         """Stop cleanly: nothing new is begun, what is finished is committed, then `run` returns."""
+        self._stopping = True
         self._inbox.ask(StopRequested())
 
     @ray.method(concurrency_group="ask")

@@ -1,0 +1,192 @@
+"""What the door does about each request, once it is known who asks and that the request is sound."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from ancestra_farm.api import questions, wire
+from ancestra_farm.api.batchfile import soundness
+from ancestra_farm.api.desk import OutcomeUnknown
+from ancestra_farm.api.people import Person
+from ancestra_farm.api.problems import Refusal
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.scheduler.progress import ShotProgress
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.routes import Call
+
+T = TypeVar("T")
+
+#: A turn of the loop takes a fraction of a second; a commit on a slow bucket that is tried anew takes up to about 20 s.
+ANSWER_S = 45.0
+#: How often news is looked for while somebody waits for events, in seconds.
+LOOK_S = 0.1
+
+
+async def health(call: "Call") -> wire.Health:
+    """Whose store, which epoch."""
+    return call.desk.health
+
+
+async def status(call: "Call") -> wire.Status:
+    """The picture, or the part of it that was asked for."""
+    found = call.desk.status()
+    query: wire.OfShots = call.query
+    if query.batch is None and query.shot is None:
+        return found
+    shots = _of(found.shots, query)
+    waiting = [ref for ref in found.waiting if query.batch in {None, ref.batch} and query.shot in {None, ref.shot}]
+    return found.model_copy(update={"shots": shots, "waiting": waiting})
+
+
+def _of(shots: Sequence[ShotProgress], query: wire.OfShots) -> list[ShotProgress]:
+    found = [shot for shot in shots if query.batch in {None, shot.batch} and query.shot in {None, shot.shot}]
+    if not found:
+        names = sorted({shot.shot for shot in shots if query.batch in {None, shot.batch}})
+        if not names:
+            batches = ", ".join(sorted({shot.batch for shot in shots})[:8]) or "none yet"
+            raise Refusal("not-there", f"there is no batch {query.batch}; there are: {batches}")
+        raise Refusal("not-there", f"there is no shot {query.shot}; there are: {', '.join(names[:8])}")
+    return found
+
+
+async def explain(call: "Call") -> wire.Explanations:
+    """Asked of the loop: the sentences rest on hosts and queues of this moment."""
+    query: wire.OfShots = call.query
+    found = await _answer(call.desk.ask(lambda scheduler: questions.explained(scheduler, query.batch, query.shot)))
+    if not found and (query.batch is not None or query.shot is not None):
+        _of(call.desk.status().shots, query)
+        raise Refusal("not-there", "there is no such shot")
+    return wire.Explanations(shots=found)
+
+
+async def batches(call: "Call") -> wire.Batches:
+    """All batches."""
+    return wire.Batches(batches=await _answer(call.desk.ask(questions.batches)))
+
+
+async def hosts(call: "Call") -> wire.Hosts:
+    """All hosts."""
+    return wire.Hosts(hosts=await _answer(call.desk.ask(questions.hosts)))
+
+
+async def queues(call: "Call") -> wire.Queues:
+    """What waits, from the picture."""
+    return wire.Queues(queues=call.desk.status().hosts)
+
+
+async def candidates(call: "Call") -> wire.Candidates:
+    """Candidates by the beginning of their id."""
+    query: wire.OfPrefix = call.query
+    return await _answer(call.desk.ask(lambda scheduler: questions.candidates(scheduler, query.prefix, query.batch)))
+
+
+async def events(call: "Call") -> wire.Events:
+    """What is new. Waits for it without holding a thread."""
+    query: wire.After = call.query
+    until = time.monotonic() + query.wait_s
+    while True:
+        found = call.desk.events(query.after, query.limit)
+        if found is None:
+            raise Refusal(
+                "gone",
+                f"what follows commit {query.after} is no longer kept here; begin with /v1/status, or read the log",
+            )
+        if found.events or time.monotonic() >= until:
+            return found
+        await asyncio.sleep(LOOK_S)
+
+
+async def metrics(call: "Call") -> bytes:
+    """Rendered on a thread: there can be thousands of series."""
+    return await run_in_threadpool(call.desk.metrics)
+
+
+async def submit(call: "Call") -> wire.Taken:
+    """Checked on a thread first, so that a large batch does not hold up the loop."""
+    body: wire.SubmitIn = call.body
+    who, by = acting(call.person, body.who)
+    faults = await run_in_threadpool(soundness, body.document, body.cards)
+    if faults:
+        detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
+        raise Refusal("invalid", detail, faults)
+    at = time.time()
+    commit = await _answer(call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})"))
+    return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at)
+
+
+async def give(call: "Call") -> wire.Taken:
+    """Orders of one request are taken together or not at all."""
+    body: wire.OrdersIn = call.body
+    _together(body.orders)
+    for order in body.orders:
+        _need(call.person, order.order)
+    at = time.time()
+    given, told = [], []
+    for order in body.orders:
+        who, by = acting(call.person, order.who)
+        event = as_event(order, who, by, at)
+        given.append(event)
+        told.append(wire.Acknowledged(order_id=event.order_id, order=event.order, who=who, by=by))
+    commit = await _answer(call.desk.give(given))
+    return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at, orders=tuple(told))
+
+
+async def stop(call: "Call") -> wire.Taken:
+    """The stop has begun when this is answered."""
+    commit = await _answer(call.desk.stop())
+    return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=time.time())
+
+
+def acting(person: Person | None, wanted: str | None) -> tuple[str, str]:
+    """(who an order is of, who gave it if that is somebody else). Raises NotAllowed."""
+    assert person is not None, "only questions of health are open to everybody"
+    if wanted is None or wanted == person.name:
+        return person.name, ""
+    person.need("act_for_others")
+    return wanted, person.name
+
+
+def _need(person: Person | None, kind: str) -> None:
+    assert person is not None, "only questions of health are open to everybody"
+    person.need(kind)  # type: ignore[arg-type] # every kind of order is a right of the same name
+
+
+def _together(orders: Sequence["wire.AnyOrder"]) -> None:
+    """Only orders that cannot touch each other come together: each is looked at alone before any is taken."""
+    if len(orders) == 1:
+        return
+    if any(not isinstance(order, wire.OfCandidate) or order.order != orders[0].order for order in orders):
+        raise Refusal("invalid", "several orders in one request are picks, unpicks or restores, all of the same kind")
+    named = {(order.batch, order.candidate_id) for order in orders if isinstance(order, wire.OfCandidate)}
+    ids = [order.order_id for order in orders if order.order_id is not None]
+    if len(named) != len(orders) or len(set(ids)) != len(ids):
+        raise Refusal("invalid", "the same candidate, or the same order_id, stands twice in one request")
+
+
+def as_event(order: "wire.AnyOrder", who: str, by: str, at: float) -> OrderGiven:
+    """The order as the log keeps it. Who gave it for somebody else stands in the note."""
+    said = order.model_dump(exclude_unset=True, exclude={"who", "note", "order_id", "order", "batch"})
+    note = f"{order.note} (given by {by})".strip() if by else order.note
+    return OrderGiven(
+        batch=order.batch,
+        order=order.order,
+        who=who,
+        at=at,
+        note=note,
+        order_id=order.order_id or uuid.uuid4().hex,
+        **{name: value for name, value in said.items() if value is not None},
+    )
+
+
+async def _answer(future: "Future[T]") -> T:
+    """Wait for the loop without holding a thread, and without taking the future back where the client goes away."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), ANSWER_S)
+    except TimeoutError:
+        raise OutcomeUnknown("the controller has not answered yet; ask again with the same order_id") from None

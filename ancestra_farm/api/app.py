@@ -1,0 +1,238 @@
+"""The door: HTTP in front of a `Desk`. Says who may ask, whether a request is sound, and nothing about the farm itself.
+
+Everything is checked before anything is handed on: whom the Host header names (a page in a browser can make a name
+point at loopback, and is refused by this), whose token it is, under which epoch the asker thinks the farm is, how large
+the body is and whether it says what it has to. No CORS: no page of another origin may read an answer.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ancestra_farm.api.desk import Desk, Leaving, OutcomeUnknown
+from ancestra_farm.api.openapi import description
+from ancestra_farm.api.people import NotAllowed, Person
+from ancestra_farm.api.problems import Refusal, problem_response
+from ancestra_farm.api.routes import ROWS, Call, Row
+from ancestra_farm.api.tokens import looks_like_token
+from ancestra_farm.api.wire import Fault
+from ancestra_farm.ledger.errors import StoreUnavailable, Superseded
+from ancestra_farm.scheduler.world import OrderRefused
+
+EPOCH_HEADER = "Ancestra-Epoch"
+#: Names of loopback. The port is whatever the request came in on, forwarded or not.
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+#: Seconds for a body to arrive whole.
+BODY_S = 20.0
+
+_LOG = logging.getLogger(__name__)
+
+
+def build_app(desk: Desk, *, names: Collection[str] | None = LOOPBACK_NAMES) -> Starlette:
+    """The application in front of ``desk``. ``names``: hosts that requests may name, None: any."""
+    by_path: dict[str, dict[str, Row]] = {}
+    for row in ROWS:
+        by_path.setdefault(row.path, {})[row.method] = row
+    routes = [Route(path, _endpoint(desk, rows), methods=list(rows)) for path, rows in by_path.items()]
+    text = json.dumps(description(), ensure_ascii=False)
+
+    async def openapi(_request: Request) -> Response:
+        return Response(text, media_type="application/json")
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return _refused(desk, request, error)
+
+    return Starlette(
+        routes=[*routes, Route("/v1/openapi.json", openapi, methods=["GET"])],
+        middleware=[Middleware(_Doorkeeper, desk=desk, names=names)],
+        exception_handlers={HTTPException: refused},
+    )
+
+
+class _Doorkeeper:
+    """Looks at whom a request names, before anything else; puts the headers on that every answer has."""
+
+    def __init__(self, app: ASGIApp, desk: Desk, names: Collection[str] | None) -> None:
+        self._app = app
+        self._desk = desk
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [
+                    (EPOCH_HEADER.lower().encode(), str(self._desk.health.epoch).encode()),
+                    (b"cache-control", b"no-store"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        host = Request(scope).headers.get("host", "")
+        if self._names is not None and _without_port(host) not in self._names:
+            refusal = Refusal(
+                "wrong-host", "this door is for loopback; the Host header has to name 127.0.0.1 or localhost"
+            )
+            await problem_response(refusal, self._desk.health.epoch)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()
+
+
+def _endpoint(desk: Desk, rows: Mapping[str, Row]) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        row = rows["GET" if request.method == "HEAD" else request.method]
+        try:
+            return await _served(desk, row, request)
+        except Exception as error:  # noqa: BLE001 - every one of them becomes a sentence
+            return _refused(desk, request, error)
+
+    return endpoint
+
+
+async def _served(desk: Desk, row: Row, request: Request) -> Response:
+    person = await _who(desk, row, request)
+    _same_epoch(desk, request)
+    query = _query(row, request)
+    body = None if row.body is None else _parsed(row.body, await _body(request, row.body_bytes))
+    found = await row.handler(Call(desk, person, query, body))
+    if isinstance(found, BaseModel):
+        return Response(found.model_dump_json(), media_type="application/json")
+    return Response(found, headers={"content-type": row.media})
+
+
+async def _who(desk: Desk, row: Row, request: Request) -> Person | None:
+    if row.right is None:
+        return None
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    person = None
+    if scheme.lower() == "bearer" and looks_like_token(token):
+        person = await run_in_threadpool(desk.person, token)
+    if person is None:
+        raise Refusal(
+            "unknown-person",
+            "this needs a token of this store, sent as 'Authorization: Bearer TOKEN'; an operator makes one with "
+            "`ancestra token issue NAME --role ROLE`",
+            headers={"www-authenticate": 'Bearer realm="ancestra"'},
+        )
+    person.need(row.right)
+    return person
+
+
+def _same_epoch(desk: Desk, request: Request) -> None:
+    """Whoever says which epoch they mean is told where that is over: what they know may be, too."""
+    said = request.headers.get(EPOCH_HEADER)
+    if said is None:
+        return
+    epoch = desk.health.epoch
+    if not said.isascii() or not said.isdigit() or len(said) > 16:
+        raise Refusal("malformed", f"{EPOCH_HEADER} is a whole number")
+    if int(said) != epoch:
+        raise Refusal("old-epoch", f"the farm is at work under epoch {epoch}, not {int(said)}; look at it anew")
+
+
+def _query(row: Row, request: Request) -> BaseModel | None:
+    pairs = request.query_params.multi_items()
+    if row.query is None:
+        if pairs:
+            raise _invalid([Fault(place=f"query.{pairs[0][0]}", message="this question takes no such parameter")])
+        return None
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _invalid([Fault(place=f"query.{name}", message="stands there twice") for name in twice])
+    try:
+        return row.query.model_validate_strings(dict(pairs))
+    except ValidationError as error:
+        raise _invalid(_faults(error, "query")) from None
+
+
+async def _body(request: Request, most: int) -> bytes:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise Refusal("too-large", f"the body has {int(length):,} bytes; at most {most:,} are read")
+    data = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most:
+                    raise Refusal("too-large", f"the body has more than the {most:,} bytes that are read")
+    except TimeoutError:
+        raise Refusal("too-slow", f"the body did not arrive within {BODY_S:.0f} s") from None
+    if data and content_type != "application/json":
+        raise Refusal("not-json", "the body has to be JSON: Content-Type: application/json")
+    return bytes(data)
+
+
+def _parsed(model: type[BaseModel], data: bytes) -> BaseModel:
+    try:
+        return model.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise Refusal(
+                "malformed", f"the body is no JSON: {first['msg'].partition(': ')[2] or first['msg']}"
+            ) from None
+        raise _invalid(_faults(error, "body")) from None
+
+
+def _faults(error: ValidationError, where: str, most: int = 50) -> list[Fault]:
+    # Without what was sent: it may be a secret in the wrong place.
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [Fault(place=".".join(map(str, (where, *one["loc"]))), message=one["msg"]) for one in found[:most]]
+
+
+def _invalid(faults: list[Fault]) -> Refusal:
+    return Refusal("invalid", "; ".join(f"{fault.place}: {fault.message}" for fault in faults[:8]), faults)
+
+
+def _refused(desk: Desk, request: Request, error: Exception) -> Response:
+    """Any exception as an answer. What was not foreseen is logged here and said in one sentence there."""
+    refusal: Refusal
+    match error:
+        case Refusal():
+            refusal = error
+        case NotAllowed():
+            refusal = Refusal("not-allowed", str(error))
+        case Leaving():
+            refusal = Refusal("leaving", str(error), headers={"retry-after": "1"})
+        case OrderRefused():
+            refusal = Refusal("refused", " ".join(str(error).split()))
+        case Superseded():
+            refusal = Refusal("superseded", str(error), headers={"retry-after": "1"})
+        case StoreUnavailable() | OutcomeUnknown():
+            refusal = Refusal("unknown-outcome", str(error), headers={"retry-after": "2"})
+        case HTTPException(status_code=405):
+            refusal = Refusal(
+                "method", f"{request.url.path} does not take {request.method}", headers=error.headers or {}
+            )
+        case HTTPException(status_code=404):
+            refusal = Refusal("not-there", "there is nothing at this address; /v1/openapi.json says what there is")
+        case HTTPException() | ClientDisconnect():
+            refusal = Refusal("malformed", "this is no request that is understood here")
+        case _:
+            _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            refusal = Refusal("internal", "something unforeseen went wrong; the controller's log says what")
+    return problem_response(refusal, desk.health.epoch)

@@ -1,0 +1,89 @@
+"""Questions to the scheduler, answered by the controller's loop between two turns: they read, and are quick."""
+
+from collections.abc import Iterator
+
+from ancestra_farm.api import wire
+from ancestra_farm.scheduler.scheduler import Scheduler
+from ancestra_farm.scheduler.state import BatchState
+
+#: So many candidates are named for one beginning of an id; more of it are wanted then.
+MOST_CANDIDATES = 16
+
+
+def explained(scheduler: Scheduler, batch: str | None, shot: str | None) -> list[wire.Explained]:
+    """Sentences for every shot, or for those that were asked about."""
+    return [
+        wire.Explained(
+            batch=one.batch, shot=one.shot, state=one.state, says=list(scheduler.explain(one.batch, one.shot))
+        )
+        for one in scheduler.progress()
+        if batch in {None, one.batch} and shot in {None, one.shot}
+    ]
+
+
+def batches(scheduler: Scheduler) -> list[wire.BatchStanding]:
+    """Every batch, in the order of submission."""
+    return [_standing(batch) for batch in scheduler.state.batches.values()]
+
+
+def _standing(batch: BatchState) -> wire.BatchStanding:
+    return wire.BatchStanding(
+        batch=batch.name,
+        show=batch.plan.batch.show,
+        priority=batch.priority,
+        weight=batch.weight,
+        paused=batch.paused,
+        revision=batch.revision,
+        digest=batch.submitted.digest,
+        shots=len(batch.shots),
+        device_s=batch.device_s,
+        device_hours=batch.plan.batch.budget.device_hours,
+        who=batch.submitted.who,
+        at=batch.submitted.at,
+    )
+
+
+def hosts(scheduler: Scheduler) -> list[wire.HostStanding]:
+    """Every host, pool by pool."""
+    return [
+        wire.HostStanding(
+            host=host.name,
+            model=pool.card.id,
+            ready=host.ready,
+            stopping=host.stopping,
+            working=any(lease.started_at is not None for lease in host.leases),
+            tickets=[lease.ticket.ticket for lease in host.leases],
+        )
+        for pool in scheduler.dispatcher.fleet.pools.values()
+        for host in pool.hosts.values()
+    ]
+
+
+def candidates(scheduler: Scheduler, prefix: str, batch: str | None) -> wire.Candidates:
+    """Candidates that were released and whose ids begin so, each in its newest place."""
+    found: dict[tuple[str, str], wire.Candidate] = {}
+    for one in _beginning_with(scheduler, prefix, batch):
+        found[one.batch, one.candidate_id] = one
+        if len(found) > MOST_CANDIDATES:
+            break
+    return wire.Candidates(candidates=list(found.values())[:MOST_CANDIDATES], more=len(found) > MOST_CANDIDATES)
+
+
+def _beginning_with(scheduler: Scheduler, prefix: str, batch: str | None) -> Iterator[wire.Candidate]:
+    for state in scheduler.state.batches.values():
+        if batch not in {None, state.name}:
+            continue
+        for branch in state.branches.values():
+            for rung, results in branch.results.items():
+                for position, result in results.items():
+                    if result.candidate_id.startswith(prefix):
+                        yield wire.Candidate(
+                            candidate_id=result.candidate_id,
+                            batch=state.name,
+                            branch=branch.key,
+                            shot=branch.stage.shot.plan.name,
+                            stage=branch.stage.plan.name,
+                            position=position,
+                            rung=rung,
+                            outcome=result.outcome,
+                        )

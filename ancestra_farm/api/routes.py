@@ -1,0 +1,142 @@
+"""The table of what the door answers: one row for each request, from which both routing and description are made."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from ancestra_farm.api import answers, wire
+from ancestra_farm.api.desk import Desk
+from ancestra_farm.api.people import Person, Right
+
+#: Bytes of a body. A batch of thousands of shots is a few megabytes; orders are small.
+ORDER_BYTES = 2**20
+SUBMIT_BYTES = 2**25
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as a handler sees it. ``person``: None where nobody has to say who they are."""
+
+    desk: Desk
+    person: Person | None
+    query: Any
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request that is answered.
+
+    ``right``: what the person must be entitled to, None: anybody may ask. ``query`` and ``body``: models of what comes
+    in, None: nothing. ``answer``: model of what goes out, None: ``media``. ``problems``: kinds that are its own.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    handler: Callable[[Call], Awaitable[Any]]
+    right: Right | None = "ask"
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_bytes: int = ORDER_BYTES
+    answer: type[BaseModel] | None = None
+    media: str = "application/json"
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def operation_id(self) -> str:
+        """``get_status``."""
+        return f"{self.method.lower()}_{self.path.rpartition('/')[2].replace('.', '_')}"
+
+
+_ORDERED = ("refused", "leaving", "superseded", "unknown-outcome")
+_LOOPED = ("leaving", "unknown-outcome")
+
+ROWS = (
+    Row(
+        "GET",
+        "/v1/health",
+        "Is a controller at work here, and for which store?",
+        answers.health,
+        None,
+        answer=wire.Health,
+    ),
+    Row(
+        "GET",
+        "/v1/status",
+        "How far every shot is.",
+        answers.status,
+        query=wire.OfShots,
+        answer=wire.Status,
+        problems=("not-there",),
+    ),
+    Row(
+        "GET",
+        "/v1/explain",
+        "Why shots are where they are.",
+        answers.explain,
+        query=wire.OfShots,
+        answer=wire.Explanations,
+        problems=("not-there", *_LOOPED),
+    ),
+    Row("GET", "/v1/batches", "All batches.", answers.batches, answer=wire.Batches, problems=_LOOPED),
+    Row(
+        "POST",
+        "/v1/batches",
+        "Submit a batch, or a newer revision of one.",
+        answers.submit,
+        "submit",
+        body=wire.SubmitIn,
+        body_bytes=SUBMIT_BYTES,
+        answer=wire.Taken,
+        problems=_ORDERED,
+    ),
+    Row(
+        "POST",
+        "/v1/orders",
+        "Give orders: all are taken or none, and answered once they are durable.",
+        answers.give,
+        body=wire.OrdersIn,
+        answer=wire.Taken,
+        problems=_ORDERED,
+    ),
+    Row("GET", "/v1/hosts", "All hosts and what they work on.", answers.hosts, answer=wire.Hosts, problems=_LOOPED),
+    Row("GET", "/v1/queues", "How much waits for which model.", answers.queues, answer=wire.Queues),
+    Row(
+        "GET",
+        "/v1/candidates",
+        "Candidates by the beginning of their id.",
+        answers.candidates,
+        query=wire.OfPrefix,
+        answer=wire.Candidates,
+        problems=_LOOPED,
+    ),
+    Row(
+        "GET",
+        "/v1/events",
+        "What was committed after a commit.",
+        answers.events,
+        query=wire.After,
+        answer=wire.Events,
+        problems=("gone",),
+    ),
+    Row(
+        "POST",
+        "/v1/stop",
+        "Stop the farm cleanly: nothing new is begun, what is finished is committed.",
+        answers.stop,
+        "stop",
+        body=wire.Nothing,
+        answer=wire.Taken,
+        problems=("leaving", "superseded", "unknown-outcome"),
+    ),
+    Row(
+        "GET",
+        "/v1/metrics",
+        "Metrics in the text format of Prometheus.",
+        answers.metrics,
+        media="text/plain; version=0.0.4; charset=utf-8",
+    ),
+)

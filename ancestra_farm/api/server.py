@@ -1,0 +1,94 @@
+"""The door's HTTP server: uvicorn in a thread of the controller's process, listening before anybody is told of it."""
+
+import socket
+import threading
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+#: Connections at once; a farm has tens of people. Beyond it uvicorn says 503.
+MOST_CONNECTIONS = 1024
+#: Seconds that a stop waits for answers under way; longer than an answer takes to be written.
+GRACE_S = 5
+
+
+class AddressTaken(Exception):
+    """The address cannot be listened on; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. ``endpoint``: where others reach it, ``http://HOST:PORT``."""
+
+    endpoint: str
+    _server: uvicorn.Server
+    _thread: threading.Thread
+    _listener: socket.socket
+
+    def close(self) -> None:
+        """Stop listening and wait for answers under way; the port is free when this returns."""
+        self._server.should_exit = True
+        self._thread.join(GRACE_S + 5)
+        self._listener.close()
+
+
+def listening(address: str) -> socket.socket:
+    """A socket that listens on ``HOST:PORT``; port 0: any free one. Raises AddressTaken."""
+    host, port = parsed_address(address)
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressTaken(f"{address}: {error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise AddressTaken(f"nobody can listen on {address}: {error.strerror or error}") from error
+    return listener
+
+
+def parsed_address(address: str) -> tuple[str, int]:
+    """``HOST:PORT`` as host and port. Raises AddressTaken for anything else."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise AddressTaken(f"{address!r} is not HOST:PORT (for instance 127.0.0.1:0, where 0 is any free port)")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine reaches it."""
+    host = str(listener.getsockname()[0])
+    return host == "::1" or host.startswith("127.")
+
+
+def serve_app(app: ASGIApp, listener: socket.socket) -> Server:
+    """Serve ``app`` on a listening socket, in a daemon thread."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # addresses hold ids and names; what happened is in the log of the farm
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="door", daemon=True)
+    thread.start()
+    return Server(endpoint_of(listener), server, thread, listener)
+
+
+def endpoint_of(listener: socket.socket) -> str:
+    """Where others reach what listens there: ``http://HOST:PORT``."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
+        host = socket.getfqdn()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,345 @@
+"""What travels through the door: every request and answer as a pydantic model.
+
+These models validate what comes in, build what goes out, are what the client reads, and are described in
+``/v1/openapi.json`` from the same definitions. Times are seconds since the Unix epoch, UTC.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from ancestra_farm.batch.base import Float, Int, Model, Name
+from ancestra_farm.batch.schema import Priority
+from ancestra_farm.scheduler.progress import ShotProgress
+
+#: No control characters: these texts are shown in terminals.
+PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+MOST_ORDERS = 256
+#: Of `more`: as many as a stage may ask for in a batch file.
+MOST_CANDIDATES = 10_000_000
+MOST_EVENTS = 1_000
+
+CandidateId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hex digits.")]
+OrderId = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_-]{8,64}$",
+        description="Made by whoever orders. The same order again under the same id is acknowledged and changes "
+        "nothing, so it can be repeated when an answer was lost. Left out: one is made here.",
+    ),
+]
+PersonName = Annotated[
+    str, Field(min_length=1, max_length=120, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+( [^\s\x00-\x1f\x7f-\x9f]+)*$")
+]
+#: What can be tried again: an outcome, or a cause of failure.
+RetryCause = Literal["failed", "quarantined", "lost", "exception", "out_of_memory", "deadline", "crash", "host_lost"]
+
+
+class Given(Model):
+    """What every order has."""
+
+    batch: Name
+    who: PersonName | None = Field(
+        default=None,
+        description="The person it is given for. Only an operator may name somebody else; by default oneself.",
+    )
+    note: Annotated[str, Field(max_length=2000, pattern=PLAIN)] = ""
+    order_id: OrderId | None = None
+
+
+class OfCandidate(Given):
+    """Pick a survivor, take one's own pick back, or let a reject survive by one's word."""
+
+    order: Literal["pick", "unpick", "restore"]
+    shot: Name
+    stage: Name
+    candidate_id: CandidateId
+
+
+class CloseStage(Given):
+    """Close a stage with its picks: they go on to the next stage, or become versions."""
+
+    order: Literal["close"]
+    shot: Name
+    stage: Name
+
+
+class MoreCandidates(Given):
+    """Have more candidates of a stage tried than the batch asks for."""
+
+    order: Literal["more"]
+    shot: Name
+    stage: Name
+    candidates: Annotated[Int, Field(ge=1, le=MOST_CANDIDATES)]
+
+
+class Retry(Given):
+    """Try again what failed of a stage for a cause, or what a filter rejected: one of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["cause"]}, {"required": ["filter"]}]})
+
+    order: Literal["retry"]
+    shot: Name
+    stage: Name
+    cause: RetryCause = Field(
+        default="failed", description="An outcome, or a cause of failure.", json_schema_extra=None
+    )
+    filter: Name = Field(default="", validate_default=False, description="Rejects of this filter.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Retry":
+        if len({"cause", "filter"} & self.model_fields_set) != 1:
+            raise ValueError("say either the cause or the filter")
+        return self
+
+
+class Hold(Given):
+    """Pause, unpause or cancel a shot, or the whole batch where no shot is named."""
+
+    order: Literal["pause", "unpause", "cancel"]
+    shot: Name | None = None
+
+
+class Reorder(Given):
+    """Give a batch another class, another weight within its class, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["priority"]}, {"required": ["weight"]}]})
+
+    order: Literal["priority"]
+    priority: Priority = Field(default="shot", description="`dailies` before `shot` before `backfill`.")
+    weight: Annotated[Float, Field(gt=0, le=1000)] = Field(default=1.0, description="Share among batches of its class.")
+
+    @model_validator(mode="after")
+    def _some_of_them(self) -> "Reorder":
+        if not {"priority", "weight"} & self.model_fields_set:
+            raise ValueError("say the priority, the weight, or both")
+        return self
+
+
+AnyOrder = Annotated[OfCandidate | CloseStage | MoreCandidates | Retry | Hold | Reorder, Field(discriminator="order")]
+
+
+class OrdersIn(Model):
+    """One order, or several of one kind that each name another candidate; all are taken, or none."""
+
+    orders: Annotated[list[AnyOrder], Field(min_length=1, max_length=MOST_ORDERS)]
+
+
+class SubmitIn(Model):
+    """A batch as canonical JSON with the cards of its models, as `ancestra run` makes them of a batch file."""
+
+    document: Annotated[str, Field(min_length=2, description="The batch: canonical JSON of schema ancestra/v1.")]
+    cards: Annotated[dict[str, str], Field(description="Model cards by id: canonical JSON each.")]
+    who: PersonName | None = Field(default=None, description="As of an order.")
+
+
+class Nothing(Model):
+    """A request without a body, or with an empty object."""
+
+
+# ---- answers -------------------------------------------------------------------------------------------------------
+
+
+class Answer(Model):
+    """Answers may grow: a reader ignores what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Health(Answer):
+    """Whether a controller is at work, and in which store. ``ready``: the log is folded."""
+
+    store: str = Field(description="The store's id; it stays when the store is moved.")
+    epoch: int
+    version: str = Field(description="Of Ancestra Farm.")
+    ready: bool
+
+
+class Acknowledged(Answer):
+    """One order that is in the log. ``by``: who gave it, where it was given for somebody else."""
+
+    order_id: str
+    order: str
+    who: str
+    by: str
+
+
+class Taken(Answer):
+    """What was asked for is durable: it is in the log by commit ``commit``."""
+
+    commit: int
+    epoch: int
+    at: float
+    orders: tuple[Acknowledged, ...] = ()
+
+
+class HostCount(Answer):
+    """The hosts of one model, how many tickets they hold, and how many candidates wait for them."""
+
+    model: str
+    ready: int
+    starting: int
+    tickets: int
+    queued: int
+
+
+class StageRef(Answer):
+    """A stage that waits for people to pick and close it."""
+
+    batch: str
+    shot: str
+    stage: str
+
+
+class Status(Answer):
+    """Where things stand. ``idle``: nothing is left to do for now; ``stuck`` says why work that is left cannot run."""
+
+    store: str
+    epoch: int
+    commit: int
+    at: float
+    idle: bool
+    stuck: list[str]
+    waiting: list[StageRef]
+    hosts: list[HostCount]
+    shots: list[ShotProgress]
+
+
+class Explained(Answer):
+    """Why a shot is where it is, in sentences."""
+
+    batch: str
+    shot: str
+    state: str
+    says: list[str]
+
+
+class Explanations(Answer):
+    """One for each shot that was asked about."""
+
+    shots: list[Explained]
+
+
+class BatchStanding(Answer):
+    """A batch as it stands. ``revision``: how often it was submitted; ``device_s``: device-seconds spent so far."""
+
+    batch: str
+    show: str
+    priority: str
+    weight: float
+    paused: bool
+    revision: int
+    digest: str
+    shots: int
+    device_s: float
+    device_hours: float | None
+    who: str
+    at: float
+
+
+class Batches(Answer):
+    """All batches, in the order of submission."""
+
+    batches: list[BatchStanding]
+
+
+class HostStanding(Answer):
+    """One host. ``tickets``: what it holds, the running one first; ``working``: a ticket is being generated."""
+
+    host: str
+    model: str
+    ready: bool
+    stopping: bool
+    working: bool
+    tickets: list[str]
+
+
+class Hosts(Answer):
+    """All hosts, pool by pool."""
+
+    hosts: list[HostStanding]
+
+
+class Queues(Answer):
+    """How much waits for the hosts of each model."""
+
+    queues: list[HostCount]
+
+
+class Candidate(Answer):
+    """Where a candidate is. ``outcome``: what became of it so far."""
+
+    candidate_id: str
+    batch: str
+    branch: str
+    shot: str
+    stage: str
+    position: int
+    rung: str
+    outcome: str
+
+
+class Candidates(Answer):
+    """Candidates whose id begins as asked for. ``more``: there are others."""
+
+    candidates: list[Candidate]
+    more: bool
+
+
+class EventOut(Answer):
+    """One event of the log, as the log spells it."""
+
+    commit: int
+    kind: str
+    event: dict[str, Any]
+
+
+class Events(Answer):
+    """What was committed after the commit that was named. ``through``: ask next for what comes after this one."""
+
+    through: int
+    last: int
+    events: list[EventOut]
+
+
+class Fault(Answer):
+    """One thing that is wrong with a request. ``place``: where in it."""
+
+    place: str
+    message: str
+
+
+class Problem(Answer):
+    """Why a request was not met (RFC 9457), in a sentence for a person."""
+
+    type: str = Field(description="What kind of problem, as a relative reference; the list is in the description.")
+    title: str
+    status: int
+    detail: str
+    epoch: int | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+# ---- questions -----------------------------------------------------------------------------------------------------
+
+
+class OfShots(Model):
+    """Of one batch, of one shot, of both, or of everything."""
+
+    batch: Name | None = None
+    shot: Name | None = None
+
+
+class OfPrefix(Model):
+    """The beginning of a candidate's id, and the batch to look in where there are several."""
+
+    prefix: Annotated[str, Field(pattern=r"^[0-9a-f]{4,32}$")]
+    batch: Name | None = None
+
+
+class After(Model):
+    """The commit after which events are wanted, and at most how many. ``wait_s``: wait so long for the first."""
+
+    after: Annotated[int, Field(ge=0, le=2**53)] = 0
+    limit: Annotated[int, Field(ge=1, le=MOST_EVENTS)] = 500
+    wait_s: Annotated[int, Field(ge=0, le=20)] = 0
