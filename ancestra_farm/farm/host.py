@@ -6,6 +6,7 @@ exceptions Ray reports as the death of the actor and nothing else.
 """
 
 import importlib
+import os
 import sys
 import time
 
@@ -34,6 +35,8 @@ ONE_THREAD = {
 }
 #: A host without a GPU of its own must see none: Ray leaves the variable unset, which means all of them.
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+#: Exit code of a host whose model ended the process (EX_SOFTWARE).
+EXITED = 70
 #: How long `stay` lasts: longer than any farm runs.
 FOR_EVER_S = 10.0**8
 
@@ -79,7 +82,11 @@ class Host:
     @ray.method(concurrency_group="work")
     def work(self, ticket: Ticket, owed: bool) -> TicketEnded:  # noqa: FBT001 - Ray calls are by position
         """Work off a ticket; see `Pipeline.work`."""
-        reply = self._ready().work(ticket, owed=owed)
+        try:
+            reply = self._ready().work(ticket, owed=owed)
+        except SystemExit:
+            # Ray would wait for the other calls of this actor, of which one never ends, and nobody would be told.
+            os._exit(EXITED)
         if self._faults is not None:
             hold_reply(self._faults, ticket, self._host)
         return reply
