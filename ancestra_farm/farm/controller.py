@@ -38,7 +38,8 @@ class Settings:
     """How a controller works. ``hosts``: at most so many on CPU slots, None: one per CPU.
 
     ``stitches``: how many run at once. ``metrics_port``: where metrics are served on loopback; None: nowhere, 0: any.
-    ``faults``: an `Injection` as JSON, for rehearsals; empty: none.
+    ``faults``: an `Injection` as JSON, for rehearsals; empty: none. ``listen``: ``HOST:PORT`` of the door, port 0 for
+    any free one. ``stay``: stay for people when nothing is left to do.
     """
 
     who: str
@@ -48,6 +49,8 @@ class Settings:
     metrics_port: int | None = None
     tunables: Tunables = DEFAULTS
     faults: str = ""
+    listen: str = "127.0.0.1:0"
+    stay: bool = False
 
 
 @ray.remote(  # type: ignore[call-overload] # Ray's own types do not know concurrency groups
@@ -111,6 +114,7 @@ class Controller:
                 at_most=settings.hosts,
                 stitches=settings.stitches,
                 on_ticket=metrics.observe_ticket,
+                faults=settings.faults,
             )
             loop = ControlLoop(scheduler, writer, crew, inbox, upkeep, stay=settings.stay)
             desk = LoopDesk(store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture)
