@@ -15,6 +15,7 @@ from ancestra_farm.farm.news import LEAVING, Asked, Inbox
 from ancestra_farm.farm.upkeep import Upkeep
 from ancestra_farm.ledger.errors import StoreError, Superseded
 from ancestra_farm.ledger.log import Writer
+from ancestra_farm.ledger.points import reached
 from ancestra_farm.plan.events import Event
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.world import (
@@ -265,6 +266,7 @@ class ControlLoop:
     def _carry_out(self, turn: _Turn) -> None:
         if turn.events:
             before = time.monotonic()
+            reached("control.before_commit")
             try:
                 number = self._writer.commit(turn.events)
             except StoreError as error:
@@ -272,6 +274,9 @@ class ControlLoop:
                     asked.refuse(error)
                 raise
             self._upkeep.committed(number, turn.events, time.monotonic() - before)
+            reached("control.after_commit_before_acknowledgement")
+            if turn.answers:
+                reached("control.after_order")
         try:
             for instruction, cause in turn.instructions:
                 self._do(instruction, cause)

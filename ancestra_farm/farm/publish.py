@@ -14,6 +14,7 @@ from typing import Any
 
 from ancestra_farm.batch.urls import safe_join
 from ancestra_farm.ledger.errors import NotThere
+from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 
 MANIFEST = "MANIFEST.json"
@@ -58,6 +59,7 @@ def publish(
         data = Path(safe_join(str(scratch), name)).read_bytes()
         if not store.create(f"{folder}/{name}", data):
             data = store.read(f"{folder}/{name}")
+        reached("publish.half_way")
         entries.append({"kind": kind, "name": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
     store.create(f"{folder}/{MANIFEST}", json.dumps({**facts, "files": entries}, indent=1, sort_keys=True).encode())
     found = published(store, folder)

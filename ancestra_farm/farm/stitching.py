@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from ancestra_farm.farm.publish import publish, published
+from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import StitchEnded
 from ancestra_farm.scheduler.world import StitchJob
@@ -64,6 +65,7 @@ def stitched(job: StitchJob, store: Store, began: float) -> StitchEnded:
                 "seams": made.seams,
             }
             names = [(file.kind, file.name) for file in made.files]
+            reached("stitch.after_version_before_publish")
             found = publish(store, job.folder, Path(scratch), names, facts)
     return StitchEnded(
         batch=job.batch,

@@ -12,10 +12,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-#: ``point``, or ``point:n`` to die the n-th time that this process gets there (1: the first).
+#: ``point``, or ``point:n`` to die the n-th time that a process gets there (1: the first); several with commas between.
 KILL_AT = "ANCESTRA_KILL_AT"
-#: A file; the point works only for the process that creates it. So one process of many dies, and only once: what is
-#: started again with the same environment lives.
+#: A folder. Each of them works only once, for the process that creates its file there: so one process of many dies, and
+#: what is started again with the same environment lives.
 KILL_ONCE = "ANCESTRA_KILL_ONCE"
 
 POINTS = {
@@ -30,7 +30,7 @@ POINTS = {
     "host.before_reply": "a ticket is done, media and sheet are in the store; its rows are nowhere",
     "control.before_commit": "a turn is decided; nothing of it is in the log",
     "control.after_commit_before_acknowledgement": "a turn is in the log; nothing of it is carried out or answered",
-    "control.after_order": "an order is in the log; what follows from it is not",
+    "control.after_order": "an order or a submission is in the log; it is not acknowledged, and nothing followed from it",
     "stitch.after_version_before_publish": "a version is allocated and stitched; nothing of it is published",
     "publish.half_way": "one file of a version is published; the others and the manifest are not",
 }
@@ -41,22 +41,22 @@ _counts: dict[str, Iterator[int]] = {}
 def reached(point: str) -> None:
     """Say that ``point`` is reached. Ends this process if the environment says so; otherwise costs a look-up."""
     wanted = os.environ.get(KILL_AT)
-    if wanted is not None and _meant(point, wanted):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _meant(point: str, wanted: str) -> bool:
-    name, _, nth = wanted.partition(":")
-    if name != point:
-        return False
+    if wanted is None or point not in wanted:
+        return
     # `next` of a counter is atomic, so that two threads cannot both be the n-th.
-    if next(_counts.setdefault(point, itertools.count(1))) != int(nth or 1):
-        return False
-    once = os.environ.get(KILL_ONCE)
-    if once is None:
+    count = next(_counts.setdefault(point, itertools.count(1)))
+    for one in wanted.split(","):
+        name, _, nth = one.partition(":")
+        if name == point and count == int(nth or 1) and _is_first(one):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_first(one: str) -> bool:
+    folder = os.environ.get(KILL_ONCE)
+    if folder is None:
         return True
     try:
-        Path(once).touch(exist_ok=False)
+        (Path(folder) / one).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

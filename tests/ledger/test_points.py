@@ -39,9 +39,11 @@ def test_the_named_point_ends_the_process_at_that_time(wanted, past):
 
 
 def test_only_one_process_dies_where_once_is_asked(tmp_path):
-    environment = {KILL_AT: "publish.half_way", KILL_ONCE: str(tmp_path / "died")}
-    assert reach("publish.half_way", 1, **environment) == (0, -signal.SIGKILL)
-    assert reach("publish.half_way", 1, **environment) == (1, 0)
+    environment = {KILL_AT: "media.before_link,publish.half_way:2", KILL_ONCE: str(tmp_path)}
+    assert reach("publish.half_way", 3, **environment) == (1, -signal.SIGKILL)
+    assert reach("publish.half_way", 3, **environment) == (3, 0)
+    assert reach("media.before_link", 1, **environment) == (0, -signal.SIGKILL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["media.before_link", "publish.half_way:2"]
 
 
 def test_every_point_in_the_code_is_listed():
