@@ -17,6 +17,10 @@ class StoreUnavailable(StoreError):
     """The backend answered with an error, or not at all. Whether a write took place is then unknown."""
 
 
+class StoreFull(StoreUnavailable):
+    """There is no space left where the store is. What was acknowledged is safe; freeing some lets the work go on."""
+
+
 class NotThere(StoreError):
     """A file of the store that was asked for does not exist."""
 

@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ancestra_farm.ledger.errors import NotThere, StoreRefused, StoreUnavailable
+from ancestra_farm.ledger.errors import NotThere, StoreFull, StoreRefused, StoreUnavailable
+from ancestra_farm.ledger.points import reached
 
 #: Names of files in the making. They are never listed and never part of a store.
 TEMPORARY = ".tmp-"
@@ -29,19 +30,22 @@ class LocalFolder:
         """Write ``data`` under a new name; False where the name exists. Durable on return either way."""
         target = self.root / key
         with _writing(target), self._written(target, data) as temporary:
+            if key.startswith("media/"):
+                reached("media.before_link")
+            made = True
             try:
                 os.link(temporary, target)
-                made = True
-            except FileExistsError:
-                # Over NFS a repeated request may answer "exists" to the one who made it: the second link tells.
-                made = os.stat(temporary).st_nlink > 1  # noqa: PTH116 - one call, no Path
             except OSError as error:
+                # Over NFS a repeated request may answer "exists" to the one who made it, and any answer may be lost:
+                # the second link tells.
+                made = os.stat(temporary).st_nlink > 1  # noqa: PTH116 - one call, no Path
                 if error.errno in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
                     raise StoreRefused(
                         f"{self.root}: this file system has no hard links, so a name cannot be taken atomically "
                         f"({error.strerror}); put the store on a local disk or in a bucket"
                     ) from error
-                raise
+                if not made and error.errno != errno.EEXIST:
+                    raise
             # Also after losing: what the winner made is then durable before anybody builds on it.
             _sync_folder(target.parent)
         return made
@@ -137,6 +141,11 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull(
+                f"{path}: {error.strerror}; free some space there, and `ancestra resume` goes on: nothing that was "
+                "acknowledged is lost"
+            ) from error
         raise StoreUnavailable(f"{path}: {error.strerror or error}") from error
 
 

@@ -9,10 +9,15 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from ancestra_farm.ledger.commit import Commit, commit_path, encode_commit
-from ancestra_farm.ledger.errors import LogDamaged, StoreError, StoreUnavailable, Superseded
+from ancestra_farm.ledger.errors import LogDamaged, StoreError, StoreFull, StoreUnavailable, Superseded
+from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import EpochTaken, Event
+
+_AFTER_DAMAGE = (
+    "nothing is written after damage: `ancestra verify` names all of it, `ancestra repair` saves what can be saved"
+)
 
 
 class Writer:
@@ -36,7 +41,10 @@ class Writer:
         Raises LogDamaged if the log cannot be trusted: nothing is ever written after damage.
         """
         tail = Tail(store)
-        history = list(tail.poll())
+        try:
+            history = list(tail.poll())
+        except LogDamaged as damage:
+            raise LogDamaged(f"{damage}; {_AFTER_DAMAGE}") from damage
         while True:
             writer = cls(tail, tail.epoch + 1, (), clock)
             now = clock()
@@ -56,8 +64,8 @@ class Writer:
     def commit(self, events: Sequence[Event]) -> int:
         """Make these events true together; the commit's number. Durable on return.
 
-        Raises Superseded when a higher epoch has begun (nothing was written then), and StoreUnavailable when the
-        store failed so that nobody knows whether it was; this writer is of no use afterwards: begin anew and fold.
+        Raises Superseded when a higher epoch has begun (nothing was written then), and StoreUnavailable (StoreFull)
+        when the store failed so that nobody knows whether it was; this writer is of no use afterwards: begin anew.
         """
         if not events:
             raise ValueError("a commit has at least one event")
@@ -80,16 +88,16 @@ class Writer:
         data, digest = encode_commit(events, number=number, epoch=self.epoch, nonce=nonce, previous=tail.digest, at=at)
         path = commit_path(number)
         try:
+            reached("commit.before_create")
             if tail.store.create(path, data):
+                reached("commit.after_create")
                 commit = Commit(number, self.epoch, nonce, at, tuple(events), digest, tail.digest)
                 tail.number, tail.digest, tail.epoch = number, digest, self.epoch
                 return True, commit
             found = tail.take(number, tail.store.read(path))
         except StoreError as error:
-            self._ended = StoreUnavailable(
-                f"commit {number} failed and may or may not be in the log; begin a new epoch and fold ({error})"
-            )
-            raise
+            self._ended = _unknown(number, error)
+            raise self._ended from error
         # Lost, or won by a request whose answer got lost on the way: the nonce in the file tells.
         return found is not None and found.nonce == nonce, found
 
@@ -99,6 +107,17 @@ class Writer:
         return LogDamaged(
             f"{commit_path(commit.number)} was written under epoch {self.epoch}, which another writer holds"
         )
+
+
+def _unknown(number: int, error: StoreError) -> StoreError:
+    """What is said, at once and ever after, when nobody knows whether a commit took place."""
+    if isinstance(error, LogDamaged):
+        return LogDamaged(f"{error}; {_AFTER_DAMAGE}")
+    kind = StoreFull if isinstance(error, StoreFull) else StoreUnavailable
+    return kind(
+        f"commit {number} could not be written, or was and nobody heard ({error}); every commit before it is safe; "
+        "begin a new epoch to find out (`ancestra resume` does)"
+    )
 
 
 def _who(commit: Commit) -> str:
