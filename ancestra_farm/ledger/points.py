@@ -30,7 +30,7 @@ POINTS = {
     "host.before_reply": "a ticket is done, media and sheet are in the store; its rows are nowhere",
     "control.before_commit": "a turn is decided; nothing of it is in the log",
     "control.after_commit_before_acknowledgement": "a turn is in the log; nothing of it is carried out or answered",
-    "control.after_order": "an order or a submission is in the log; it is not acknowledged, and nothing followed from it",
+    "control.after_order": "an order or a submission is in the log; nobody was told and nothing followed from it",
     "stitch.after_version_before_publish": "a version is allocated and stitched; nothing of it is published",
     "publish.half_way": "one file of a version is published; the others and the manifest are not",
 }
