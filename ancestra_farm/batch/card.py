@@ -1,5 +1,6 @@
 """The model card: what a model can do and needs, as data, so that a batch is checked before any weight is loaded."""
 
+import re
 from itertools import product
 from typing import Annotated, Literal, Self
 
@@ -101,6 +102,7 @@ class Parameter(Model):
     min: Float | None = None
     max: Float | None = None
     choices: tuple[Scalar, ...] | None = None
+    pattern: str | None = Field(default=None, description="a regular expression that the whole of a text must match")
     doc: str = ""
 
     def fault(self, value: Scalar) -> str | None:
@@ -114,7 +116,8 @@ class Parameter(Model):
         if self.choices is not None and value not in self.choices:
             return f"{value!r} is not one of {', '.join(repr(choice) for choice in self.choices)}"
         if isinstance(value, str | bool):
-            return None
+            fits = not isinstance(value, str) or self.pattern is None or re.fullmatch(self.pattern, value)
+            return None if fits else f"{value!r} is not written as this must be"
         if self.min is not None and value < self.min:
             return f"{value} is too small; the least is {self.min:g}"
         if self.max is not None and value > self.max:

@@ -2,9 +2,9 @@
 
 Each wording gets candidates in proportion to the probability that it is the best one, given what has survived of it so
 far: randomized probability matching, with that probability worked out instead of drawn (S. L. Scott, "A modern Bayesian
-look at the multi-armed bandit", Applied Stochastic Models in Business and Industry 26, 2010, section 3). It suits a farm
-because it gives shares of a whole wave where an upper confidence bound names one wording, and because nothing in it is
-random: the same survivors give the same shares on every machine that computes floating point alike.
+look at the multi-armed bandit", Applied Stochastic Models in Business and Industry 26, 2010, section 3). It suits a
+farm because it gives shares of a whole wave where an upper confidence bound names one wording, and because nothing in
+it is random: the same survivors give the same shares on every machine that computes floating point alike.
 
 Best means most distinct survivors for a device-second. A wording's survivors are taken as a Poisson process in what it
 has cost, with an unknown rate; before anything is known of it, the rate is exponential with the mean of all wordings
@@ -114,7 +114,8 @@ def chances_of_being_best(shown: Sequence[Shown]) -> tuple[float, ...]:
     all_below = [sum(map(lambda count, logs: count * logs, times, column)) for column in zip(*below, strict=True)]
     raw = [
         sum(
-            mass * exp(everyone - own) for mass, everyone, own in zip(masses[number], all_below, below[number], strict=True)
+            mass * exp(everyone - own)
+            for mass, everyone, own in zip(masses[number], all_below, below[number], strict=True)
         )
         for number in range(len(kinds))
     ]

@@ -29,7 +29,9 @@ a role promises to keep (the first frame of an image-to-video, the context of a 
 first-last-frame) are never touched.
 """
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import cv2
@@ -74,7 +76,7 @@ class Kept(NamedTuple):
 def planted_fault(recipe: Recipe) -> Planted | None:
     """What is wrong with this candidate, from its recipe alone; None for a clean one.
 
-    Reads the parameters ``fault_rate`` (in [0, 1]) and ``only_fault`` (a kind, or "" for the mix). Draft and full share
+    Reads the parameters that `fault_rate` does and ``only_fault`` (a kind, or "" for the mix). Draft and full share
     their seed and parents and so their fault. Raises ValueError where ``only_fault`` names a kind that this role cannot
     have.
     """
@@ -85,9 +87,32 @@ def planted_fault(recipe: Recipe) -> Planted | None:
     if recipe.frames > 1 and recipe.frames - sum(kept_frames(recipe)) < 2:
         return None
     chance, choice, severity = _uniforms(recipe.seed, recipe.parents)
-    if chance >= float(recipe.parameters.get("fault_rate", DEFAULT_RATE)):
+    if chance >= fault_rate(recipe):
         return None
     return Planted(_drawn({kind: weight for kind, weight in mix.items() if only in ("", kind)}, choice), severity)
+
+
+def fault_rate(recipe: Recipe) -> float:
+    """The fraction of candidates like this one that have a fault, in [0, 1].
+
+    The first entry of the parameter ``yields`` whose words the prompt has says what fraction has none (``dawn=0.04,
+    storm=0.002``); without one the parameter ``fault_rate`` decides. Raises ValueError for an entry that is not so.
+    """
+    for words, fraction in _yields(str(recipe.parameters.get("yields", ""))):
+        if re.search(rf"\b{re.escape(words)}\b", recipe.prompt, re.IGNORECASE):
+            return 1.0 - fraction
+    return float(recipe.parameters.get("fault_rate", DEFAULT_RATE))
+
+
+@lru_cache(maxsize=64)
+def _yields(text: str) -> tuple[tuple[str, float], ...]:
+    entries = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        words, sign, fraction = entry.partition("=")
+        if not sign or not 0.0 <= float(fraction) <= 1.0:
+            raise ValueError(f"yields: {entry!r} is not words=fraction, such as dawn=0.04")
+        entries.append((words.strip(), float(fraction)))
+    return tuple(entries)
 
 
 def kept_frames(recipe: Recipe) -> Kept:
