@@ -1,0 +1,211 @@
+"""The book: an account of what was decided and begun, kept beside the scheduler and from its words alone.
+
+Where the scheduler says something that the book cannot square with what it said before, or begins what must not begin,
+`LawBroken` is raised. The laws: nobody works on what another works on; every released candidate ends exactly once;
+nothing of a lower class starts on a host that could take waiting work of a higher one; nothing paused starts; nothing
+is handed out for a budget that is spent.
+"""
+
+from dataclasses import dataclass, field
+
+from ancestra_farm.batch.schema import PRIORITIES
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    CandidateGivenUp,
+    Event,
+    VerdictsVoided,
+    WaveClosed,
+    WaveReleased,
+)
+from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.state import BatchState, FarmState, Phase
+from ancestra_farm.scheduler.world import Ticket
+
+WaveRef = tuple[str, str, int, Rung]
+"""(batch, branch, wave, rung)."""
+Line = tuple[str, str, Rung]
+"""(batch, branch, rung): where a position is made."""
+
+
+class LawBroken(Exception):
+    """The scheduler did what it must never do."""
+
+
+@dataclass(slots=True)
+class OpenWave:
+    """A wave as the book has it. ``left``: positions without an end; ``spent_s``: device-seconds by judged position.
+
+    ``phase``: as the scheduler has it; None where it was closed in the call that released it, since all of it was known.
+    """
+
+    left: set[int]
+    phase: Phase | None
+    model: str
+    spent_s: dict[int, float] = field(default_factory=dict)
+
+
+class Book:
+    """The account of one story. `restart` when the controller is replaced: what was held is held no more."""
+
+    def __init__(self) -> None:
+        self.waves: dict[WaveRef, OpenWave] = {}
+        self._by_line: dict[Line, dict[int, OpenWave]] = {}
+        self._held: dict[str, Ticket] = {}
+        self._by_host: dict[str, set[str]] = {}
+        self._holders: dict[tuple[Line, int], str] = {}
+        self.skipped_s = 0.0
+
+    # ---- what is recorded ------------------------------------------------------------------------------------------
+
+    def recorded(self, event: Event, state: FarmState) -> None:
+        """Enter an event; ``state`` has it folded already, and all that was decided in the same call."""
+        match event:
+            case WaveReleased():
+                self._released(event, state)
+            case AttemptEnded():
+                self._attempt(event)
+            case CandidateGivenUp():
+                self._end((event.batch, event.branch, event.rung), event.position, "given up")
+            case VerdictsVoided():
+                self._voided(event)
+            case WaveClosed():
+                self._closed(event)
+            case _:
+                pass
+
+    def _released(self, event: WaveReleased, state: FarmState) -> None:
+        branch = state.branch((event.batch, event.branch))
+        if branch is None:
+            return
+        positions = set(range(event.start, event.stop) if event.positions is None else event.positions)
+        phase = branch.phases.get((event.wave, event.rung))
+        left = set() if phase is None else positions & phase.open
+        ref = (event.batch, event.branch, event.wave, event.rung)
+        if ref in self.waves:
+            raise LawBroken(f"wave {ref} was released twice")
+        line = (event.batch, event.branch, event.rung)
+        for other in self._by_line.get(line, {}).values():
+            if again := other.left & left:
+                raise LawBroken(f"{line}: {sorted(again)[:3]} are in two open waves")
+        wave = OpenWave(left, phase, branch.stage.plan.card.id)
+        self.waves[ref] = wave
+        self._by_line.setdefault(line, {})[event.wave] = wave
+
+    def _attempt(self, event: AttemptEnded) -> None:
+        if event.cause == "judged":
+            wave = self._end((event.batch, event.branch, event.rung), event.position, "judged")
+            wave.spent_s[event.position] = event.device_s
+
+    def _end(self, line: Line, position: int, how: str) -> OpenWave:
+        for wave in self._by_line.get(line, {}).values():
+            if position in wave.left:
+                wave.left.discard(position)
+                return wave
+        raise LawBroken(f"{line}[{position}] is {how}, and had no wave open: it ended before, or was never released")
+
+    def _voided(self, event: VerdictsVoided) -> None:
+        for position in event.positions:
+            waves = self._by_line.get((event.batch, event.branch, event.rung), {}).values()
+            wave = next((wave for wave in waves if position in wave.spent_s), None)
+            if wave is None:
+                raise LawBroken(f"{event.branch}[{position}]: a verdict is voided that no open wave has")
+            wave.left.add(position)
+            wave.spent_s.pop(position)
+
+    def _closed(self, event: WaveClosed) -> None:
+        ref = (event.batch, event.branch, event.wave, event.rung)
+        wave = self.waves.pop(ref, None)
+        if wave is None:
+            raise LawBroken(f"wave {ref} is closed and was not open")
+        line = self._by_line[event.batch, event.branch, event.rung]
+        del line[event.wave]
+        skipped = set(event.skipped)
+        if lost := wave.left - skipped:
+            raise LawBroken(f"wave {ref} is closed, and {sorted(lost)[:3]} have no end")
+        self.skipped_s += sum(seconds for position, seconds in wave.spent_s.items() if position in skipped)
+
+    # ---- who works on what -----------------------------------------------------------------------------------------
+
+    def dispatched(self, host: str, ticket: Ticket, state: FarmState) -> None:
+        """A ticket is handed to a host."""
+        line = (ticket.batch, ticket.branch, ticket.rung)
+        for position in ticket.positions:
+            other = self._holders.get((line, position))
+            if other is not None:
+                raise LawBroken(f"{line}[{position}] is handed to {host}, and {other} has it")
+            self._holders[line, position] = host
+        self._held[ticket.ticket] = ticket
+        self._by_host.setdefault(host, set()).add(ticket.ticket)
+        batch = state.batches[ticket.batch]
+        if batch.spent_out:
+            raise LawBroken(f"{ticket.ticket} is handed out, and the budget of {batch.name} is spent")
+
+    def ended(self, host: str, ticket: str) -> None:
+        """A ticket is with its host no more."""
+        mine = self._by_host.get(host, set())
+        if ticket in mine:
+            mine.discard(ticket)
+            held = self._held.pop(ticket)
+            line = (held.batch, held.branch, held.rung)
+            for position in held.positions:
+                self._holders.pop((line, position), None)
+
+    def lost(self, host: str) -> None:
+        """A host is gone, with all it held."""
+        for ticket in list(self._by_host.get(host, ())):
+            self.ended(host, ticket)
+        self._by_host.pop(host, None)
+
+    def restart(self, state: FarmState) -> None:
+        """Another controller took over: hosts are gone, and phases are another scheduler's."""
+        self._held.clear()
+        self._by_host.clear()
+        self._holders.clear()
+        for (batch, branch, number, rung), wave in self.waves.items():
+            found = state.branch((batch, branch))
+            wave.phase = None if found is None else found.phases.get((number, rung))
+
+    def started(self, ticket: Ticket, model: str, state: FarmState) -> None:
+        """A host begins to generate a ticket."""
+        batch = state.batches.get(ticket.batch)
+        if batch is None:
+            return
+        branch = batch.branches.get(ticket.branch)
+        if branch is not None and branch.stage.held:
+            raise LawBroken(f"{ticket.ticket} of {ticket.branch} starts, and that is paused")
+        higher = _above(batch, state)
+        if not higher:
+            return
+        for (name, key, _, _), wave in self.waves.items():
+            if name in higher and wave.model == model and wave.phase is not None and wave.phase.queue:
+                other = state.batches[name]
+                waiting = other.branches.get(key)
+                if waiting is not None and not waiting.stage.held:
+                    raise LawBroken(
+                        f"{ticket.ticket} of {batch.name} ({batch.priority}) starts on {model}, and {key} of "
+                        f"{other.name} ({other.priority}) waits for it"
+                    )
+
+    # ---- questions -------------------------------------------------------------------------------------------------
+
+    def waiting(self, state: FarmState) -> dict[str, int]:
+        """Candidates that wait in no ticket, by class."""
+        counts = dict.fromkeys(PRIORITIES, 0)
+        for ref, wave in self.waves.items():
+            if wave.phase is not None and ref[0] in state.batches:
+                counts[state.batches[ref[0]].priority] += len(wave.phase.queue)
+        return {str(name): count for name, count in counts.items()}
+
+    def unended(self) -> list[str]:
+        """Released candidates that have no end, as far as the book goes; a few, as text."""
+        return [f"{ref[1]} wave {ref[2]} ({ref[3]}): {len(wave.left)}" for ref, wave in self.waves.items()][:5]
+
+
+def _above(batch: BatchState, state: FarmState) -> set[str]:
+    """Batches of a higher class that may use any slot there is. (One with a cap may have to wait for its own.)"""
+    mine = PRIORITIES.index(batch.priority)
+    return {
+        other.name
+        for other in state.batches.values()
+        if PRIORITIES.index(other.priority) < mine and other.plan.batch.max_slots is None and not other.spent_out
+    }

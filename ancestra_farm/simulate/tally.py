@@ -1,0 +1,52 @@
+"""What is counted while a story goes on: tickets, loads, waste, and when people got what."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+ShotRef = tuple[str, str]
+"""(batch, shot)."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and moments of a story; times in seconds since the Unix epoch.
+
+    ``busy_s``: device-seconds of generations that came to their end. ``wasted_s``: device-seconds by cause, of work that
+    nothing came of. ``survivors``: (moment, batch, shot, stage, how many more).
+    """
+
+    started: int = 0
+    dispatched: int = 0
+    revoked: int = 0
+    loads: int = 0
+    stopped: int = 0
+    killed: int = 0
+    stitches: int = 0
+    judged: int = 0
+    released: int = 0
+    refused: int = 0
+    restarts: int = 0
+    happenings: int = 0
+    busy_s: float = 0.0
+    wasted_s: Counter[str] = field(default_factory=Counter)
+    retries: Counter[str] = field(default_factory=Counter)
+    given_up: Counter[str] = field(default_factory=Counter)
+    orders: Counter[str] = field(default_factory=Counter)
+    submitted: dict[str, float] = field(default_factory=dict)
+    first_start: dict[ShotRef, float] = field(default_factory=dict)
+    first_survivor: dict[ShotRef, float] = field(default_factory=dict)
+    batch_started: dict[str, float] = field(default_factory=dict)
+    batch_ended: dict[str, float] = field(default_factory=dict)
+    delivered: dict[ShotRef, float] = field(default_factory=dict)
+    survivors: list[tuple[float, str, str, str, int]] = field(default_factory=list)
+
+    def busy(self, seconds: float) -> None:
+        """A generation came to its end."""
+        self.busy_s += seconds
+
+    def waste(self, why: str, seconds: float) -> None:
+        """Device-seconds that nothing came of. What is dropped or late was counted as busy; the rest counts here too."""
+        if seconds > 0:
+            self.wasted_s[why.replace("_", " ")] += seconds
+            if why not in {"dropped reply", "late reply"}:
+                self.busy_s += seconds
