@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ancestra_farm.api import questions, wire
 from ancestra_farm.api.batchfile import soundness
 from ancestra_farm.api.desk import OutcomeUnknown
-from ancestra_farm.api.people import Person
+from ancestra_farm.api.people import Person, noted
 from ancestra_farm.api.problems import Refusal
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.progress import ShotProgress
@@ -172,13 +172,12 @@ def _together(orders: Sequence["wire.AnyOrder"]) -> None:
 def as_event(order: "wire.AnyOrder", who: str, by: str, at: float) -> OrderGiven:
     """The order as the log keeps it. Who gave it for somebody else stands in the note."""
     said = order.model_dump(exclude_unset=True, exclude={"who", "note", "order_id", "order", "batch"})
-    note = f"{order.note} (given by {by})".strip() if by else order.note
     return OrderGiven(
         batch=order.batch,
         order=order.order,
         who=who,
         at=at,
-        note=note,
+        note=noted(order.note, by),
         order_id=order.order_id or uuid.uuid4().hex,
         **{name: value for name, value in said.items() if value is not None},
     )

@@ -120,6 +120,11 @@ def checked_name(name: str) -> str:
     return name
 
 
+def noted(note: str, by: str) -> str:
+    """The note of an order with who gave it, where that is not the person it is given for."""
+    return f"{note} (given by {by})".strip() if by else note
+
+
 def issue(store: Store, name: str, role: Role, by: str, now: float | None = None) -> str:
     """Make a token for a person: the token, which exists nowhere else from here on.
 

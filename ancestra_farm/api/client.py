@@ -1,0 +1,231 @@
+"""The farm's door from the outside: what commands use to talk to the controller that is at work in a store.
+
+It knows no Ray and loads little, so that an order is acknowledged in a blink. A lost connection is tried again for a
+while, under the same ``order_id``, so that nothing happens twice; the controller may have moved to another epoch and
+another port meanwhile, which the presence in the store says.
+"""
+
+import dataclasses
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
+
+import urllib3
+from pydantic import BaseModel, ValidationError
+
+from ancestra_farm.api import wire
+from ancestra_farm.api.people import NotAllowed
+from ancestra_farm.api.tokens import OwnToken, own_token
+from ancestra_farm.ledger.liveness import Presence, who_is_alive
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.scheduler.world import OrderRefused
+
+A = TypeVar("A", bound=BaseModel)
+
+#: Seconds for a connection: the machine is this one, or one of the same studio.
+CONNECT_S = 3.0
+#: Seconds for an answer; the door itself gives up after 45.
+READ_S = 60.0
+#: So long is a lost controller looked for: one that lost its store comes back within about 20 s, one that ends is gone.
+PATIENCE_S = 30.0
+PAUSE_S = 0.25
+EPOCH_HEADER = "Ancestra-Epoch"
+
+
+class EndpointGone(Exception):
+    """No controller answers. ``presence``: who is at work nevertheless, out of reach; None: nobody is any more."""
+
+    def __init__(self, message: str, presence: Presence | None = None) -> None:
+        super().__init__(message)
+        self.presence = presence
+
+
+class _Lost(Exception):
+    """A try that got no answer, or one that says to try again."""
+
+
+class Client:
+    """Talks to the controller of one store as one person. ``who``: act for somebody else; empty: as oneself."""
+
+    def __init__(self, store: Store, presence: Presence, own: OwnToken, who: str = "") -> None:
+        self.store = store
+        self.who = who
+        self._own = own
+        self._presence = presence
+        self._known = ""
+        self._pool = urllib3.PoolManager(
+            num_pools=2, retries=False, timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S)
+        )
+
+    @classmethod
+    def of(cls, store: Store, who: str = "", *, token: OwnToken | None = None) -> Self | None:
+        """The client of the controller that is at work in a store; None where none is.
+
+        Raises NotAllowed where there is no token and none can be made.
+        """
+        presence = who_is_alive(store)
+        if presence is None:
+            return None
+        return cls(store, presence, token or own_token(store, who), who)
+
+    @property
+    def presence(self) -> Presence:
+        """Who answered last, or will be asked next."""
+        return self._presence
+
+    # ---- what can be asked -----------------------------------------------------------------------------------------
+
+    def health(self) -> wire.Health:
+        """Whether it is there and ready."""
+        return self._ask("GET", "/v1/health", wire.Health)
+
+    def status(self, batch: str | None = None, shot: str | None = None) -> wire.Status:
+        """Where things stand. Raises OrderRefused for a batch or shot that is not there."""
+        return self._ask("GET", "/v1/status", wire.Status, fields={"batch": batch, "shot": shot})
+
+    def explain(self, batch: str | None = None, shot: str | None = None) -> wire.Explanations:
+        """Why shots are where they are."""
+        return self._ask("GET", "/v1/explain", wire.Explanations, fields={"batch": batch, "shot": shot})
+
+    def batches(self) -> wire.Batches:
+        """All batches."""
+        return self._ask("GET", "/v1/batches", wire.Batches)
+
+    def hosts(self) -> wire.Hosts:
+        """All hosts."""
+        return self._ask("GET", "/v1/hosts", wire.Hosts)
+
+    def candidates(self, prefix: str, batch: str | None = None) -> wire.Candidates:
+        """Candidates by the beginning of their id, 4 hex digits at least."""
+        return self._ask("GET", "/v1/candidates", wire.Candidates, fields={"prefix": prefix, "batch": batch})
+
+    def events(self, after: int, limit: int = 500, wait_s: int = 0) -> wire.Events:
+        """What was committed after a commit."""
+        fields = {"after": str(after), "limit": str(limit), "wait_s": str(wait_s)}
+        return self._ask("GET", "/v1/events", wire.Events, fields=fields)
+
+    def give(self, orders: Sequence[OrderGiven]) -> wire.Taken:
+        """Give orders, all or none; they are durable on return. Those without an ``order_id`` get one.
+
+        Raises OrderRefused, NotAllowed, EndpointGone.
+        """
+        sent = [self._spelt(order) for order in orders]
+        return self._ask("POST", "/v1/orders", wire.Taken, {"orders": sent})
+
+    def submit(self, document: str, cards: Mapping[str, str]) -> wire.Taken:
+        """Hand in a checked batch; it is durable on return. The same batch again changes nothing."""
+        body: dict[str, Any] = {"document": document, "cards": dict(cards)}
+        return self._ask("POST", "/v1/batches", wire.Taken, body | self._named(self.who))
+
+    def stop(self) -> wire.Taken:
+        """Stop the farm cleanly. It has begun to stop on return."""
+        return self._ask("POST", "/v1/stop", wire.Taken, {})
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._pool.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- how -------------------------------------------------------------------------------------------------------
+
+    def _spelt(self, order: OrderGiven) -> dict[str, Any]:
+        fields = {name: value for name, value in dataclasses.asdict(order).items() if value not in ("", 0, None)}
+        del fields["at"]
+        fields.setdefault("order_id", uuid.uuid4().hex)
+        fields.pop("who", None)
+        return fields | self._named(order.who or self.who)
+
+    @staticmethod
+    def _named(who: str) -> dict[str, str]:
+        return {"who": who} if who else {}
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        model: type[A],
+        body: dict[str, Any] | None = None,
+        fields: Mapping[str, str | None] | None = None,
+    ) -> A:
+        """Ask until there is an answer, or until it is clear that none will come."""
+        asked = {name: value for name, value in (fields or {}).items() if value is not None}
+        if asked:
+            path += "?" + urlencode(asked)
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._once(method, path, model, body)
+            except _Lost as lost:
+                self._look_again(str(lost), until)
+
+    def _look_again(self, why: str, until: float) -> None:
+        """Find out who is at work now. Raises EndpointGone when it is nobody, or nobody who can be reached."""
+        self._known = ""
+        time.sleep(PAUSE_S)
+        presence = who_is_alive(self.store)
+        if presence is None:
+            raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
+        if time.monotonic() >= until or (presence.endpoint == "" and presence.epoch == self._presence.epoch):
+            raise EndpointGone(
+                f"{self.store.url}: {presence} is at work there, but its endpoint "
+                f"{presence.endpoint or '(none)'} cannot be reached from here ({why}); "
+                f"give the command on {presence.host}, or have it started with --listen HOST:PORT",
+                presence,
+            )
+        self._presence = presence
+
+    def _once(self, method: str, path: str, model: type[A], body: dict[str, Any] | None) -> A:
+        endpoint = self._presence.endpoint
+        if not endpoint:
+            raise _Lost("it does not listen")
+        if self._known != endpoint:
+            # Nobody is shown a token who does not say to be the controller of this very store.
+            health = self._answer("GET", f"{endpoint}/v1/health", wire.Health, None, {})
+            if health.store != self.store.id:
+                raise _Lost(f"{endpoint} belongs to another store")
+            if health.epoch != self._presence.epoch or not health.ready:
+                raise _Lost("it is just beginning, or another one is")
+            self._known = endpoint
+        headers = {"authorization": f"Bearer {self._own.token}", EPOCH_HEADER: str(self._presence.epoch)}
+        return self._answer(method, endpoint + path, model, body, headers)
+
+    def _answer(self, method: str, url: str, model: type[A], body: dict[str, Any] | None, headers: dict[str, str]) -> A:
+        data = None
+        if body is not None:
+            data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+            headers = headers | {"content-type": "application/json"}
+        try:
+            answer = self._pool.request(method, url, body=data, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise _Lost(f"no answer: {type(error).__name__}") from error
+        if answer.status == 200:
+            try:
+                return model.model_validate_json(answer.data)
+            except ValidationError as error:
+                raise _Lost("what answers is no controller of this version") from error
+        raise self._error(answer.status, answer.data)
+
+    def _error(self, status: int, data: bytes) -> Exception:
+        try:
+            problem = wire.Problem.model_validate_json(data)
+        except ValidationError:
+            return _Lost(f"what answers is no controller (HTTP {status})")
+        if problem.type in {"#old-epoch", "#leaving", "#superseded", "#unknown-outcome"}:
+            return _Lost(problem.detail)
+        if problem.type == "#unknown-person":
+            return NotAllowed(
+                f"the token in {self._own.place} is none of {self.store.url} (any more); an operator makes a new one "
+                "with `ancestra token issue NAME --role ROLE`, and `ancestra token use` keeps it"
+            )
+        if problem.type == "#not-allowed":
+            return NotAllowed(problem.detail)
+        return OrderRefused(problem.detail)

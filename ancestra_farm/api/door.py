@@ -1,0 +1,68 @@
+"""Giving orders to a store, whoever is at work in it: to the live controller, else by oneself."""
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ancestra_farm.api.client import Client, EndpointGone
+from ancestra_farm.api.people import checked_name, noted
+from ancestra_farm.api.tokens import kept_token, user_name
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import OrderGiven
+
+#: Controllers that come or go in the middle of an order; more than one is rare, three is somebody restarting in a loop.
+TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Orders that are in the log by ``commit``. ``live``: a controller took them and acts on them already."""
+
+    commit: int
+    who: str
+    live: bool
+
+
+def give(store: Store, orders: Sequence[OrderGiven], who: str = "") -> Given:
+    """Give one person's orders, all or none; they are durable on return.
+
+    With a controller at work they go to it, under the giver's token; with none the epoch is taken, they are committed,
+    and the epoch is left. ``who``: the name they are given under, empty: one's own. An order has one ``order_id``
+    throughout, so that it counts once even where an answer was lost on the way.
+
+    Raises OrderRefused (nothing happened), NotAllowed, EndpointGone where somebody is at work out of reach, LogDamaged.
+    """
+    orders = [dataclasses.replace(one, who=who, order_id=one.order_id or uuid.uuid4().hex) for one in orders]
+    for last in [False] * (TRIES - 1) + [True]:
+        client = Client.of(store, who)
+        if client is None:
+            from ancestra_farm.api.offline import StoreBusy, give_orders  # noqa: PLC0415 - loads the log's reader
+
+            own = own_name(store)
+            name = who or own
+            by = own if own != name else ""
+            named = [dataclasses.replace(one, who=name, note=noted(one.note, by)) for one in orders]
+            try:
+                taken = give_orders(store, named)
+            except StoreBusy:
+                if last:
+                    raise
+                continue  # a controller has begun meanwhile
+            return Given(taken.commit, name, live=False)
+        with client:
+            try:
+                answer = client.give(orders)
+            except EndpointGone as gone:
+                if last or gone.presence is not None:
+                    raise
+                continue  # it has ended meanwhile
+        return Given(answer.commit, answer.orders[0].who, live=True)
+    raise AssertionError("the last try either returns or raises")
+
+
+def own_name(store: Store) -> str:
+    """Whose orders these are where nobody else is named: the token's owner, else the user."""
+    token = kept_token(store.id)
+    return (token.name if token is not None else "") or checked_name(os.environ.get("USER") or user_name())
