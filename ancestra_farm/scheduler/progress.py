@@ -53,7 +53,10 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class ShotProgress:
-    """One shot. ``versions``: published ones, oldest first; ``frames``: cut and handles, of each."""
+    """One shot. ``versions``: published ones, oldest first; ``frames``: cut and handles, of each.
+
+    ``handles``: how many of them on each side.
+    """
 
     batch: str
     show: str
@@ -62,6 +65,7 @@ class ShotProgress:
     frames: int
     stages: tuple[StageProgress, ...]
     versions: tuple[str, ...]
+    handles: int = 0
 
 
 def progress_of(state: FarmState, tunables: Tunables) -> tuple[ShotProgress, ...]:
@@ -73,6 +77,7 @@ def progress_of(state: FarmState, tunables: Tunables) -> tuple[ShotProgress, ...
             shot=name,
             state=shot_status(shot, tunables),
             frames=shot.plan.total_frames,
+            handles=shot.plan.handles,
             stages=tuple(_stage_progress(stage) for stage in shot.stages.values()),
             versions=tuple(s.planned.version for s in shot.stitches.values() if s.done),
         )
