@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.ledger.packs import last_number
 from ancestra_farm.ledger.read import read_table
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import THROUGH_PATH, Projection, concatenated
@@ -31,7 +32,7 @@ def table_of(store: Store, table: str, batch: str | None = None, shot: str | Non
 
     The files are read where they are up to date; where the log has gone on since, it is folded instead.
     """
-    if _through(store) >= len(store.list("log")):
+    if _through(store) >= last_number(store):
         return read_table(store, table, batch, shot)
     projection = Projection()
     for commit in Tail(store).poll():

@@ -166,6 +166,25 @@ def decode_events(table: pa.Table) -> tuple[Event, ...]:
     )
 
 
+def attempts_as_now(rows: pa.Table) -> pa.Table:
+    """Rows of a commit with the attempts' columns as this version writes them, whatever version wrote them.
+
+    Raises ValueError where the file has columns that this version does not know: they would be lost.
+    """
+    place = rows.schema.get_field_index("attempt")
+    if place < 0:
+        return rows
+    names = tuple(field.name for field in rows.schema.field(place).type)
+    if names == _ATTEMPT_FIELDS:
+        return rows
+    if unknown := sorted(set(names) - set(_ATTEMPT_FIELDS)):
+        raise ValueError(f"attempts have columns that this version does not know: {', '.join(unknown)}")
+    column = rows.column(place).combine_chunks()
+    found = iter(_decode_attempts(column))
+    attempts = [next(found) if there else None for there in column.is_valid().to_pylist()]
+    return rows.set_column(place, pa.field("attempt", _ATTEMPT), _attempt_array(attempts))
+
+
 def _decode_attempts(column: pa.StructArray) -> list[AttemptEnded]:
     """The attempts among the rows. A field that this version has and the file has not takes its default."""
     there = column.drop_null()

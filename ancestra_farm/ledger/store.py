@@ -24,6 +24,7 @@ MARK = "STORE"
 LAYOUT = 1
 
 _SUFFIX = re.compile(r"[a-z0-9]{1,8}")
+_COMMIT = re.compile(r"log/[0-9]{8}\.parquet")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -142,6 +143,12 @@ class Store:
         if path.startswith(("log/", "media/")) or path == MARK:
             raise StoreRefused(f"{path} is part of the record and is never deleted")
         self._backend.delete(check_path(path))
+
+    def delete_packed(self, path: str) -> None:
+        """Remove a commit that stands in a pack too, which whoever calls has read back. Nothing else goes this way."""
+        if not _COMMIT.fullmatch(path):
+            raise StoreRefused(f"{path} is not the name of a commit")
+        self._backend.delete(path)
 
     def put_media(self, data: bytes, suffix: str) -> str:
         """Keep bytes under the name of their SHA-256; the path, ``media/ab/<sha256>.<suffix>``. Repeatable."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from ancestra_farm.ledger.columns import TABLES
-from ancestra_farm.ledger.commit import Commit, commit_path, decode_commit, number_of
+from ancestra_farm.ledger.commit import Commit, commit_path, decode_commit
 from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError
+from ancestra_farm.ledger.packs import LogFiles, decode_pack
 from ancestra_farm.ledger.read import parts_of
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import EMPTY_PART, THROUGH_PATH, Projection, decode_part, part_path
@@ -92,44 +93,58 @@ def verify(store: Store) -> Report:
 
 def _check_log(store: Store, found: _Findings, projection: Projection, tables: "_TableCheck") -> bool:
     """Fold the log as far as it can be trusted; whether that was to its end."""
-    paths = store.list("log")
-    numbers = sorted(number for path in paths if (number := number_of(path)) is not None)
-    found.problems += [f"{path} is not named like a commit" for path in paths if number_of(path) is None]
-    if not numbers:
+    files = LogFiles(store.list("log"))
+    found.problems += [f"{path} is not named like a commit" for path in files.others]
+    if not files.last:
         found.notes.append("the log is empty")
-    tail, trusted = Tail(store), True
-    for number in range(1, max(numbers, default=0) + 1):
-        path = commit_path(number)
+    if files.leftovers:
+        found.notes.append(f"{len(files.leftovers)} commits lie beside the pack that holds them and count for nothing")
+    tail, trusted, number = Tail(store), True, 0
+    while number < files.last:
+        if files.pack_with(number + 1) is None and not store.exists(commit_path(number + 1)):
+            files = LogFiles(store.list("log"))  # it may have been packed meanwhile
+        pack = files.pack_with(number + 1)
+        path = commit_path(number + 1) if pack is None else pack.path
         try:
             data = store.read(path)
             found.bytes += len(data)
-            found.commits += 1
-            commit = tail.take(number, data) if trusted else decode_commit(path, data)
+            commits = iter([decode_commit(path, data)]) if pack is None else decode_pack(path, data, after=number)
+            for commit in commits:
+                found.commits += 1
+                _count(tail.follow(path, commit) if trusted else commit, path, found, projection, tables, trusted)
         except NotThere:
             found.problems.append(f"{path} is missing though later commits are there")
             trusted = False
-            continue
         except LogDamaged as damage:
             found.problems.append(str(damage))
             trusted = False
-            continue
-        if commit is None:
-            found.void += 1
-        elif trusted:
-            _fold(commit, found, projection, tables)
+        number = number + 1 if pack is None else pack.last
     if not trusted:
         found.notes.append(f"the log is trusted up to commit {tail.number}; what lies after it was not folded")
     return trusted
 
 
-def _fold(commit: Commit, found: _Findings, projection: Projection, tables: "_TableCheck") -> None:
+def _count(
+    commit: Commit | None,
+    path: str,
+    found: _Findings,
+    projection: Projection,
+    tables: "_TableCheck",
+    trusted: bool,  # noqa: FBT001 - private
+) -> None:
+    if commit is None:
+        found.void += 1
+    elif trusted:
+        _fold(commit, path, found, projection, tables)
+
+
+def _fold(commit: Commit, path: str, found: _Findings, projection: Projection, tables: "_TableCheck") -> None:
     found.events += len(commit.events)
     try:
         projection.fold(commit)
     except (ValueError, KeyError, IndexError) as error:
-        found.problems.append(
-            f"{commit_path(commit.number)} says what cannot be folded: {type(error).__name__}: {error}"
-        )
+        place = "" if path == commit_path(commit.number) else f" (commit {commit.number})"
+        found.problems.append(f"{path}{place} says what cannot be folded: {type(error).__name__}: {error}")
     tables.compare(projection, commit.number)
 
 
