@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from ancestra_farm.ledger.commit import Commit, commit_path, encode_commit
-from ancestra_farm.ledger.errors import LogDamaged, StoreError, StoreFull, StoreUnavailable, Superseded
+from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError, StoreFull, StoreUnavailable, Superseded
+from ancestra_farm.ledger.packs import covering, pack_of
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import Tail
@@ -47,8 +48,10 @@ class Writer:
             raise LogDamaged(f"{damage}; {_AFTER_DAMAGE}") from damage
         while True:
             writer = cls(tail, tail.epoch + 1, (), clock)
-            now = clock()
+            now, expected = clock(), tail.number + 1
             own, commit = writer._try_next([EpochTaken(epoch=writer.epoch, who=who, purpose=purpose, at=now)], now)
+            if commit is not None and commit.number > expected:
+                return cls.begin(store, who, purpose, clock)  # others have gone on by hundreds of commits meanwhile
             if commit is not None:
                 # Where another one took the number, theirs is part of the history and the next number is tried.
                 history.append(commit)
@@ -91,15 +94,30 @@ class Writer:
             reached("commit.before_create")
             if tail.store.create(path, data):
                 reached("commit.after_create")
+                if covering(tail.store, number) is not None:
+                    return False, self._beyond_the_pack(number)
                 commit = Commit(number, self.epoch, nonce, at, tuple(events), digest, tail.digest)
                 tail.number, tail.digest, tail.epoch = number, digest, self.epoch
                 return True, commit
-            found = tail.take(number, tail.store.read(path))
+            try:
+                found = tail.take(number, tail.store.read(path))
+            except NotThere:
+                return False, self._beyond_the_pack(number)
         except StoreError as error:
             self._ended = _unknown(number, error)
             raise self._ended from error
         # Lost, or won by a request whose answer got lost on the way: the nonce in the file tells.
         return found is not None and found.nonce == nonce, found
+
+    def _beyond_the_pack(self, number: int) -> Commit:
+        """Of a number that was free only because its commit was packed and deleted: the commit that ended this epoch.
+
+        Others have gone on far beyond it. The file just made is void for every reader, since a pack holds its number.
+        """
+        for commit in self._tail.poll():
+            if commit.epoch > self.epoch:
+                return commit
+        raise LogDamaged(f"{pack_of(number).path} holds commit {number}, which nobody wrote under a later epoch")
 
     def _overtaken(self, commit: Commit) -> StoreError:
         if commit.epoch > self.epoch:
