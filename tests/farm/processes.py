@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -17,16 +18,27 @@ MARK = "ANCESTRA_TEST_RUN"
 
 
 class Attended:
-    """A run in a session of its own. ``mark`` is in the environment of everything it starts, wherever that ends up."""
+    """A run in a session of its own. ``mark`` is in the environment of everything it starts, wherever that ends up.
 
-    def __init__(self, folder: Path, **wanted: Any) -> None:
+    ``environment``: what else is in it. ``module``: what is run, with ``wanted`` as JSON for its argument.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        module: str = "tests.farm.attended",
+        environment: Mapping[str, str] = MappingProxyType({}),
+        **wanted: Any,
+    ) -> None:
         self.mark = uuid.uuid4().hex
         self.log = folder / f"run-{self.mark[:8]}.log"
         self._out = self.log.open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.farm.attended", json.dumps(wanted)],
+            [sys.executable, "-m", module, json.dumps(wanted)],
             cwd=ROOT,
-            env={**os.environ, MARK: self.mark},
+            env={**os.environ, **environment, MARK: self.mark},
+            stdin=subprocess.PIPE,
             stdout=self._out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -56,7 +68,55 @@ class Attended:
         """End what is left of it."""
         self.kill_all()
         self.process.wait(10)
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self._out.close()
+
+
+class Persisting:
+    """A Ray of its own in another process, and runs on it that go on whoever dies; see `tests.farm.persisting`."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] = MappingProxyType({}), **options: Any) -> None:
+        self.run = Attended(folder, module="tests.farm.persisting", environment=environment, **options)
+        self._given = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether its driver lives, and with it the Ray."""
+        return self.run.process.poll() is None
+
+    def give(self, **job: Any) -> None:
+        """Have a batch run."""
+        assert self.run.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.run.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.run.process.stdin.flush()
+        self._given += 1
+
+    def said(self, key: str) -> list[dict[str, Any]]:
+        """Everything it said that has this key."""
+        lines = [line for line in self.run.log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+        return [said for line in lines if key in (said := json.loads(line))]
+
+    def result(self, within_s: float = 120.0) -> dict[str, Any] | None:
+        """Wait for the end of what was given last: its summary, None if the driver died before."""
+        wait_for(lambda: len(self.said("how")) == self._given or not self.alive, within_s)
+        found = self.said("how")
+        return found[-1] if len(found) == self._given else None
+
+    def gone(self, within_s: float = 60.0) -> bool:
+        """Wait until nothing of it is left, without lending a hand; False if something stays."""
+        try:
+            return bool(wait_for(lambda: not self.run.pids(), within_s))
+        except AssertionError:
+            return False
+
+    def leave(self) -> None:
+        """Let it go once it has nothing to do, as at the end of a run."""
+        assert self.run.process.stdin is not None
+        self.run.process.stdin.close()
+        self.run.process.wait(60)
 
 
 def _marked(mark: str) -> Iterator[tuple[int, str]]:

@@ -1,26 +1,19 @@
 """The controller's loop with the real scheduler, log, filters and models, and hosts on threads instead of Ray."""
 
-import threading
-
 import pytest
 
-from ancestra_farm.farm.control import ControlLoop
-from ancestra_farm.farm.news import Asked, Inbox
-from ancestra_farm.farm.run import checked_submission
-from ancestra_farm.farm.upkeep import Upkeep
+from ancestra_farm.farm.news import Asked
 from ancestra_farm.ledger.errors import StoreUnavailable
-from ancestra_farm.ledger.liveness import Presence, who_is_alive
+from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import HostTimed, OrderGiven
-from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import Order, OrderRefused, StopRequested
-from ancestra_farm.telemetry.metrics import Metrics
-from tests.farm.batches import batch_document, with_clips, write_batch
+from tests.farm.batches import batch_document, with_clips
 from tests.farm.logs import ENDS, attempts_of, events_of, judged_more_than_once, rows_of, survivors_of
 from tests.farm.processes import wait_for
-from tests.farm.threads import ThreadHands
+from tests.farm.threads import ThreadFarm, submission
 
 
 @pytest.fixture
@@ -28,94 +21,64 @@ def store(tmp_path):
     return Store.open(str(tmp_path / "store"), create=True)
 
 
-class Desk:
-    """One loop with everything it needs."""
-
-    def __init__(self, store, cpus=2):
-        self.store = store
-        self.inbox = Inbox()
-        self.hands = ThreadHands(self.inbox, store, cpus)
-        self.writer = Writer.begin(store, "tester", "run")
-        self.metrics = Metrics()
-        self.upkeep = Upkeep(store, Presence.here("tester", self.writer.epoch), self.metrics)
-        self.loop = ControlLoop(Scheduler(self.writer.epoch), self.writer, self.hands, self.inbox, self.upkeep)
-
-    def run_in_thread(self, first):
-        box = []
-
-        def run():
-            try:
-                box.append(self.loop.run(first))
-            except Exception as error:  # noqa: BLE001 - looked at by the test
-                box.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread, box
-
-
-def submission(tmp_path, document):
-    return Asked(checked_submission(write_batch(tmp_path, document), "tester"))
-
-
 def test_a_batch_goes_from_candidates_to_finished_clips(tmp_path, store):
-    desk = Desk(store)
-    ending = desk.loop.run([submission(tmp_path, with_clips(batch_document()))])
+    farm = ThreadFarm(store)
+    ending = farm.loop.run([submission(tmp_path, with_clips(batch_document()))])
     assert (ending.how, ending.waiting, ending.stuck) == ("done", (), ())
     assert {row["outcome"] for row in rows_of(store.url)} <= ENDS
     assert [path for path in store.list("deliveries") if path.endswith("MANIFEST.json")]
     assert verify(store).problems == ()
-    assert desk.hands.closed
+    assert farm.hands.closed
 
 
 def test_as_many_hosts_as_you_like_give_the_same_survivors(tmp_path):
     found = []
     for cpus in (1, 3):
         store = Store.open(str(tmp_path / f"store-{cpus}"), create=True)
-        Desk(store, cpus).loop.run([submission(tmp_path, with_clips(batch_document()))])
+        ThreadFarm(store, cpus).loop.run([submission(tmp_path, with_clips(batch_document()))])
         found.append(survivors_of(store.url))
     assert found[0] == found[1]
 
 
 def test_a_stop_returns_what_is_done_and_the_next_loop_does_the_rest(tmp_path, store):
     document = batch_document(candidates=32, parameters={"delay_s": 0.03})
-    desk = Desk(store)
-    thread, box = desk.run_in_thread([submission(tmp_path, document)])
+    farm = ThreadFarm(store)
+    thread, box = farm.run_in_thread([submission(tmp_path, document)])
     wait_for(lambda: len(attempts_of(store.url, "judged")) >= 4)
-    desk.inbox.ask(StopRequested())
+    farm.inbox.ask(StopRequested())
     thread.join(40)
     assert box[0].how == "stopped"
     assert 4 <= len(attempts_of(store.url, "judged")) < 32
 
-    assert Desk(store).loop.run().how == "done"
+    assert ThreadFarm(store).loop.run().how == "done"
     assert len(rows_of(store.url)) == 32
     assert judged_more_than_once(store.url) == []
 
 
 def test_a_loop_that_is_overtaken_stops_at_once_and_says_by_whom(tmp_path, store):
     document = batch_document(candidates=32, parameters={"delay_s": 0.05})
-    desk = Desk(store)
-    thread, box = desk.run_in_thread([submission(tmp_path, document)])
-    wait_for(lambda: desk.hands.dispatched)
+    farm = ThreadFarm(store)
+    thread, box = farm.run_in_thread([submission(tmp_path, document)])
+    wait_for(lambda: farm.hands.dispatched)
     Writer.begin(store, "somebody else", "run")
     thread.join(40)
     assert box[0].how == "superseded"
     assert "somebody else" in box[0].message
-    assert desk.hands.closed
+    assert farm.hands.closed
 
 
 def test_the_same_batch_again_does_nothing_again(tmp_path, store):
     document = batch_document()
-    Desk(store).loop.run([submission(tmp_path, document)])
+    ThreadFarm(store).loop.run([submission(tmp_path, document)])
     before = len(attempts_of(store.url))
-    assert Desk(store).loop.run([submission(tmp_path, document)]).how == "done"
+    assert ThreadFarm(store).loop.run([submission(tmp_path, document)]).how == "done"
     assert len(attempts_of(store.url)) == before
 
 
 def test_an_order_for_what_is_not_there_is_refused_and_leaves_no_trace(tmp_path, store):
-    desk = Desk(store)
+    farm = ThreadFarm(store)
     order = Asked(Order(OrderGiven("nowhere", "pick", "ada", 0.0, shot="x", stage="still", candidate_id="y")))
-    desk.loop.run([submission(tmp_path, batch_document()), order])
+    farm.loop.run([submission(tmp_path, batch_document()), order])
     with pytest.raises(OrderRefused):
         order.answer.result(0)
     assert not [event for event in events_of(store.url) if isinstance(event, OrderGiven)]
@@ -123,55 +86,55 @@ def test_an_order_for_what_is_not_there_is_refused_and_leaves_no_trace(tmp_path,
 
 def test_a_stage_that_waits_for_people_ends_the_run_and_goes_on_after_the_order(tmp_path, store):
     document = batch_document(candidates=8, select="close")
-    ending = Desk(store).loop.run([submission(tmp_path, document)])
+    ending = ThreadFarm(store).loop.run([submission(tmp_path, document)])
     assert ending.waiting == (("tiny", "anc_000", "still"),)
     picked = survivors_of(store.url)["anc_000/still"][0]
     pick = OrderGiven("tiny", "pick", "ada", 1.0, shot="anc_000", stage="still", candidate_id=picked)
     close = OrderGiven("tiny", "close", "ada", 2.0, shot="anc_000", stage="still")
-    ending = Desk(store).loop.run([Asked(Order(pick)), Asked(Order(close))])
+    ending = ThreadFarm(store).loop.run([Asked(Order(pick)), Asked(Order(close))])
     assert (ending.how, ending.waiting) == ("done", ())
     assert "deliveries/anc/anc_000/v001/MANIFEST.json" in store.list("deliveries")
 
 
 def test_a_store_that_fails_in_a_commit_ends_the_loop_and_nothing_after_it_is_done(tmp_path, store, monkeypatch):
-    desk = Desk(store)
+    farm = ThreadFarm(store)
 
     def fail(_events):
         raise StoreUnavailable("the bucket is away")
 
-    monkeypatch.setattr(desk.writer, "commit", fail)
+    monkeypatch.setattr(farm.writer, "commit", fail)
     with pytest.raises(StoreUnavailable):
-        desk.loop.run([submission(tmp_path, batch_document())])
-    assert desk.hands.dispatched == []
-    assert desk.hands.closed
+        farm.loop.run([submission(tmp_path, batch_document())])
+    assert farm.hands.dispatched == []
+    assert farm.hands.closed
 
 
 def test_the_clocks_of_all_hosts_are_in_the_log_and_add_up(tmp_path, store):
-    desk = Desk(store)
-    desk.loop.run([submission(tmp_path, batch_document())])
+    farm = ThreadFarm(store)
+    farm.loop.run([submission(tmp_path, batch_document())])
     timings = [event for event in events_of(store.url) if isinstance(event, HostTimed)]
     assert {timing.pool for timing in timings} == {"procedural/stills"}
     for timing in timings:
         parts = timing.busy_s + timing.loading_s + timing.starved_s + timing.idle_s
         assert parts == pytest.approx(timing.wall_s)
-    wall = desk.metrics.value("ancestra_device_wall_seconds_total", model="procedural/stills")
+    wall = farm.metrics.value("ancestra_device_wall_seconds_total", model="procedural/stills")
     assert wall == pytest.approx(sum(timing.wall_s for timing in timings))
 
 
 def test_tables_are_complete_and_the_mark_is_there_while_it_runs(tmp_path, store):
-    desk = Desk(store)
-    desk.hands.hold.clear()
-    thread, _ = desk.run_in_thread([submission(tmp_path, batch_document())])
+    farm = ThreadFarm(store)
+    farm.hands.hold.clear()
+    thread, _ = farm.run_in_thread([submission(tmp_path, batch_document())])
     alive = wait_for(lambda: who_is_alive(store))
     assert alive.who == "tester"
-    desk.hands.hold.set()
+    farm.hands.hold.set()
     thread.join(40)
     assert not [problem for problem in verify(store).notes if "behind" in problem]
-    desk.upkeep.leave()
+    farm.upkeep.leave()
     assert who_is_alive(store) is None
 
 
 def test_what_a_host_is_given_at_once_was_owed_to_it(tmp_path, store):
-    desk = Desk(store, cpus=1)
-    desk.loop.run([submission(tmp_path, batch_document())])
-    assert desk.hands.owed[0] is True  # the first ticket: there was work before there was a host
+    farm = ThreadFarm(store, cpus=1)
+    farm.loop.run([submission(tmp_path, batch_document())])
+    assert farm.hands.owed[0] is True  # the first ticket: there was work before there was a host

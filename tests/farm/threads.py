@@ -1,16 +1,24 @@
-"""Hands without Ray: hosts are pipelines on threads of this process, stitches run where they are asked for."""
+"""A farm without Ray: hosts are pipelines on threads of this process, stitches run where they are asked for."""
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.farm.news import Inbox
+from ancestra_farm.farm.control import ControlLoop
+from ancestra_farm.farm.news import Asked, Inbox
 from ancestra_farm.farm.pipeline import Pipeline
+from ancestra_farm.farm.run import checked_submission
 from ancestra_farm.farm.stitching import stitched
+from ancestra_farm.farm.upkeep import Upkeep
+from ancestra_farm.ledger.liveness import Presence
+from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.models.build import build_generator
 from ancestra_farm.plan.events import Event, WaveReleased
+from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import (
     Dispatch,
     HostLost,
@@ -25,6 +33,8 @@ from ancestra_farm.scheduler.world import (
     TicketEnded,
     TicketStarted,
 )
+from ancestra_farm.telemetry.metrics import Metrics
+from tests.farm.batches import write_batch
 
 
 class ThreadHands:
@@ -115,3 +125,35 @@ class ThreadHands:
         self.closed = True
         for host in list(self.pipelines):
             self.pipelines.pop(host).close()
+
+
+class ThreadFarm:
+    """One loop with everything it needs: the real scheduler, log and upkeep, and hosts on threads."""
+
+    def __init__(self, store: Store, cpus: int = 2) -> None:
+        self.store = store
+        self.inbox = Inbox()
+        self.hands = ThreadHands(self.inbox, store, cpus)
+        self.writer = Writer.begin(store, "tester", "run")
+        self.metrics = Metrics()
+        self.upkeep = Upkeep(store, Presence.here("tester", self.writer.epoch), self.metrics)
+        self.loop = ControlLoop(Scheduler(self.writer.epoch), self.writer, self.hands, self.inbox, self.upkeep)
+
+    def run_in_thread(self, first: Sequence[Asked]) -> tuple[threading.Thread, list[Any]]:
+        """Run it on a thread; the list gets how it ended, or what it raised."""
+        box: list[Any] = []
+
+        def run() -> None:
+            try:
+                box.append(self.loop.run(first))
+            except Exception as error:  # noqa: BLE001 - looked at by the test
+                box.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread, box
+
+
+def submission(folder: Path, document: dict[str, Any]) -> Asked:
+    """A batch to run, as the controller takes it in."""
+    return Asked(checked_submission(write_batch(folder, document), "tester"))

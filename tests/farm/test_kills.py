@@ -1,0 +1,151 @@
+"""Kill -9 for whoever there is, at named points and at any time: then go on, and nothing is lost, doubled or unfair."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from ancestra_farm.ledger.liveness import who_is_alive
+from ancestra_farm.ledger.points import KILL_AT, KILL_ONCE
+from ancestra_farm.ledger.store import Store
+from tests.farm.batches import batch_document, with_clips, write_batch
+from tests.farm.logs import attempts_of, survivors_of
+from tests.farm.processes import Attended, Persisting, wait_for
+from tests.farm.soundness import faults_of
+from tests.farm.threads import ThreadFarm, submission
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+#: A Ray whose GCS is gone is waited for by its raylet, for a minute unless told otherwise.
+SOON = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+HOST_AND_STITCH = (
+    "host.before_ticket:2",
+    "media.before_link:3",
+    "host.after_media_before_row:4",
+    "host.before_reply:2",
+    "stitch.after_version_before_publish",
+    "publish.half_way",
+)
+CONTROLLER = (
+    "control.after_order",
+    "control.before_commit:3",
+    "control.after_commit_before_acknowledgement:4",
+    "commit.before_create:5",
+    "commit.after_create:6",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("kills")
+
+
+@pytest.fixture(scope="module")
+def document():
+    """Two shots of stills and clips; each candidate waits a little, so that there is a middle to be killed in."""
+    waits = {"delay_s": 0.05}
+    return with_clips(batch_document(2, candidates=24, wave=8, parameters=waits), parameters=waits)
+
+
+@pytest.fixture(scope="module")
+def batch(folder, document):
+    return str(write_batch(folder, document))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder, document):
+    """Survivors of the same batch where nothing was killed."""
+    store = Store.open(str(folder / "undisturbed"), create=True)
+    assert ThreadFarm(store).loop.run([submission(folder, document)]).how == "done"
+    return survivors_of(store.url)
+
+
+@pytest.fixture
+def persist(folder):
+    started = []
+
+    def start(name, *points):
+        once = folder / f"{name}-killed"
+        once.mkdir(exist_ok=True)
+        environment = {**SOON, KILL_AT: ",".join(points), KILL_ONCE: str(once)} if points else SOON
+        started.append(Persisting(folder, environment, cpus=2))
+        return started[-1]
+
+    yield start
+    for farm in started:
+        farm.run.close()
+
+
+def judged(url):
+    return len(attempts_of(url, "judged"))
+
+
+def kill(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def killed_at(folder, name):
+    return {path.name for path in (folder / f"{name}-killed").iterdir()}
+
+
+def test_hosts_and_stitches_that_die_at_any_step_cost_nobody_a_place(folder, batch, persist, undisturbed):
+    url = str(folder / "hosts")
+    farm = persist("hosts", *HOST_AND_STITCH)
+    farm.give(batch=batch, store=url)
+    result = farm.result()
+    assert (result["how"], result["again"]) == ("done", 0)
+    assert killed_at(folder, "hosts") == set(HOST_AND_STITCH)
+    assert faults_of(url, undisturbed) == []
+    farm.leave()
+    assert farm.gone()
+
+
+def test_a_controller_that_dies_at_any_step_is_followed_by_the_next(folder, batch, persist, undisturbed):
+    url = str(folder / "controllers")
+    farm = persist("controllers", *CONTROLLER)
+    farm.give(batch=batch, store=url)
+    result = farm.result()
+    assert (result["how"], result["again"]) == ("done", len(CONTROLLER))
+    assert killed_at(folder, "controllers") == set(CONTROLLER)
+    assert faults_of(url, undisturbed) == []
+    farm.leave()
+    assert farm.gone()
+
+
+def test_a_ray_that_dies_in_any_part_leaves_nothing_behind_and_the_next_goes_on(folder, batch, persist, undisturbed):
+    url = str(folder / "rays")
+    for part in ("persisting", "raylet/raylet", "gcs_server", ""):
+        farm = persist("rays")
+        before = judged(url)
+        farm.give(batch=batch, store=url)
+        wait_for(lambda before=before: judged(url) >= before + 4)
+        kill(farm.run.pids(part))
+        assert farm.gone(), (part, farm.run.pids())
+        assert who_is_alive(Store.open(url)) is None
+    farm = persist("rays")
+    farm.give(batch=None, store=url)
+    assert farm.result()["how"] == "done"
+    assert faults_of(url, undisturbed) == []
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder, batch, persist, undisturbed):
+    url = str(folder / "stopped")
+    run = Attended(folder, batch=batch, store=url)
+    try:
+        wait_for(lambda: judged(url) >= 6)
+        os.killpg(run.process.pid, signal.SIGINT)
+        summary = run.finish()
+        assert summary["how"] == "interrupted"
+        assert "ancestra resume" in summary["message"]
+        assert wait_for(lambda: not run.pids()) is True
+    finally:
+        run.close()
+    assert judged(url) < 48
+
+    farm = persist("stopped")
+    farm.give(batch=None, store=url)
+    assert farm.result()["how"] == "done"
+    assert faults_of(url, undisturbed) == []
