@@ -22,7 +22,9 @@ _BAD_INPUT = frozenset(
         "CatalogRefused",
         "OrderRefused",
         "PlanRefused",
+        "PlotUnavailable",
         "PortTaken",
+        "ScenarioRefused",
         "StoreMissing",
         "StoreRefused",
     }
@@ -31,6 +33,7 @@ _FAILED = frozenset(
     {
         "AlreadyAtWork",
         "ClusterUnreachable",
+        "LawBroken",
         "LogDamaged",
         "NotThere",
         "RunBroke",

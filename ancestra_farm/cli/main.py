@@ -23,6 +23,7 @@ from ancestra_farm.cli import (
     run,
     schema,
     sheet,
+    simulate,
     status,
     stitch,
     watch,
@@ -109,6 +110,7 @@ _add("stitch", stitch.stitch, epilog=stitch.EPILOG)
 _add("manifest", manifest.manifest)
 _add("verify", verify_command.verify)
 _add("schema", schema.schema)
+_add("simulate", simulate.simulate, epilog=simulate.EPILOG)
 _add("doctor", doctor.doctor, epilog=doctor.EPILOG)
 
 

@@ -78,9 +78,7 @@ class VirtualFarm:
         self.machines = Machines(scenario)
         self.fates = Fates(scenario)
         self.meters = Meters(BEGIN_S, self._work_waits, lambda: self.book.waiting(self.scheduler.state))
-        self.weather = Weather(
-            scenario, self.clock, self.machines, self.meters, lambda: self.crew, self._slots_wanted
-        )
+        self.weather = Weather(scenario, self.clock, self.machines, self.meters, lambda: self.crew, self._slots_wanted)
         self.people = People(scenario, self.clock, lambda: self.scheduler.state, self._give)
         self.done: AllDone | None = None
         self.ended = False

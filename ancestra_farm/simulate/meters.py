@@ -37,7 +37,11 @@ class Meters:
     """``work_waits(model)``: candidates of a model that wait in no ticket; ``waiting()``: such by class."""
 
     def __init__(
-        self, begin: float, work_waits: Callable[[str], int], waiting: Callable[[], dict[str, int]], width_s: float = 0.25
+        self,
+        begin: float,
+        work_waits: Callable[[str], int],
+        waiting: Callable[[], dict[str, int]],
+        width_s: float = 0.25,
     ) -> None:
         self._work_waits = work_waits
         self._waiting = waiting
