@@ -10,8 +10,10 @@ This module decides about branches and chains of one stage; it knows neither hos
 from collections.abc import Iterator, Mapping, Sequence
 
 from ancestra_farm.plan.events import BranchClosed, BranchEnd, BranchOpened, StageClosed
+from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.ordered import to_retry
 from ancestra_farm.scheduler.state import Branch, Result, StageState
-from ancestra_farm.scheduler.waves import Emit, close_waves, skip_the_rest, stop_reason
+from ancestra_farm.scheduler.waves import Emit, close_waves, skip_the_rest, stop_reason, try_again
 
 Chain = tuple[str, ...]
 
@@ -23,19 +25,21 @@ def advance(stage: StageState, emit: Emit, now: float) -> bool:
     if not inputs_ready(stage):
         return _supersede(stage, emit, now)
     source = None if stage.plan.source is None else stage.shot.stages[stage.plan.source].closed
-    if not stage.generation or stage.started_from is not source:
+    if not stage.generation or stage.stale or stage.started_from is not source:
         inputs = root_inputs(stage)
-        if not stage.generation or tuple(root.opened.inputs for root in _roots(stage)) != inputs:
+        if not stage.generation or stage.stale or tuple(root.opened.inputs for root in _roots(stage)) != inputs:
             _open_roots(stage, inputs, emit, now)
             return True
         stage.started_from = source
-    if stage.closed is not None:
+    if stage.settled:
         return False
     changed = False
     for branch in list(stage.branches.values()):
         changed |= _advance_branch(branch, emit, now)
     if stage.plan.join == "chain":
         changed |= _go_on_from_tails(stage, emit, now)
+    if _as_people_closed_it(stage):
+        return _close_as_before(stage, emit, now)
     if all(branch.closed for branch in stage.branches.values()) and not changed:
         changed |= _close_stage(stage, emit, now)
     return changed
@@ -117,11 +121,23 @@ def _advance_branch(branch: Branch, emit: Emit, now: float) -> bool:
     if branch.closed is not None:
         return False
     changed = close_waves(branch, emit, now)
+    if branch.to_restore:
+        try_again(branch, *_restorable(branch), emit, now, by_word=True)
+        return True
     why = stop_reason(branch)
-    if why is not None:
+    if why is None:
+        return changed
+    waiting = [(rung, positions) for rung, positions in to_retry(branch, branch.retries).items() if positions]
+    for rung, positions in waiting:
+        try_again(branch, rung, positions, emit, now, by_word=False)
+    if not waiting:
         close(branch, why, emit, now)
-        changed = True
-    return changed
+    return True
+
+
+def _restorable(branch: Branch) -> tuple[Rung, tuple[int, ...]]:
+    """What people want made whatever the filters say: always the full candidate, also of a draft."""
+    return "full", tuple(sorted(branch.to_restore))
 
 
 def close(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> None:
@@ -134,7 +150,8 @@ def _close_branch(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> Non
     best = branch.best_first()
     stage = branch.stage
     if stage.plan.join == "chain" and branch.opened.segment < len(stage.plan.segments) - 1:
-        best = best[: stage.plan.spec.beam]
+        best = sorted(best, key=lambda position: position not in branch.by_word)
+        best = best[: most_tails(stage, branch.opened.segment + 1)]
     full = branch.results["full"]
     emit(
         BranchClosed(
@@ -148,11 +165,23 @@ def _close_branch(branch: Branch, why: BranchEnd, emit: Emit, now: float) -> Non
 
 
 def _go_on_from_tails(stage: StageState, emit: Emit, now: float) -> bool:
-    """Open the branches that go on from tails. Every segment goes on from at most a beam of tails, whatever happens."""
+    """Open the branches that go on from tails, for each segment as many as `most_tails` at most, whatever happens."""
     tails = _best_tails(stage) if stage.plan.spec.keep == "all" else _next_tail(stage)
     for branch, tail in tails:
         _open(stage, branch.opened.segment + 1, stage.generation, ((tail,),), tail, emit, now)
     return bool(tails)
+
+
+def most_tails(stage: StageState, segment: int) -> int:
+    """How many branches a segment of a chain may have in all.
+
+    A beam of them, or those there were when as many chains as are kept were found. What is ordered beyond the file
+    brings more of them in proportion, and so does every clip of an earlier segment that a person restored.
+    """
+    spec = stage.plan.spec
+    most = spec.beam if stage.enough is None else stage.enough[segment]
+    by_word = sum(len(branch.by_word) for earlier in range(segment) for branch in stage.segment(earlier))
+    return most + -(-stage.extra * spec.beam // spec.candidates) + by_word
 
 
 def _best_tails(stage: StageState) -> list[tuple[Branch, str]]:
@@ -161,15 +190,17 @@ def _best_tails(stage: StageState) -> list[tuple[Branch, str]]:
         branches = list(stage.segment(segment))
         if any(branch.closed is None for branch in branches):
             return []
-        if any(True for _ in stage.segment(segment + 1)):
-            continue
+        begun = {branch.opened.tail for branch in stage.segment(segment + 1)}
+        room = most_tails(stage, segment + 1) - len(begun)
         ranked = [
-            (-branch.results["full"][position].rank, number, position, branch)
+            (position not in branch.by_word, -branch.results["full"][position].rank, number, position, branch)
             for number, branch in enumerate(branches)
             for position in branch.survivors
+            if branch.results["full"][position].candidate_id not in begun
         ]
-        best = sorted(ranked, key=lambda entry: entry[:3])[: stage.plan.spec.beam]
-        return [(branch, branch.results["full"][position].candidate_id) for _, _, position, branch in best]
+        best = sorted(ranked, key=lambda entry: entry[:4])[:room]
+        if best:
+            return [(branch, branch.results["full"][position].candidate_id) for *_, position, branch in best]
     return []
 
 
@@ -178,32 +209,28 @@ def _next_tail(stage: StageState) -> list[tuple[Branch, str]]:
 
     Depth first is what makes a segment without survivors fall back to the next tail of the segment before it.
     """
-    if _chains_enough(stage) or any(branch.closed is None for branch in stage.branches.values()):
+    if any(branch.closed is None for branch in stage.branches.values()):
         return []
     children = {branch.opened.tail: branch for branch in stage.branches.values() if branch.opened.tail is not None}
-    beam_left = [stage.plan.spec.beam - sum(1 for _ in stage.segment(k + 1)) for k in range(len(stage.plan.segments))]
-    found = (_untried(root, children, beam_left) for root in _roots(stage))
+    segments = len(stage.plan.segments)
+    room = [most_tails(stage, k + 1) - sum(1 for _ in stage.segment(k + 1)) for k in range(segments - 1)]
+    found = (_untried(root, children, room) for root in _roots(stage))
     return [tail for tail in found if tail is not None][:1]
 
 
-def _untried(branch: Branch, children: Mapping[str, Branch], beam_left: Sequence[int]) -> tuple[Branch, str] | None:
+def _untried(branch: Branch, children: Mapping[str, Branch], room: Sequence[int]) -> tuple[Branch, str] | None:
     """The first tail at or below a closed branch that nothing goes on from yet, below its better tails first."""
     segment = branch.opened.segment
-    if branch.closed is None or segment == len(beam_left) - 1:
+    if branch.closed is None or segment == len(room):
         return None
     for tail in branch.closed.tails:
-        if tail not in children:
-            return (branch, tail) if beam_left[segment] > 0 else None
-        found = _untried(children[tail], children, beam_left)
-        if found is not None:
-            return found
+        if tail in children:
+            found = _untried(children[tail], children, room)
+            if found is not None:
+                return found
+        elif room[segment] > 0:
+            return (branch, tail)
     return None
-
-
-def _chains_enough(stage: StageState) -> bool:
-    keep = stage.plan.spec.keep
-    last = len(stage.plan.segments) - 1
-    return keep != "all" and sum(len(branch.survivors) for branch in stage.segment(last)) >= keep
 
 
 def chains_of(stage: StageState) -> tuple[Chain, ...]:
@@ -269,13 +296,44 @@ def _inputs_of_each_chain(stage: StageState, segments: int) -> Iterator[list[Cha
 
 
 def _close_stage(stage: StageState, emit: Emit, now: float) -> bool:
-    """All branches are closed: the stage has its result, unless people must choose first."""
+    """All branches are closed: the stage has its result, unless people must choose first.
+
+    What people chose of it before it was opened again stays chosen; where there is more to choose from now and people
+    close the stage, it waits for them.
+    """
     chains = chains_of(stage)
-    if stage.plan.spec.select == "close" and chains:
+    before = stage.closed
+    chosen = before.selected if before is not None else ()
+    nothing_new = before is not None and bool(chosen) and set(before.chains) == set(chains)
+    if stage.plan.spec.select == "close" and chains and not nothing_new:
         return False
     reasons = {branch.closed.why for branch in stage.branches.values() if branch.closed}
     why = "no survivors" if not chains else ", ".join(sorted(reasons))
-    emit(closing(stage, chains, (), why, "", now))
+    emit(closing(stage, chains, chosen, why, before.by if before is not None and chosen else "", now))
+    return True
+
+
+def _as_people_closed_it(stage: StageState) -> bool:
+    """What people closed the stage with in an earlier revision has come again.
+
+    If nothing about the stage was edited, it need not be more than that: they closed it early, perhaps.
+    """
+    before = stage.carried
+    if before is None:
+        return False
+    then, chains = set(before.chains), set(chains_of(stage))
+    ended = all(branch.closed for branch in stage.branches.values())
+    return then == chains if ended and not stage.same_plan else stage.same_plan and then <= chains
+
+
+def _close_as_before(stage: StageState, emit: Emit, now: float) -> bool:
+    before = stage.carried
+    if before is None:
+        raise AssertionError("nothing was closed before")
+    for branch in list(stage.branches.values()):
+        if branch.closed is None:
+            close(branch, "closed", emit, now)
+    emit(closing(stage, chains_of(stage), before.selected, "picked", before.by, now))
     return True
 
 
@@ -300,7 +358,7 @@ def closing(
 def waits_for_people(stage: StageState) -> bool:
     """Everything is made; a person has to pick and close."""
     return (
-        stage.closed is None
+        not stage.settled
         and stage.shot.cancelled is None
         and stage.generation > 0
         and inputs_ready(stage)

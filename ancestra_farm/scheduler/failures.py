@@ -3,7 +3,7 @@
 from typing import Literal
 
 from ancestra_farm.plan.events import AttemptEnded, Cause
-from ancestra_farm.scheduler.fold import phase_of
+from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.state import Branch, Result
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import Ticket

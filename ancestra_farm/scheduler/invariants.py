@@ -74,7 +74,7 @@ def _branch(branch: Branch) -> Iterator[str]:
     if [p for p in branch.survivors if full[p].outcome != "survivor" or full[p].media is None]:
         yield f"{branch.key}: a survivor is not one, or has no medium"
     bits = branch.stage.distinct_bits
-    hashes = [full[p].phash for p in branch.survivors]
+    hashes = [full[p].phash for p in branch.survivors if p not in branch.by_word]
     if bits >= 0 and any(
         a is not None and b is not None and (a ^ b).bit_count() <= bits
         for i, a in enumerate(hashes)
@@ -86,7 +86,7 @@ def _branch(branch: Branch) -> Iterator[str]:
 def _stage(stage: StageState) -> Iterator[str]:
     if stage.closed is None:
         return
-    if any(branch.closed is None for branch in stage.branches.values()):
+    if not stage.reopened and any(branch.closed is None for branch in stage.branches.values()):
         yield f"{stage.ref} is closed with open branches"
     length = len(stage.plan.segments)
     if any(len(chain) != length for chain in stage.closed.chains + stage.closed.selected):
@@ -98,6 +98,11 @@ def _budget(batch: BatchState) -> Iterator[str]:
     if budget is None:
         return
     stages = [stage for shot in batch.shots.values() for stage in shot.stages.values()]
-    released = sum(stage.counts.released + stage.counts.drafts for stage in stages if stage.generation == 1)
+    released = sum(stage.counts.released + stage.counts.drafts for stage in stages if _as_budgeted(stage))
     if released > budget:
         yield f"{batch.name}: {released} candidates released of a budget of {budget}"
+
+
+def _as_budgeted(stage: StageState) -> bool:
+    """Neither made anew for later picks nor enlarged by order."""
+    return stage.generation == 1 and not stage.extra and not stage.restored

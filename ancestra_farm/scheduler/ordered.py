@@ -3,17 +3,22 @@
 What an order makes the farm do (waves, closings, stitches) follows from the state it leaves, as decisions of their own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import cast
 
 from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import OrderGiven
-from ancestra_farm.plan.recipe import digest_of
-from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
+from ancestra_farm.plan.recipe import Rung, digest_of
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Result, Retry, ShotState, StageState
 
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
 #: orders nobody does, and remembering all would let the state grow for ever.
 ORDER_IDS = 10_000
+#: Ends after which a branch is never opened again: the next round takes its place.
+ENDED_FOR_GOOD = frozenset({"superseded", "cancelled"})
+#: Outcomes of candidates that failed.
+GIVEN_UP = frozenset({"failed", "quarantined", "lost"})
 
 
 def fold_order(state: FarmState, given: OrderGiven) -> None:
@@ -26,8 +31,8 @@ def fold_order(state: FarmState, given: OrderGiven) -> None:
 
 
 def order_digest(given: OrderGiven) -> str:
-    """What the order says, but for when: 32 hex digits."""
-    names = [name for name in OrderGiven.__slots__ if name != "at"]
+    """What the order says, but for when, and for which stage (which may be worked out on taking it): 32 hex digits."""
+    names = [name for name in OrderGiven.__slots__ if name not in ("at", "stage")]
     return digest_of("order", [(name, repr(getattr(given, name))) for name in names]).hex()
 
 
@@ -66,6 +71,8 @@ def _cancel(batch: BatchState, given: OrderGiven) -> None:
         if shot.has_work and shot.cancelled is None:
             shot.cancelled = given
             shot.pause = None
+            for stage in shot.stages.values():
+                stage.reopened = False  # what it was closed with before stays its result
 
 
 def _priority(batch: BatchState, given: OrderGiven) -> None:
@@ -75,8 +82,120 @@ def _priority(batch: BatchState, given: OrderGiven) -> None:
         batch.weight = given.weight
 
 
-def _not_yet(_batch: BatchState, _given: OrderGiven) -> None:
-    pass
+def _more(batch: BatchState, given: OrderGiven) -> None:
+    """The space of the first segments grows, with the budget's limits, and they open again."""
+    stage = _stage(batch, given)
+    _take_up(stage.shot)
+    stage.same_plan = False
+    stage.more = (*stage.more, stage.extra + given.candidates)
+    for branch in stage.branches.values():
+        if branch.opened.tail is None:
+            extend(branch, given.candidates)
+            _open_again(branch)
+
+
+def extend(branch: Branch, candidates: int) -> None:
+    """So many more candidates for each input; those there were keep their positions and ids."""
+    branch.space = replace(branch.space, candidates=branch.space.candidates + candidates)
+    positions = candidates * len(branch.opened.inputs)
+    branch.wanted += positions
+    branch.limit += positions
+
+
+def _retry(batch: BatchState, given: OrderGiven) -> None:
+    """Note what is to be tried again. Where something is, a branch that had ended opens again."""
+    wanted = Retry(given.cause, given.filter)
+    for shot in shots_of(batch, given):
+        for stage in stages_of(shot, given):
+            for branch in stage.branches.values():
+                if shot.cancelled is not None:
+                    _forget_verdicts(branch, wanted)
+                elif branch.closed is None:
+                    branch.retries.append(wanted)
+                elif branch.closed.why not in ENDED_FOR_GOOD and any(to_retry(branch, (wanted,)).values()):
+                    branch.retries.append(wanted)
+                    _open_again(branch)
+        _take_up(shot)
+
+
+def stages_of(shot: ShotState, given: OrderGiven) -> list[StageState]:
+    """The stages of a shot that an order is about: the one it names, or all; none where it has no such stage."""
+    return [stage for name, stage in shot.stages.items() if given.stage in ("", name)]
+
+
+def to_retry(branch: Branch, wanted: Iterable[Retry]) -> dict[Rung, tuple[int, ...]]:
+    """The positions to be tried again, by rung, in index order."""
+    wanted = tuple(wanted)
+    return {
+        rung: tuple(
+            sorted(p for p, result in results.items() if any(_is_meant(result, one, p, branch) for one in wanted))
+        )
+        for rung, results in branch.results.items()
+    }
+
+
+def _is_meant(result: Result, wanted: Retry, position: int, branch: Branch) -> bool:
+    if position in branch.by_word:
+        return False
+    if wanted.filter:
+        reasons = result.reason.split(", ")
+        duplicate = wanted.filter == "duplicate" and result.reason.startswith("duplicate of ")
+        return result.outcome == "rejected" and (wanted.filter in reasons or duplicate)
+    if result.outcome not in GIVEN_UP:
+        return False
+    return wanted.cause in ("", result.outcome, result.cause)
+
+
+def _forget_verdicts(branch: Branch, wanted: Retry) -> None:
+    """What a round that was cancelled came to is not to be believed in the next one."""
+    for rung, positions in to_retry(branch, (wanted,)).items():
+        for position in positions:
+            branch.results[rung][position].judged_by = b""
+
+
+def _restore(batch: BatchState, given: OrderGiven) -> None:
+    """The reject is to be made for the person who wants it; it opens its branch again."""
+    stage = _stage(batch, given)
+    found = find(stage, given.candidate_id)
+    if found is not None:
+        branch, position = found
+        stage.restored[branch.space.id_of(position, "full")] = given.who
+        branch.to_restore.add(position)
+        _open_again(branch)
+
+
+def find(stage: StageState, candidate_id: str) -> tuple[Branch, int] | None:
+    """Where a released full candidate, or the draft of one, is among the stage's present candidates."""
+    for branch in stage.branches.values():
+        for results in branch.results.values():
+            for position, result in results.items():
+                if result.candidate_id == candidate_id:
+                    return branch, position
+    return None
+
+
+def _open_again(branch: Branch) -> None:
+    """Work on a branch that had ended, and on its stage; the stage's result holds until it is closed anew."""
+    if branch.closed is None or branch.closed.why in ENDED_FOR_GOOD:
+        return
+    branch.closed = None
+    if branch.stage.closed is not None:
+        branch.stage.reopened = True
+
+
+def _take_up(shot: ShotState) -> None:
+    """Go on with a shot that was cancelled: what was cut off begins a new round, in which all verdicts still count."""
+    if shot.cancelled is None:
+        return
+    shot.cancelled = None
+    for stage in shot.stages.values():
+        stage.stale = any(b.closed is not None and b.closed.why == "cancelled" for b in stage.branches.values())
+        if stage.closed is None:
+            continue
+        if stage.closed.why == "cancelled":
+            stage.closed, stage.stale = None, True
+        elif stage.stale and stage.closed.selected:
+            stage.carried, stage.same_plan = stage.closed, True
 
 
 _HANDLERS: dict[str, Callable[[BatchState, OrderGiven], None]] = {
@@ -87,7 +206,7 @@ _HANDLERS: dict[str, Callable[[BatchState, OrderGiven], None]] = {
     "unpause": _pause,
     "cancel": _cancel,
     "priority": _priority,
-    "more": _not_yet,
-    "retry": _not_yet,
-    "restore": _not_yet,
+    "more": _more,
+    "retry": _retry,
+    "restore": _restore,
 }

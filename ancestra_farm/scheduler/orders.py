@@ -5,18 +5,39 @@ folded in `ordered`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ancestra_farm.batch.schema import PRIORITIES
 from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
 from ancestra_farm.plan.plan import Plan, PlanRefused
-from ancestra_farm.scheduler.chains import chains_of, close, closing, inputs_ready, selected_chains
-from ancestra_farm.scheduler.ordered import order_digest, shots_of
-from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
+from ancestra_farm.scheduler.chains import (
+    chains_of,
+    close,
+    closing,
+    inputs_ready,
+    selected_chains,
+    waits_for_people,
+)
+from ancestra_farm.scheduler.ordered import ENDED_FOR_GOOD, find, order_digest, shots_of, stages_of, to_retry
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Retry, ShotState, StageState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import OrderRefused, Submit
 
-#: As `weight` in the batch file.
+#: As `weight` and `candidates` in the batch file.
 MOST_WEIGHT = 1000
+MOST_CANDIDATES = 10_000_000
+#: What `retry` may name: an outcome, or the cause of the last failed attempt.
+CAUSES = ("failed", "quarantined", "lost", "exception", "out_of_memory", "deadline", "crash", "host_lost")
+#: Outcomes that a person's word can change. What was skipped or not promoted would have been made, but for a stop.
+RESTORABLE = frozenset({"rejected", "skipped", "not_promoted"})
+_PLAIN = {
+    "released": "still being made",
+    "survivor": "a survivor",
+    "promoted": "promoted",
+    "failed": "failed (retry tries it again)",
+    "quarantined": "quarantined (retry tries it again)",
+    "lost": "lost (retry tries it again)",
+}
 
 
 def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[str, bool]:
@@ -63,7 +84,10 @@ def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> bool:
     batch = state.batches.get(given.batch)
     if batch is None:
         raise OrderRefused(f"there is no batch {given.batch!r} here; there are: {_names(state.batches)}")
-    _TAKERS[given.order](batch, given, emit, now)
+    taker = _TAKERS.get(given.order)
+    if taker is None:
+        raise OrderRefused(f"there is no order {given.order!r}; there are: {', '.join(_TAKERS)}")
+    taker(batch, given, emit, now)
     return True
 
 
@@ -132,7 +156,7 @@ def _close(batch: BatchState, given: OrderGiven, emit: Emit, now: float) -> None
     selected = selected_chains(stage)
     if not selected:
         raise OrderRefused(f"nothing stands picked in {given.shot}/{given.stage}; pick first, then close")
-    if stage.closed is not None and stage.closed.selected == selected:
+    if stage.closed is not None and stage.settled and stage.closed.selected == selected:
         raise OrderRefused(f"{given.shot}/{given.stage} is closed with these very picks already")
     emit(given)
     for branch in list(stage.branches.values()):
@@ -201,8 +225,82 @@ def _priority(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> 
     emit(given)
 
 
-def _not_yet(_batch: BatchState, given: OrderGiven, _emit: Emit, _now: float) -> None:
-    raise OrderRefused(f"{given.order} is not understood yet")
+def _more(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    """So many more candidates (for each input) of a stage: of the one that waits for people, or else of the first."""
+    shot = _shot(batch, given)
+    _refuse_if_spent(batch)
+    if given.stage:
+        stage = _stage(batch, given)
+    else:
+        waiting = (stage for stage in shot.stages.values() if waits_for_people(stage))
+        stage = next(waiting, next(iter(shot.stages.values())))
+    most = MOST_CANDIDATES - stage.plan.spec.candidates - stage.extra
+    if not 1 <= given.candidates <= most:
+        raise OrderRefused(f"say how many more candidates: 1 to {most:,}, not {given.candidates:,}")
+    emit(replace(given, stage=stage.plan.name))
+
+
+def _retry(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    """Try again what failed for a cause, or what a filter rejected. Where nothing did, the order is refused."""
+    if given.shot and given.stage:
+        _stage(batch, given)
+    elif given.shot:
+        _shot(batch, given)
+    shots = shots_of(batch, given)
+    if given.stage and not any(given.stage in shot.stages for shot in shots):
+        raise OrderRefused(f"no shot of {batch.name} has a stage {given.stage!r}")
+    if given.cause and given.filter:
+        raise OrderRefused("say which cause, or which filter: not both")
+    if given.cause and given.cause not in CAUSES:
+        raise OrderRefused(f"nothing fails for {given.cause!r}; say one of {', '.join(CAUSES)}")
+    _refuse_if_spent(batch)
+    if not any(shot.cancelled is not None or _retried(shot, given) for shot in shots):
+        what = f"was rejected by {given.filter}" if given.filter else f"failed ({given.cause or 'for any cause'})"
+        raise OrderRefused(f"nothing of {'/'.join(filter(None, (given.shot or batch.name, given.stage)))} {what}")
+    emit(given)
+
+
+def _retried(shot: ShotState, given: OrderGiven) -> bool:
+    """Whether something is to be tried again, now or when what is under way has ended."""
+    wanted = (Retry(given.cause, given.filter),)
+    return any(
+        any(to_retry(branch, wanted).values())
+        for stage in stages_of(shot, given)
+        for branch in stage.branches.values()
+        if branch.closed is None or branch.closed.why not in ENDED_FOR_GOOD
+    )
+
+
+def _restore(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+    """A reject survives by a person's word. It is made again, unless its medium was kept."""
+    stage = _stage_to_choose_from(batch, given)
+    found = find(stage, given.candidate_id)
+    if found is None:
+        raise OrderRefused(f"{given.candidate_id} is not among the candidates of {given.shot}/{given.stage}")
+    branch, position = found
+    if branch.closed is not None and branch.closed.why in ENDED_FOR_GOOD:
+        raise OrderRefused(f"{given.shot}/{given.stage} is about to begin a new round; restore from that")
+    result = branch.results["full"].get(position) or branch.results["draft"][position]
+    who = stage.restored.get(branch.space.id_of(position, "full"))
+    if who is not None and (
+        position in branch.by_word or position in branch.to_restore or _being_made(branch, position)
+    ):
+        raise OrderRefused(f"{given.candidate_id} is restored already, by {who}")
+    if result.outcome not in RESTORABLE:
+        raise OrderRefused(f"{given.candidate_id} is {_PLAIN[result.outcome]}; only rejects are restored")
+    if result.media is None:
+        _refuse_if_spent(batch)
+    emit(given)
+
+
+def _being_made(branch: Branch, position: int) -> bool:
+    return any(phase.by_word and position in phase.open for phase in branch.phases.values())
+
+
+def _refuse_if_spent(batch: BatchState) -> None:
+    if batch.spent_out:
+        hours = batch.plan.batch.budget.device_hours
+        raise OrderRefused(f"the budget of {batch.name}, {hours} device-hours, is spent; submit it with a larger one")
 
 
 _TAKERS: dict[str, Callable[[BatchState, OrderGiven, Emit, float], None]] = {
@@ -213,7 +311,7 @@ _TAKERS: dict[str, Callable[[BatchState, OrderGiven, Emit, float], None]] = {
     "unpause": _pause,
     "cancel": _cancel,
     "priority": _priority,
-    "more": _not_yet,
-    "retry": _not_yet,
-    "restore": _not_yet,
+    "more": _more,
+    "retry": _retry,
+    "restore": _restore,
 }

@@ -51,8 +51,13 @@ def _take_over(shot: ShotState, old: ShotState) -> None:
     shot.bad_pairs = old.bad_pairs
     shot.pause = old.pause
     for name, stage in shot.stages.items():
-        if name in old.stages:
-            stage.picks = old.stages[name].picks
+        if name not in old.stages:
+            continue
+        before = old.stages[name]
+        stage.picks, stage.restored, stage.more = before.picks, before.restored, before.more
+        closed_by_people = before.closed is not None and before.closed.selected
+        stage.carried = before.closed if closed_by_people else before.carried
+        stage.same_plan = before.plan == stage.plan and (before.settled if closed_by_people else before.same_plan)
 
 
 def _stand(batch: BatchState, before: BatchState) -> None:

@@ -21,9 +21,10 @@ from ancestra_farm.plan.events import (
 from ancestra_farm.scheduler import chains, orders
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.failures import taken_back, verdict_on
-from ancestra_farm.scheduler.fold import fold, phase_of
+from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.ordered import shots_of
+from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.pools import Lease
 from ancestra_farm.scheduler.progress import ShotProgress, explain, paused_work, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState

@@ -11,7 +11,9 @@ from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import (
     BatchSubmitted,
     BranchClosed,
+    BranchEnd,
     BranchOpened,
+    Cause,
     OrderGiven,
     Outcome,
     StageClosed,
@@ -34,7 +36,8 @@ StageRef = tuple[str, str, str]
 class Result:
     """What is known of one position at one rung. ``rank``: the score its stage ranks by. Counts survive a restart.
 
-    ``limit``: the largest ticket it may be in (crashed tickets are halved until the guilty one ran alone).
+    ``limit``: the largest ticket it may be in (crashed tickets are halved until the guilty one ran alone). ``cause``: of
+    the last failed attempt.
     """
 
     candidate_id: str
@@ -49,6 +52,7 @@ class Result:
     limit: int | None = None
     reason: str = ""
     judged_by: bytes = b""
+    cause: Cause | None = None
 
     @property
     def ended(self) -> bool:
@@ -58,7 +62,10 @@ class Result:
 
 @dataclass(slots=True)
 class Phase:
-    """One rung of one wave. ``open``: positions that have not ended. ``queue``: those in no ticket, lowest first."""
+    """One rung of one wave. ``open``: positions that have not ended. ``queue``: those in no ticket, lowest first.
+
+    ``again``: they had an outcome already. ``by_word``: they survive by a person's word, whatever the filters say.
+    """
 
     wave: int
     rung: Rung
@@ -66,14 +73,37 @@ class Phase:
     filters: tuple[str, ...]
     open: set[int]
     queue: list[int]
+    again: bool = False
+    by_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """Drafts of a wave that are to be made in full, with the filters that judged them."""
+    """Drafts of a wave that are to be made in full, with the filters that judged them. ``again``: as the wave."""
 
     positions: tuple[int, ...]
     filters: tuple[str, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a branch stopped, with so many positions ``at`` all decided and ``waves`` released.
+
+    ``why``: ``kept_enough``, or ``closed`` by a person. What is ordered beyond begins there.
+    """
+
+    at: int
+    waves: int
+    why: BranchEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What a person wants tried again: what failed for a ``cause`` (empty: any), or what a ``filter`` rejected."""
+
+    cause: str
+    filter: str
 
 
 @dataclass(slots=True)
@@ -84,6 +114,11 @@ class Branch:
     many of them the budget allows. ``waves_closed``: decided waves in a row, from the first; ``decided``: those beyond.
     ``promoted``: by wave, drafts that are to be made in full and have not been released so. ``yields``: where the stage
     is spent by yield over several wordings.
+
+    ``released`` counts positions; those of waves past a stop are taken back. ``tried``: those decided. ``given``: the
+    positions of each undecided wave. ``rewound``: some were taken back, and may come again. ``by_word``: survivors by a
+    person's word; they count for no ``keep``. ``retries``: to be done when all else has ended; ``to_restore``: rejects
+    that a person wants made.
     """
 
     opened: BranchOpened
@@ -102,6 +137,23 @@ class Branch:
     closed: BranchClosed | None = None
     promoted: dict[int, Promoted] = field(default_factory=dict)
     yields: Yields | None = None
+    tried: int = 0
+    given: dict[int, tuple[int, ...] | range] = field(default_factory=dict)
+    rewound: bool = False
+    stop: Stop | None = None
+    by_word: set[int] = field(default_factory=set)
+    retries: list[Retry] = field(default_factory=list)
+    to_restore: set[int] = field(default_factory=set)
+
+    @property
+    def extra(self) -> int:
+        """Positions that people ordered beyond those of the file. In a chain they are those of its first segment."""
+        return self.stage.extra * len(self.opened.inputs) if self.opened.tail is None else 0
+
+    @property
+    def earned(self) -> int:
+        """Survivors that the filters passed."""
+        return len(self.survivors) - len(self.by_word)
 
     @property
     def key(self) -> str:
@@ -160,6 +212,12 @@ class StageState:
 
     ``cap``: candidates the batch's budget allows it. ``started_from``: the result of the source that its roots are
     known to start from; a note to look only once, nothing that could not be found out again.
+
+    ``more``: candidates (for each input) that were ordered beyond the file, in all, after each such order.
+    ``restored``: who restored a candidate, by its id. ``reopened``: it is worked on beyond the result it is closed with,
+    which holds until it is closed anew. ``stale``: its branches were cancelled and it is to begin a new round.
+    ``carried``: what people closed it with before this revision or round, and ``same_plan``: nothing about it changed
+    since. ``enough``: branches of each segment when as many chains as are kept were there.
     """
 
     batch: "BatchState"
@@ -175,6 +233,23 @@ class StageState:
     picks: dict[str, set[str]] = field(default_factory=dict)
     costs: dict[str, FilterCost] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    more: tuple[int, ...] = ()
+    restored: dict[str, str] = field(default_factory=dict)
+    reopened: bool = False
+    stale: bool = False
+    carried: StageClosed | None = None
+    same_plan: bool = False
+    enough: tuple[int, ...] | None = None
+
+    @property
+    def extra(self) -> int:
+        """Candidates for each input that were ordered beyond the file."""
+        return self.more[-1] if self.more else 0
+
+    @property
+    def settled(self) -> bool:
+        """It has its result and nothing more is being done for it."""
+        return self.closed is not None and not self.reopened
 
     @property
     def ref(self) -> StageRef:
@@ -200,7 +275,10 @@ class StageState:
 
 @dataclass(slots=True)
 class StitchState:
-    """One planned stitch. ``done``: published; ``failures``: ended without, the seams not to blame."""
+    """One planned stitch. ``done``: published; ``failures``: ended without, the seams not to blame.
+
+    ``dropped``: people closed the stage without its chain since. Picked again, it gets a version of its own.
+    """
 
     planned: StitchPlanned
     done: bool = False
@@ -208,7 +286,7 @@ class StitchState:
     bad_pair: tuple[str, str] | None = None
     message: str = ""
     frames: int = 0
-    given_up: bool = False
+    dropped: bool = False
 
 
 @dataclass(slots=True)
@@ -234,8 +312,8 @@ class ShotState:
     @property
     def has_work(self) -> bool:
         """Something of it is not done yet, whether or not it could be done now."""
-        stages = any(stage.closed is None for stage in self.stages.values())
-        return stages or any(not stitch.done for stitch in self.stitches.values())
+        stages = any(not stage.settled for stage in self.stages.values())
+        return stages or any(not stitch.done and not stitch.dropped for stitch in self.stitches.values())
 
 
 @dataclass(slots=True)

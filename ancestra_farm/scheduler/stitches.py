@@ -36,7 +36,10 @@ def plan_stitches(shot: ShotState, versions: Mapping[tuple[str, str], int], emit
     changed = False
     for chain in chains:
         stitch_id = stitch_id_of(shot, lengths, chain, stage.batch.plan.batch.deliver.model_dump_json())
-        if any(s.planned.stitch_id == stitch_id and s.planned.picked == picked for s in shot.stitches.values()):
+        if any(
+            s.planned.stitch_id == stitch_id and s.planned.picked == picked and not s.dropped
+            for s in shot.stitches.values()
+        ):
             continue
         number = versions.get((stage.batch.plan.batch.show, shot.plan.name), 0) + 1
         version = f"v{number:03d}" if picked else f"auto-{stitch_id[:8]}"
@@ -70,7 +73,8 @@ def unfinished(shot: ShotState, tries: int) -> list[StitchState]:
     """Planned stitches that should still be made; none of a shot that was cancelled."""
     if shot.cancelled is not None:
         return []
-    return [s for s in shot.stitches.values() if not s.done and s.bad_pair is None and s.failures < tries]
+    stitches = shot.stitches.values()
+    return [s for s in stitches if not s.done and not s.dropped and s.bad_pair is None and s.failures < tries]
 
 
 def failed(shot: ShotState, tries: int) -> list[StitchState]:
@@ -83,6 +87,7 @@ def failed(shot: ShotState, tries: int) -> list[StitchState]:
         s
         for s in shot.stitches.values()
         if not s.done
+        and not s.dropped
         and s.planned.picked == picked
         and s.planned.chain in wanted
         and (s.failures >= tries or (s.bad_pair is not None and picked))

@@ -27,12 +27,22 @@ def first_rung(branch: Branch) -> Rung:
 def next_size(branch: Branch) -> int:
     """How many candidates the next wave would have; 0: nothing is left within limits.
 
-    A wave that a limit cut short is made up for by the next one, so that waves stay in step with positions.
+    A wave that a limit cut short is made up for by the next one, so that waves stay in step with positions. No wave
+    goes past an end at which the branch would have stopped without the next order for more: so it does not matter
+    whether that order came before the wave or after it.
     """
-    if branch.closed is not None or branch.released >= branch.limit or branch.stage.batch.spent_out:
+    if branch.closed is not None or branch.stage.batch.spent_out:
         return 0
+    end = next((end for end in _ends(branch) if end > branch.released), branch.released)
     size = branch.stage.plan.spec.wave
-    return min(size - branch.released % size, branch.limit - branch.released)
+    return min(size - branch.released % size, end - branch.released)
+
+
+def _ends(branch: Branch) -> list[int]:
+    """After how many positions the branch ends: as the file has it, then with each order for more."""
+    begin = branch.limit - branch.extra if branch.stop is None else branch.stop.at
+    each = branch.extra // branch.stage.extra if branch.extra else 0
+    return [min(begin + more * each, branch.limit) for more in (0, *branch.stage.more)]
 
 
 def may_release(branch: Branch) -> bool:
@@ -58,10 +68,10 @@ def _expected(branch: Branch) -> float:
     Waves that are spent by yield get better as they come: the open one will bring what the one before it did, or more.
     """
     size = branch.stage.plan.spec.wave
-    tried = min(branch.waves_closed * size, branch.released)
+    tried = branch.tried
     if not tried:
         return inf
-    have = len(branch.survivors)
+    have = branch.earned
     before = 0.0 if branch.yields is None else branch.yields.before_the_last()
     return have + max(have * size / tried, before)
 
@@ -81,7 +91,7 @@ def survivors_wanted(branch: Branch) -> int | None:
     last = len(stage.plan.segments) - 1
     if branch.opened.segment < last:
         return spec.beam
-    others = sum(len(b.survivors) for b in stage.segment(last) if b is not branch)
+    others = sum(b.earned for b in stage.segment(last) if b is not branch)
     return max(1, spec.keep - others)
 
 
@@ -125,20 +135,32 @@ def close_waves(branch: Branch, emit: Emit, now: float) -> bool:
     """
     changed = _release_promoted(branch, emit, now)
     for phase in sorted(branch.phases.values(), key=lambda p: (p.wave, p.rung)):
-        if phase.open:
+        if phase.open or _ahead_of_stop(branch, phase):
             continue
         if phase.rung == "draft":
             _close_drafts(branch, phase, emit, now)
             changed = True
-        elif phase.wave == branch.waves_closed and not _enough(branch):
+        elif phase.by_word or not any(
+            other.wave < phase.wave and not other.by_word for other in branch.phases.values()
+        ):
             _close_full(branch, phase, emit, now)
             changed = True
-    return changed
+    return _skip_ahead(branch, emit, now) or changed
 
 
-def _enough(branch: Branch) -> bool:
-    wanted = survivors_wanted(branch)
-    return wanted is not None and len(branch.survivors) >= wanted
+def _ahead_of_stop(branch: Branch, phase: Phase) -> bool:
+    return branch.stop is not None and phase.wave < branch.stop.waves and not phase.again
+
+
+def _skip_ahead(branch: Branch, emit: Emit, now: float) -> bool:
+    """Skip the waves that were released ahead when the branch reached its stop.
+
+    Should more be ordered, what they held is released once more, cut to what was ordered: so nothing rests on whether
+    a wave was ahead. True if there was one.
+    """
+    ahead = [phase for phase in branch.phases.values() if _ahead_of_stop(branch, phase)]
+    _skip(branch, ahead, emit, now)
+    return bool(ahead)
 
 
 def _close_drafts(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
@@ -182,20 +204,46 @@ def _release_promoted(branch: Branch, emit: Emit, now: float) -> bool:
                 filters=promoted_drafts.filters,
                 at=now,
                 positions=positions,
+                again=promoted_drafts.again,
             )
         )
     return bool(waiting)
 
 
+def try_again(branch: Branch, rung: Rung, positions: tuple[int, ...], emit: Emit, now: float, *, by_word: bool) -> None:
+    """Release a wave of candidates that had an outcome already; ``by_word``: they survive whatever the filters say."""
+    emit(
+        WaveReleased(
+            batch=branch.opened.batch,
+            branch=branch.key,
+            wave=branch.waves,
+            rung=rung,
+            start=positions[0],
+            stop=positions[-1] + 1,
+            filters=cheapest_rejection_first(branch.stage.costs),
+            at=now,
+            positions=positions,
+            again=True,
+            by_word=by_word,
+        )
+    )
+
+
 def _close_full(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
-    """Name the wave's survivors: those that passed and resemble no earlier survivor of this branch."""
+    """Name the wave's survivors: those that passed and resemble no earlier survivor of this branch.
+
+    Who survives by a person's word resembles nobody and nobody resembles them: they change nothing for the others.
+    """
     results = branch.results["full"]
     here = HashIndex(branch.stage.distinct_bits)
     survivors: list[int] = []
     duplicates: dict[int, str] = {}
     for position in phase.positions:
         result = results.get(position)
-        if result is None or result.outcome != "survivor":
+        if result is None or result.outcome != "survivor" or position in branch.by_word:
+            continue
+        if result.candidate_id in branch.stage.restored:
+            survivors.append(position)
             continue
         original = branch.hashes.nearest(result.phash) or here.nearest(result.phash)
         if original is None:
@@ -221,7 +269,14 @@ def _close_full(branch: Branch, phase: Phase, emit: Emit, now: float) -> None:
 def skip_the_rest(branch: Branch, emit: Emit, now: float) -> None:
     """Close every open wave as skipped: it lies past a stop. What was already judged in it counts as skipped too."""
     _release_promoted(branch, emit, now)
-    for phase in sorted(branch.phases.values(), key=lambda p: (p.wave, p.rung)):
+    _skip(branch, list(branch.phases.values()), emit, now)
+
+
+def _skip(branch: Branch, phases: list[Phase], emit: Emit, now: float) -> None:
+    """Close waves as skipped, but for those of their candidates that survive by a person's word, or soon will."""
+    gone = {(phase.wave, phase.rung) for phase in phases}
+    kept = branch.by_word.union(*(p.open for p in branch.phases.values() if p.by_word and (p.wave, p.rung) not in gone))
+    for phase in sorted(phases, key=lambda p: (p.wave, p.rung)):
         emit(
             WaveClosed(
                 batch=branch.opened.batch,
@@ -231,16 +286,16 @@ def skip_the_rest(branch: Branch, emit: Emit, now: float) -> None:
                 survivors=(),
                 duplicates={},
                 promoted=(),
-                skipped=tuple(phase.positions),
+                skipped=tuple(p for p in phase.positions if phase.rung != "full" or p not in kept),
                 at=now,
             )
         )
 
 
 def stop_reason(branch: Branch) -> BranchEnd | None:
-    """Why the branch ends now: ``kept_enough``, ``tried_all``, ``budget``; None: it goes on."""
-    if _enough(branch):
-        return "kept_enough"
-    if branch.waves_closed < branch.waves or next_size(branch):
+    """Why the branch ends now: ``kept_enough``, ``tried_all``, ``budget``, ``closed``; None: it goes on."""
+    if branch.phases or branch.promoted or next_size(branch):
         return None
+    if branch.stop is not None:
+        return branch.stop.why
     return "tried_all" if branch.released >= branch.wanted else "budget"

@@ -76,12 +76,16 @@ class Yields:
             for wording in wordings:
                 shown.survivors[wording] += 1
 
-    def skipped(self, wave: int) -> None:
-        """A wave lies past a stop and showed nothing."""
-        shown = self.recent.get(wave)
-        if shown is not None:
-            shown.survivors = [0.0] * len(self.taken)
-            shown.cost = [0.0] * len(self.taken)
+    def taken_back(self, wave: int, wordings: Iterable[int]) -> None:
+        """A wave lies past a stop: as if it had not been released."""
+        if self.recent.pop(wave, None) is not None:
+            for wording in wordings:
+                self.taken[wording] -= 1
+
+    def stopped(self) -> None:
+        """The branch stopped with every wave decided: what follows knows all but the last, whether or not one was ahead."""
+        while len(self.recent) > 1:
+            self._settle(self.recent.pop(next(iter(self.recent))))
 
     def _settle(self, wave: WaveShown, exploration: Exploration = DEFAULTS) -> None:
         """Count a wave for good. Of a wording with more survivors than are remembered, all it has shown shrinks."""
