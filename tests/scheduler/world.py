@@ -129,13 +129,17 @@ class Fate:
             scores={"quality": number_of(candidate_id, "quality")} if cause == "judged" else {},
             filter_s={"blur": 0.001, "noise": 0.002} if cause == "judged" else {},
             phash=int.from_bytes(hashlib.blake2b(str(picture).encode(), digest_size=8).digest(), "little"),
-            media=f"media/{candidate_id}.png" if passed else None,
+            media=f"media/{candidate_id}.png" if self.writes(ticket, passed, cause) else None,
             device_s=0.1,
             host=host,
             ticket=ticket.ticket,
             message="" if cause == "judged" else f"planted {cause}",
             of=of,
         )
+
+    def writes(self, ticket: Ticket, passed: bool, cause: str) -> bool:
+        """Whether the host writes a medium, as farm/pipeline does."""
+        return cause == "judged" and (passed or ticket.by_word or ticket.keep_rejects)
 
 
 @dataclass
