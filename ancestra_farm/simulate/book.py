@@ -3,7 +3,7 @@
 Where the scheduler says something that the book cannot square with what it said before, or begins what must not begin,
 `LawBroken` is raised. The laws: nobody works on what another works on; every released candidate ends exactly once;
 nothing of a lower class starts on a host that could take waiting work of a higher one; nothing paused starts; nothing
-is handed out for a budget that is spent.
+is released for a budget that is spent.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class LawBroken(Exception):
 class OpenWave:
     """A wave as the book has it. ``left``: positions without an end; ``spent_s``: device-seconds by judged position.
 
-    ``phase``: as the scheduler has it; None where it was closed in the call that released it, since all of it was known.
+    ``phase``: as the scheduler has it; None where the call that released it closed it too, since all of it was known.
     """
 
     left: set[int]
@@ -80,6 +80,11 @@ class Book:
         positions = set(range(event.start, event.stop) if event.positions is None else event.positions)
         phase = branch.phases.get((event.wave, event.rung))
         left = set() if phase is None else positions & phase.open
+        first = event.rung == "draft" or branch.stage.plan.spec.draft is None
+        if first and not event.again and branch.stage.batch.spent_out:
+            raise LawBroken(
+                f"wave {event.wave} of {event.branch} is released, and the budget of {event.batch} is spent"
+            )
         ref = (event.batch, event.branch, event.wave, event.rung)
         if ref in self.waves:
             raise LawBroken(f"wave {ref} was released twice")
@@ -126,7 +131,7 @@ class Book:
 
     # ---- who works on what -----------------------------------------------------------------------------------------
 
-    def dispatched(self, host: str, ticket: Ticket, state: FarmState) -> None:
+    def dispatched(self, host: str, ticket: Ticket) -> None:
         """A ticket is handed to a host."""
         line = (ticket.batch, ticket.branch, ticket.rung)
         for position in ticket.positions:
@@ -136,9 +141,6 @@ class Book:
             self._holders[line, position] = host
         self._held[ticket.ticket] = ticket
         self._by_host.setdefault(host, set()).add(ticket.ticket)
-        batch = state.batches[ticket.batch]
-        if batch.spent_out:
-            raise LawBroken(f"{ticket.ticket} is handed out, and the budget of {batch.name} is spent")
 
     def ended(self, host: str, ticket: str) -> None:
         """A ticket is with its host no more."""
@@ -202,7 +204,7 @@ class Book:
 
 
 def _above(batch: BatchState, state: FarmState) -> set[str]:
-    """Batches of a higher class that may use any slot there is. (One with a cap may have to wait for its own.)"""
+    """Batches of a higher class that may use any slot there is: one with a cap may have to wait for its own."""
     mine = PRIORITIES.index(batch.priority)
     return {
         other.name

@@ -1,4 +1,4 @@
-"""Hosts and stitches in virtual time: what the controller's hands do on Ray, done by a clock and by chance.
+"""Hosts in virtual time: what the controller's hands do on Ray, done by a clock and by chance.
 
 A host loads its model, generates one ticket after another in the order it was given them, and answers a moment after
 each; it holds one that runs, one that waits, and one that is being judged. It generates nothing that was taken back
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.plan.events import AttemptEnded, Cause, StitchEnded
+from ancestra_farm.plan.events import AttemptEnded, Cause
 from ancestra_farm.plan.plan import StagePlan
 from ancestra_farm.scheduler.world import (
     Dispatch,
@@ -20,9 +20,6 @@ from ancestra_farm.scheduler.world import (
     KillHost,
     Revoke,
     StartHost,
-    Stitch,
-    StitchJob,
-    StitchReturned,
     StopHost,
     Ticket,
     TicketEnded,
@@ -112,13 +109,10 @@ class VirtualCrew:
         self._stage_of = stage_of
         self._chance = Chance(scenario.seed, "hosts")
         self._tickets_chance = Chance(scenario.seed, "tickets")
-        self._stitch_chance = Chance(scenario.seed, "stitches")
         self._seconds: dict[tuple[str, str, str, str], float] = {}
         self._cards: dict[str, ModelCard] = {}
         self._open = True
         self._pending: dict[str, VirtualHost] = {}
-        self._stitch_queue: deque[StitchJob] = deque()
-        self._stitching = 0
         self.hosts: dict[str, VirtualHost] = {}
 
     def _tell(self, happening: Happening) -> None:
@@ -194,11 +188,6 @@ class VirtualCrew:
         if host is not None and order.ticket in host.held:
             host.revoked.add(order.ticket)
             self._clock.after(MESSAGE_S, lambda: self._taken_back(host, order.ticket))
-
-    def stitch(self, order: Stitch) -> None:
-        """Stitch as soon as there is room."""
-        self._stitch_queue.append(order.job)
-        self._start_stitches()
 
     # ---- a host's life ---------------------------------------------------------------------------------------------
 
@@ -292,6 +281,7 @@ class VirtualCrew:
             if ticket.ticket not in host.revoked:
                 self._begin(host, ticket)
                 return
+            self._answer(host, ticket.ticket, (), MESSAGE_S)
         self._switch(host, "waiting")
 
     def _begin(self, host: VirtualHost, ticket: Ticket) -> None:
@@ -372,7 +362,6 @@ class VirtualCrew:
             self.lose(host, CAUSES[course.dies], f"simulated {course.dies}")
             return
         host.course = None
-        self._tally.busy(course.ends_s)
         first, late, *_ = self._tickets_chance.several(course.ticket.ticket)
         attempts = tuple(attempt for _, attempt in course.made)
         if first < self._faults.dropped_replies:
@@ -385,7 +374,7 @@ class VirtualCrew:
             return
         else:
             judge_s = self._scenario.judge_s * (0.5 + late)
-            self._clock.after(judge_s, lambda: self._reply(host, course.ticket.ticket, attempts))
+            self._answer(host, course.ticket.ticket, attempts, judge_s)
         self._next(host)
 
     def _taken_back(self, host: VirtualHost, ticket: str) -> None:
@@ -398,51 +387,17 @@ class VirtualCrew:
             made = tuple(attempt for ends_s, attempt in course.made if ends_s <= elapsed)
             host.course = None
             used = sum(attempt.device_s for attempt in made)
-            self._tally.busy(used)
             self._tally.waste("taken back", elapsed - used)
-            self._clock.after(MESSAGE_S, lambda: self._reply(host, ticket, made))
+            self._answer(host, ticket, made, MESSAGE_S)
             self._next(host)
         elif any(waiting.ticket == ticket for waiting in host.queue):
             host.queue = deque(waiting for waiting in host.queue if waiting.ticket != ticket)
-            self._clock.after(MESSAGE_S, lambda: self._reply(host, ticket, ()))
+            self._answer(host, ticket, (), MESSAGE_S)
+
+    def _answer(self, host: VirtualHost, ticket: str, attempts: tuple[AttemptEnded, ...], after_s: float) -> None:
+        self._clock.after(after_s, lambda: self._reply(host, ticket, attempts))
 
     def _reply(self, host: VirtualHost, ticket: str, attempts: tuple[AttemptEnded, ...]) -> None:
         if host.alive and host.held.pop(ticket, None) is not None:
             host.revoked.discard(ticket)
             self._tell(TicketEnded(host.name, ticket, attempts))
-
-    # ---- stitches --------------------------------------------------------------------------------------------------
-
-    def _start_stitches(self) -> None:
-        while self._stitch_queue and self._stitching < self._scenario.stitches:
-            job = self._stitch_queue.popleft()
-            self._stitching += 1
-            tried = self._tries[f"{job.batch}/{job.stitch_id}"] = self._tries.get(f"{job.batch}/{job.stitch_id}", 0) + 1
-            numbers = self._stitch_chance.several(job.batch, job.stitch_id, tried)
-            seconds = self._scenario.stitch_s * lognormal(numbers[0], numbers[1], self._scenario.spread)
-            self._clock.after(seconds, lambda job=job, lot=numbers[2], s=seconds: self._stitched(job, lot, s))
-
-    def _stitched(self, job: StitchJob, lot: float, seconds: float) -> None:
-        if not self._open:
-            return
-        self._stitching -= 1
-        self._start_stitches()
-        pairs = zip(job.chain, job.chain[1:], strict=False)
-        bad = next((pair for pair in pairs if self._stitch_chance.of(*pair) < self._faults.bad_seams), None)
-        failed = bad is None and lot < self._faults.failed_stitches
-        self._tell(
-            StitchReturned(
-                StitchEnded(
-                    batch=job.batch,
-                    shot=job.shot,
-                    stitch_id=job.stitch_id,
-                    version=job.version,
-                    ok=bad is None and not failed,
-                    frames=job.frames if bad is None and not failed else 0,
-                    at=self._clock.now,
-                    bad_pair=bad,
-                    message="simulated failure" if failed else "",
-                    seconds=seconds,
-                )
-            )
-        )

@@ -1,4 +1,4 @@
-"""Many batches of a few: copies that come in one after another, in classes by lot, of films that are so many times as large."""
+"""Many batches of a few: copies that come in one after another, in classes by lot, of films so many times as large."""
 
 from collections.abc import Mapping, Sequence
 from math import log

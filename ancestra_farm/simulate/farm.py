@@ -53,6 +53,7 @@ from ancestra_farm.simulate.machines import Machines
 from ancestra_farm.simulate.meters import Meters
 from ancestra_farm.simulate.people import People
 from ancestra_farm.simulate.scenario import Arrival, Scenario
+from ancestra_farm.simulate.stitchers import VirtualStitchers
 from ancestra_farm.simulate.tally import Tally
 from ancestra_farm.simulate.weather import Weather
 
@@ -113,6 +114,7 @@ class VirtualFarm:
             self.tell,
             self._stage_of,
         )
+        self.stitchers = VirtualStitchers(self.scenario, self.clock, self.tries, self.tell)
         self.book.restart(self.scheduler.state)
         self._slots, self.done, self._alive = None, None, True
         if self.scenario.faults.controller_losses_per_hour:
@@ -131,6 +133,7 @@ class VirtualFarm:
     def _end_controller(self) -> None:
         self.check_folding()
         self.crew.close()
+        self.stitchers.close()
         self._alive, self._dies = False, False
         self.tally.restarts += 1
         self.clock.after(DOWN_S, self._restart)
@@ -269,14 +272,14 @@ class VirtualFarm:
             case Dispatch(host=host, ticket=ticket):
                 self.tally.dispatched += 1
                 self._moved_at = self.clock.now
-                self._law(self.book.dispatched, host, ticket, self.scheduler.state)
+                self._law(self.book.dispatched, host, ticket)
                 self.crew.dispatch(instruction)
             case Revoke():
                 self.tally.revoked += 1
                 self.crew.revoke(instruction)
             case Stitch():
                 self.tally.stitches += 1
-                self.crew.stitch(instruction)
+                self.stitchers.stitch(instruction)
             case AllDone():
                 self.done, self.ended_at = instruction, self.clock.now
             case Record():
@@ -300,8 +303,7 @@ class VirtualFarm:
                 tally.judged += 1
             case AttemptEnded(cause=cause, device_s=device_s):
                 tally.retries[cause] += 1
-                tally.waste(cause, 0.0)
-                tally.wasted_s[cause.replace("_", " ")] += device_s
+                tally.waste(cause, device_s)
             case WaveReleased():
                 tally.released += len(range(event.start, event.stop) if event.positions is None else event.positions)
             case WaveClosed(rung="full", survivors=survivors) if survivors:

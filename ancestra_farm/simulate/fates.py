@@ -30,7 +30,7 @@ LEAST_YIELD, MOST_YIELD = 1e-6, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """One candidate's. ``seconds``: on a device of factor 1. ``persistent``: trouble at every try, else at the first."""
+    """One candidate's. ``seconds``: on a device of factor 1. ``persistent``: trouble at every try, else once."""
 
     candidate_id: str
     seconds: float

@@ -103,5 +103,5 @@ class Meters:
 
 def _merged(first: Bin, second: Bin) -> Bin:
     spent = {state: first.spent[state] + second.spent[state] for state in STATES}
-    waiting = {name: max(bin.waiting.get(name, 0) for bin in (first, second)) for name in CLASSES}
+    waiting = {name: max(one.waiting.get(name, 0) for one in (first, second)) for name in CLASSES}
     return Bin(first.seconds + second.seconds, spent, waiting)

@@ -1,4 +1,4 @@
-"""The picture of a story: what the slots did, what waited, and when shots got what they wanted. Draws; counts nothing."""
+"""The picture of a story: what the slots did, what waited, and when shots got what they wanted. Counts nothing."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -14,7 +14,7 @@ PERCENTILES = (50, 90, 99)
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """Slot-hours of one model's hosts by what they did; ``all`` has the empty slots too. ``busy``: a fraction of all."""
+    """Slot-hours of one model's hosts, and what they did as parts of them; ``all`` has the empty slots too."""
 
     pool: str
     slot_hours: float

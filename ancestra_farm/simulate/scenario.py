@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from ancestra_farm.batch.faults import NONE, FaultProfile
@@ -63,7 +64,7 @@ class Scenario:
     deviation of the logarithm). ``wordings``: the same of yields between wordings. ``alike``: part of the candidates
     that look like one of a few. ``draft_correlation`` between the scores of a draft and its final. ``stitches``: at
     once. ``people_s``: mean seconds until a person picks and closes what waits for one. ``orders_per_hour``: orders
-    at random, the whole farm's. ``limit_h``: hours of virtual time after which a story that has not ended is broken off.
+    at random, the whole farm's. ``limit_h``: hours of virtual time after which a story is broken off.
     """
 
     arrivals: tuple[Arrival, ...]
@@ -101,20 +102,16 @@ class Scenario:
             if getattr(self, name) < 1:
                 raise ScenarioRefused(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("spread", "wordings", "judge_s", "stitch_s", "people_s", "orders_per_hour"):
-            if not 0 <= getattr(self, name) < float("inf"):
+            if not 0 <= getattr(self, name) < inf:
                 raise ScenarioRefused(f"{name} must not be negative, not {getattr(self, name)}")
-        for name in ("alike", "draft_correlation", "default_yield"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ScenarioRefused(f"{name} lies between 0 and 1, not at {getattr(self, name)}")
-        if not self.tick_s > 0 or not self.limit_h > 0:
-            raise ScenarioRefused("the seconds between two looks and the limit are more than 0")
-        for stage, share in self.yields.items():
-            if not 0 <= share <= 1:
-                raise ScenarioRefused(f"the yield of {stage} lies between 0 and 1, not at {share}")
-        for table in (self.seconds, self.load_s):
-            for model, seconds in table.items():
-                if not 0 < seconds < float("inf"):
-                    raise ScenarioRefused(f"the seconds of {model} are more than 0, not {seconds}")
+        parts = {name: getattr(self, name) for name in ("alike", "draft_correlation", "default_yield")}
+        for name, part in (parts | {f"the yield of {stage}": part for stage, part in self.yields.items()}).items():
+            if not 0 <= part <= 1:
+                raise ScenarioRefused(f"{name} lies between 0 and 1, not at {part}")
+        spans = {"tick_s": self.tick_s, "limit_h": self.limit_h, **self.seconds, **self.load_s}
+        for name, span in spans.items():
+            if not 0 < span < inf:
+                raise ScenarioRefused(f"the time of {name} is more than 0, not {span}")
 
     def _check_names(self) -> None:
         if not self.arrivals:

@@ -11,8 +11,8 @@ ShotRef = tuple[str, str]
 class Tally:
     """Counts and moments of a story; times in seconds since the Unix epoch.
 
-    ``busy_s``: device-seconds of generations that came to their end. ``wasted_s``: device-seconds by cause, of work that
-    nothing came of. ``survivors``: (moment, batch, shot, stage, how many more).
+    ``wasted_s``: device-seconds by cause, of generation that nothing came of. ``survivors``: (moment, batch, shot,
+    stage, how many more).
     """
 
     started: int = 0
@@ -27,7 +27,6 @@ class Tally:
     refused: int = 0
     restarts: int = 0
     happenings: int = 0
-    busy_s: float = 0.0
     wasted_s: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
     given_up: Counter[str] = field(default_factory=Counter)
@@ -40,13 +39,7 @@ class Tally:
     delivered: dict[ShotRef, float] = field(default_factory=dict)
     survivors: list[tuple[float, str, str, str, int]] = field(default_factory=list)
 
-    def busy(self, seconds: float) -> None:
-        """A generation came to its end."""
-        self.busy_s += seconds
-
     def waste(self, why: str, seconds: float) -> None:
-        """Device-seconds that nothing came of. What is dropped or late was counted as busy; the rest counts here too."""
+        """Device-seconds that nothing came of."""
         if seconds > 0:
             self.wasted_s[why.replace("_", " ")] += seconds
-            if why not in {"dropped reply", "late reply"}:
-                self.busy_s += seconds
