@@ -7,6 +7,7 @@ another port meanwhile, which the presence in the store says.
 
 import dataclasses
 import json
+import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -51,9 +52,12 @@ class _Lost(Exception):
 class Client:
     """Talks to the controller of one store as one person. ``who``: act for somebody else; empty: as oneself."""
 
-    def __init__(self, store: Store, presence: Presence, own: OwnToken, who: str = "") -> None:
+    def __init__(
+        self, store: Store, presence: Presence, own: OwnToken, who: str = "", patience_s: float = PATIENCE_S
+    ) -> None:
         self.store = store
         self.who = who
+        self._patience_s = patience_s
         self._own = own
         self._presence = presence
         self._known = ""
@@ -62,15 +66,19 @@ class Client:
         )
 
     @classmethod
-    def of(cls, store: Store, who: str = "", *, token: OwnToken | None = None) -> Self | None:
+    def of(
+        cls, store: Store, who: str = "", *, token: OwnToken | None = None, patience_s: float = PATIENCE_S
+    ) -> Self | None:
         """The client of the controller that is at work in a store; None where none is.
+
+        ``patience_s``: so long one that does not answer is waited for.
 
         Raises NotAllowed where there is no token and none can be made.
         """
         presence = who_is_alive(store)
         if presence is None:
             return None
-        return cls(store, presence, token or own_token(store, who), who)
+        return cls(store, presence, token or own_token(store, who), who, patience_s)
 
     @property
     def presence(self) -> Presence:
@@ -160,7 +168,7 @@ class Client:
         asked = {name: value for name, value in (fields or {}).items() if value is not None}
         if asked:
             path += "?" + urlencode(asked)
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self._patience_s
         while True:
             try:
                 return self._once(method, path, model, body)
@@ -174,7 +182,8 @@ class Client:
         presence = who_is_alive(self.store)
         if presence is None:
             raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
-        if time.monotonic() >= until or (presence.endpoint == "" and presence.epoch == self._presence.epoch):
+        never = presence.epoch == self._presence.epoch and not _reachable(presence)
+        if never or time.monotonic() >= until:
             raise EndpointGone(
                 f"{self.store.url}: {presence} is at work there, but its endpoint "
                 f"{presence.endpoint or '(none)'} cannot be reached from here ({why}); "
@@ -229,3 +238,11 @@ class Client:
         if problem.type == "#not-allowed":
             return NotAllowed(problem.detail)
         return OrderRefused(problem.detail)
+
+
+def _reachable(presence: Presence) -> bool:
+    """Whether there is any sense in trying: a loopback address means something on its own machine only."""
+    url = urllib3.util.parse_url(presence.endpoint) if presence.endpoint else None
+    host = "" if url is None else (url.host or "").strip("[]")
+    loopback = host in {"localhost", "::1"} or host.startswith("127.")
+    return bool(host) and (not loopback or presence.host == socket.gethostname())

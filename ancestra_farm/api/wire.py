@@ -192,11 +192,15 @@ class StageRef(Answer):
 
 
 class Status(Answer):
-    """Where things stand. ``idle``: nothing is left to do for now; ``stuck`` says why work that is left cannot run."""
+    """Where things stand. ``idle``: nothing is left to do for now; ``stuck`` says why work that is left cannot run.
+
+    ``commit``: the last one, and ``last_at`` when something last happened; ``at``: when this picture was taken.
+    """
 
     store: str
     epoch: int
     commit: int
+    last_at: float
     at: float
     idle: bool
     stuck: list[str]

@@ -29,13 +29,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say of each shot, or of one, what it waits for and why."""
-    from ancestra_farm.cli.reading import Reading
-
-    reading = Reading.open(store)
-    rows = [
-        Explained(one.batch, one.shot, one.state, tuple(reading.scheduler.explain(one.batch, one.shot)))
-        for one in reading.progress(batch, shot)
-    ]
+    rows = _explained(store, shot, batch)
     if as_json:
         print_json(rows)
         return
@@ -45,3 +39,21 @@ def explain(
         typer.echo(f"{row.batch} {row.shot}: {row.state.replace('_', ' ')}")
         for sentence in row.says:
             typer.echo(f"  {sentence}")
+
+
+def _explained(store: str, shot: str | None, batch: str | None) -> list[Explained]:
+    """Ask the controller that is at work, which alone knows hosts and queues, or fold the log."""
+    from ancestra_farm.cli.live import live
+
+    seen = live(store)
+    if seen is not None:
+        seen.progress(batch, shot)
+        found = seen.client.explain(batch, shot).shots
+        return [Explained(one.batch, one.shot, one.state, tuple(one.says)) for one in found]
+    from ancestra_farm.cli.reading import Reading
+
+    reading = Reading.open(store)
+    return [
+        Explained(one.batch, one.shot, one.state, tuple(reading.scheduler.explain(one.batch, one.shot)))
+        for one in reading.progress(batch, shot)
+    ]

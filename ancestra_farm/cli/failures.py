@@ -18,6 +18,7 @@ TIMED_OUT = 3
 #: imported just to be named here. Each says in its message what was wrong and what would be right.
 _BAD_INPUT = frozenset(
     {
+        "AddressTaken",
         "BatchRefused",
         "CatalogRefused",
         "OrderRefused",
@@ -33,8 +34,10 @@ _FAILED = frozenset(
     {
         "AlreadyAtWork",
         "ClusterUnreachable",
+        "EndpointGone",
         "LawBroken",
         "LogDamaged",
+        "NotAllowed",
         "NotThere",
         "RunBroke",
         "StoreBusy",

@@ -1,14 +1,17 @@
 """Finding a candidate by the beginning of its id, as people give it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, BranchOpened, Event, WaveReleased
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.client import Client
 
 #: Shorter beginnings name too many. One that names several candidates is refused, and says which they are.
 SHORTEST = 4
@@ -28,34 +31,72 @@ class Located:
     space: Space
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """As much of where a candidate is as an order has to say."""
+
+    candidate_id: str
+    batch: str
+    shot: str
+    stage: str
+
+
+def located(store: Store, prefix: str, batch: str | None = None) -> Place:
+    """As `locate`, for an order."""
+    found = locate(store, prefix, batch)
+    return Place(found.candidate_id, found.batch, found.shot, found.stage)
+
+
+def located_live(client: "Client", url: str, prefix: str, batch: str | None = None) -> Place:
+    """As `located`, asked of the controller that is at work. Raises `CommandFailed` for none, or for several."""
+    prefix = _checked(prefix)
+    answer = client.candidates(prefix, batch)
+    at = {(one.candidate_id, one.batch): (one.shot, one.stage) for one in answer.candidates}
+    candidate_id, of_batch = _the_one(prefix, set(at), url, batch)
+    return Place(candidate_id, of_batch, *at[candidate_id, of_batch])
+
+
 def locate(store: Store, prefix: str, batch: str | None = None) -> Located:
     """The released candidate whose id begins with ``prefix``. Raises `CommandFailed` for none, or for several.
 
     ``batch``: look only there; batches may share candidates. Candidates that nobody tried yet are found too, at the
     price of working out their ids.
     """
-    prefix = prefix.strip().lower()
-    if len(prefix) < SHORTEST or set(prefix) - set("0123456789abcdef"):
-        raise CommandFailed(f"{prefix!r} is no candidate id: give {SHORTEST} or more of its hex digits")
+    from ancestra_farm.ledger.tail import Tail
+
+    prefix = _checked(prefix)
     search = _Search(prefix)
     for commit in Tail(store).poll():
         for event in commit.events:
             if batch is None or getattr(event, "batch", batch) == batch:
                 search.look_at(event)
     found = search.tried or search.not_tried()
+    candidate_id, of_batch = _the_one(prefix, set(found), store.url, batch)
+    branch, position, rung = found[candidate_id, of_batch]
+    opened = search.opened[of_batch, branch]
+    return Located(
+        candidate_id, of_batch, branch, opened.shot, opened.stage, position, rung, search.space(of_batch, branch)
+    )
+
+
+def _checked(prefix: str) -> str:
+    prefix = prefix.strip().lower()
+    if not SHORTEST <= len(prefix) <= 32 or set(prefix) - set("0123456789abcdef"):
+        raise CommandFailed(f"{prefix!r} is no candidate id: give {SHORTEST} or more of its 32 hex digits")
+    return prefix
+
+
+def _the_one(prefix: str, found: set[tuple[str, str]], url: str, batch: str | None) -> tuple[str, str]:
+    """The one (candidate id, batch) of those found. Raises `CommandFailed` for none, or for several."""
     if not found:
-        where = store.url if batch is None else f"batch {batch} of {store.url}"
+        where = url if batch is None else f"batch {batch} of {url}"
         raise CommandFailed(f"no released candidate of {where} has an id that begins with {prefix}")
     ids, batches = sorted({name for name, _ in found}), sorted({name for _, name in found})
     if len(ids) > 1:
         raise CommandFailed(f"{prefix} is the beginning of {len(ids)} ids ({_some(ids)}): give more digits")
     if len(batches) > 1:
         raise CommandFailed(f"{ids[0]} is in the batches {', '.join(batches)}: say which with --batch")
-    (candidate_id, of_batch), (branch, position, rung) = next(iter(found.items()))
-    opened = search.opened[of_batch, branch]
-    return Located(
-        candidate_id, of_batch, branch, opened.shot, opened.stage, position, rung, search.space(of_batch, branch)
-    )
+    return next(iter(found))
 
 
 def _some(ids: list[str], most: int = 4) -> str:

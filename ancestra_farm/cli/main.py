@@ -17,6 +17,7 @@ from ancestra_farm.cli import (
     doctor,
     explain,
     failures,
+    hosts,
     manifest,
     orders,
     plan,
@@ -25,7 +26,10 @@ from ancestra_farm.cli import (
     sheet,
     simulate,
     status,
+    steer,
     stitch,
+    stop,
+    token,
     watch,
     why,
 )
@@ -105,7 +109,17 @@ _add("why", why.why)
 _add("sheet", sheet.sheet)
 _add("pick", orders.pick)
 _add("unpick", orders.unpick)
+_add("restore", orders.restore)
 _add("close", orders.close)
+_add("more", steer.more)
+_add("retry", steer.retry)
+_add("pause", steer.pause)
+_add("unpause", steer.unpause)
+_add("cancel", steer.cancel)
+_add("priority", steer.priority)
+_add("hosts", hosts.hosts, epilog=hosts.EPILOG)
+_add("stop", stop.stop)
+app.add_typer(token.app, rich_help_panel=None)
 _add("stitch", stitch.stitch, epilog=stitch.EPILOG)
 _add("manifest", manifest.manifest)
 _add("verify", verify_command.verify)

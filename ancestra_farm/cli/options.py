@@ -26,16 +26,19 @@ CardsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 PersonOption = Annotated[
     str,
-    typer.Option("--as", envvar=["ANCESTRA_USER", "USER"], help="Who gives the order: a name.", show_default=False),
+    typer.Option(
+        "--as",
+        envvar="ANCESTRA_USER",
+        help="Give it for this person; by default as yourself. Only operators act for others.",
+        show_default=False,
+    ),
 ]
 NoteOption = Annotated[str, typer.Option("--note", help="Why; kept with the order.")]
 
 
 def person(name: str) -> str:
-    """The name of the person who gives an order. Raises `CommandFailed` without one."""
+    """The name of the person an order is given for; empty: oneself. Raises `CommandFailed` for what is no name."""
     name = name.strip()
-    if not name:
-        raise CommandFailed("an order needs a name: --as NAME (or $USER)")
     if len(name) > 120 or not name.isprintable():
         raise CommandFailed("--as: a name is at most 120 printable characters")
     return name

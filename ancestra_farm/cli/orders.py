@@ -1,6 +1,7 @@
-"""``ancestra pick``, ``unpick`` and ``close``: what people decide, kept in the log under their names."""
+"""``ancestra pick``, ``unpick``, ``restore`` and ``close``: what people decide, kept in the log under their names."""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,11 +11,14 @@ from ancestra_farm.cli.options import BatchOption, NoteOption, PersonOption, Sto
 from ancestra_farm.cli.summary import shell_word
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.door import Given
+    from ancestra_farm.cli.lookup import Place
     from ancestra_farm.scheduler import ShotProgress
 
 CandidatesArgument = Annotated[
     list[str], typer.Argument(metavar="CANDIDATE_ID", help="Ids, or their beginnings.", show_default=False)
 ]
+_DONE = {"pick": "picked", "unpick": "unpicked", "restore": "restored"}
 
 
 def pick(
@@ -39,6 +43,17 @@ def unpick(
     _of_candidates("unpick", ids, store, who, note, batch)
 
 
+def restore(
+    ids: CandidatesArgument,
+    store: StoreOption,
+    who: PersonOption = "",
+    note: NoteOption = "",
+    batch: BatchOption = None,
+) -> None:
+    """Let rejects survive by your word. They are made again where their pictures were not kept."""
+    _of_candidates("restore", ids, store, who, note, batch)
+
+
 def close(
     shot: Annotated[str, typer.Argument(help="The shot.", show_default=False)],
     store: StoreOption,
@@ -50,18 +65,24 @@ def close(
     note: NoteOption = "",
 ) -> None:
     """Close a stage with its picks: they go on to the next one, or become versions. A closed one is closed anew."""
-    from ancestra_farm.api.offline import give_orders
-    from ancestra_farm.cli.reading import Reading
+    from ancestra_farm.api.door import give
+    from ancestra_farm.cli.live import view
     from ancestra_farm.plan.events import OrderGiven
 
     who = person(who)
-    reading = Reading.open(store)
-    progress = reading.one_shot(shot, batch)
+    seen = view(store, who)
+    progress = seen.one_shot(shot, batch)
     stage = stage or waiting_stage(progress)
     order = OrderGiven(progress.batch, "close", who, time.time(), shot=shot, stage=stage, note=note)
-    taken = give_orders(reading.store, [order])
-    typer.echo(f"closed {shot} {stage} as {who} (commit {taken.commit})")
-    typer.echo(f"to go on: ancestra resume --store {shell_word(store)}")
+    given = give(seen.store, [order], who)
+    typer.echo(f"closed {shot} {stage} as {given.who} (commit {given.commit})")
+    go_on(given, store)
+
+
+def go_on(given: "Given", store: str) -> None:
+    """Say how an order comes to be carried out where nobody is at work."""
+    if not given.live:
+        typer.echo(f"to go on: ancestra resume --store {shell_word(store)}")
 
 
 def waiting_stage(progress: "ShotProgress") -> str:
@@ -79,35 +100,49 @@ def waiting_stage(progress: "ShotProgress") -> str:
 
 
 def _of_candidates(
-    kind: Literal["pick", "unpick"], ids: list[str], store: str, who: str, note: str, batch: str | None
+    kind: Literal["pick", "unpick", "restore"],
+    ids: Sequence[str],
+    store: str,
+    who: str,
+    note: str,
+    batch: str | None,
 ) -> None:
     """Give the same order for each candidate: all of them or, where one is refused, none."""
-    from ancestra_farm.api.offline import give_orders
-    from ancestra_farm.cli.lookup import locate
+    from ancestra_farm.api.door import give
+    from ancestra_farm.cli.live import live
+    from ancestra_farm.cli.lookup import located, located_live
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.plan.events import OrderGiven
 
     who = person(who)
-    opened = Store.open(store)
-    found = {one.candidate_id: one for one in (locate(opened, beginning, batch) for beginning in ids)}
-    taken = give_orders(
-        opened,
-        [
-            OrderGiven(
-                one.batch,
-                kind,
-                who,
-                time.time(),
-                shot=one.shot,
-                stage=one.stage,
-                candidate_id=one.candidate_id,
-                note=note,
-            )
-            for one in found.values()
-        ],
+    seen = live(store, who)
+    opened = Store.open(store) if seen is None else seen.store
+    places = (
+        [located(opened, beginning, batch) for beginning in ids]
+        if seen is None
+        else [located_live(seen.client, opened.url, beginning, batch) for beginning in ids]
     )
+    found: dict[str, Place] = {one.candidate_id: one for one in places}
+    orders = [
+        OrderGiven(
+            one.batch,
+            kind,
+            who,
+            time.time(),
+            shot=one.shot,
+            stage=one.stage,
+            candidate_id=one.candidate_id,
+            note=note,
+        )
+        for one in found.values()
+    ]
+    given = give(opened, orders, who)
     for one in found.values():
-        typer.echo(f"{kind}ed {one.candidate_id[:12]} of {one.shot} {one.stage} as {who} (commit {taken.commit})")
+        told = f"{_DONE[kind]} {one.candidate_id[:12]} of {one.shot} {one.stage} as {given.who}"
+        typer.echo(f"{told} (commit {given.commit})")
+    if kind == "restore":
+        go_on(given, store)
+        return
     of_batch = "" if batch is None else f" --batch {batch}"
     for shot, stage in dict.fromkeys((one.shot, one.stage) for one in found.values()):
         close_it = f"ancestra close {shot} {stage} --store {shell_word(store)} --as NAME{of_batch}"

@@ -1,6 +1,7 @@
 """``ancestra run`` and ``resume``: the farm at work until nothing is left to do, and what to look at then."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,10 +9,12 @@ import typer
 
 from ancestra_farm.cli.display import display
 from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT, sentence
+from ancestra_farm.cli.follow import Rate, hosts_note
 from ancestra_farm.cli.options import CardsOption, FileArgument, StoreOption
 from ancestra_farm.cli.summary import duration, shell_word
 
 if TYPE_CHECKING:
+    from ancestra_farm.cli.follow import Followed
     from ancestra_farm.cli.reading import Reading
     from ancestra_farm.farm.run import Summary
     from ancestra_farm.farm.upkeep import Picture
@@ -40,6 +43,17 @@ AddressOption = Annotated[
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show what Ray and its workers log.")]
 WhoOption = Annotated[str, typer.Option("--as", help="Name in the log; by default yours.", show_default=False)]
+ListenOption = Annotated[
+    str,
+    typer.Option(
+        "--listen", help="HOST:PORT where the controller takes orders; port 0: any free one.", metavar="HOST:PORT"
+    ),
+]
+StayOption = Annotated[bool, typer.Option("--stay", help="Stay for people when nothing is left to do, until stopped.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Leave the farm at work in the background.")]
+
+#: Only this machine, any free port.
+LOOPBACK = "127.0.0.1:0"
 
 #: Exit code by how a run ended. What waits for people has not failed.
 CODES = {
@@ -56,49 +70,137 @@ CODES = {
 MOST_SHEETS = 24
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How a farm is to work, as given on the command line."""
+
+    metrics_port: int | None
+    timeout: float | None
+    hosts: int | None
+    cpus: int | None
+    address: str | None
+    cards: Path | None
+    who: str
+    verbose: bool
+    listen: str
+    stay: bool
+
+    def words(self) -> list[str]:
+        """The same as words of a command line."""
+        values = {
+            "--metrics-port": self.metrics_port,
+            "--timeout": self.timeout,
+            "--hosts": self.hosts,
+            "--cpus": self.cpus,
+            "--address": self.address,
+            "--cards": self.cards,
+            "--as": self.who or None,
+            "--listen": self.listen,
+        }
+        words = [word for name, value in values.items() if value is not None for word in (name, str(value))]
+        return words + ["--verbose"] * self.verbose + ["--stay"] * self.stay
+
+
 def run(
     file: FileArgument,
     store: StoreOption,
+    detach: DetachOption = False,
+    stay: StayOption = False,
     metrics_port: MetricsOption = None,
     timeout: TimeoutOption = None,
     hosts: HostsOption = None,
     cpus: CpusOption = None,
     address: AddressOption = None,
+    listen: ListenOption = LOOPBACK,
     cards: CardsOption = None,
     who: WhoOption = "",
     verbose: VerboseOption = False,
 ) -> None:
-    """Run a batch to its end, from candidates to finished clips. Ctrl-C stops cleanly; resume goes on."""
-    _work(file, store, metrics_port, timeout, hosts, cpus, address, cards, who, verbose)
+    """Run a batch to its end, from candidates to finished clips. Ctrl-C stops cleanly; resume goes on.
+
+    Where a farm is at work in the store already, the batch is handed to it and watched; Ctrl-C then stops watching.
+    """
+    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, cards, who, verbose, listen, stay)
+    _check_first(file, store, cards)
+    if _with_live(file, store, wanted, watch=not detach):
+        return
+    _work(file, store, wanted, detach=detach)
 
 
 def resume(
     store: StoreOption,
+    detach: DetachOption = False,
+    stay: StayOption = False,
     metrics_port: MetricsOption = None,
     timeout: TimeoutOption = None,
     hosts: HostsOption = None,
     cpus: CpusOption = None,
     address: AddressOption = None,
+    listen: ListenOption = LOOPBACK,
     who: WhoOption = "",
     verbose: VerboseOption = False,
 ) -> None:
     """Go on with everything in a store, from wherever it was left."""
-    _work(None, store, metrics_port, timeout, hosts, cpus, address, None, who, verbose)
+    _check_first(None, store, None)
+    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, None, who, verbose, listen, stay)
+    _work(None, store, wanted, detach=detach)
 
 
-def _work(
-    file: Path | None,
-    store: str,
-    metrics_port: int | None,
-    timeout: float | None,
-    hosts: int | None,
-    cpus: int | None,
-    address: str | None,
-    cards: Path | None,
-    who: str,
-    verbose: bool,
-) -> None:
-    _check_first(file, store, cards)
+def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
+    """Hand the batch to the farm that is at work in the store, and watch it; False where none is."""
+    from ancestra_farm.api.batchfile import planned
+    from ancestra_farm.api.client import Client, EndpointGone
+    from ancestra_farm.cli.follow import follow
+    from ancestra_farm.ledger.errors import StoreMissing
+    from ancestra_farm.ledger.store import Store
+
+    try:
+        client = Client.of(Store.open(store), wanted.who)
+    except StoreMissing:
+        return False
+    if client is None:
+        return False
+    with client:
+        plan = planned(file, wanted.cards)
+        name = plan.batch.batch
+        try:
+            taken = client.submit(plan.document, plan.card_documents)
+        except EndpointGone as gone:
+            if gone.presence is not None:
+                raise
+            return False  # it was just leaving: the batch gets a farm of its own
+        typer.echo(f"{name} is handed to {client.presence} (commit {taken.commit})")
+        if not watch:
+            typer.echo(f"to watch: ancestra watch --store {shell_word(store)} --batch {name}")
+            return True
+        try:
+            followed = follow(client, name, taken.commit, wanted.timeout)
+        except EndpointGone as gone:
+            if gone.presence is not None:
+                raise
+            followed = _left_behind(store, name)
+    for line in ending_lines(followed, store, name):
+        typer.echo(line)
+    raise typer.Exit(CODES[followed.how])
+
+
+def _left_behind(store: str, batch: str) -> "Followed":
+    """How a batch stands whose farm has ended: with its work, or before."""
+    from ancestra_farm.cli.follow import GOING, Followed, ending_of
+    from ancestra_farm.cli.reading import Reading
+
+    shots = Reading.open(store).progress(batch)
+    if any(shot.state in GOING for shot in shots):
+        go_on = f"`ancestra resume --store {shell_word(store)}` goes on from here"
+        return Followed("interrupted", (), f"the farm was stopped; {go_on}", 0.0)
+    return ending_of(shots, 0.0)
+
+
+def _work(file: Path | None, store: str, wanted: Wanted, *, detach: bool) -> None:
+    """A farm of one's own, here or in the background."""
+    if detach:
+        _leave(file, store, wanted)
+        return
     from ancestra_farm.farm.run import run_batch
 
     rate = Rate()
@@ -106,25 +208,42 @@ def _work(
 
         def show(picture: "Picture") -> None:
             if picture.at:
-                shown.show(picture.shots, rate.of(picture), hosts_note(picture))
+                shown.show(picture.shots, rate.of(picture.shots, picture.at), hosts_note(picture.hosts))
 
         summary = run_batch(
             file,
             store,
-            who=who,
-            cards=cards,
-            address=address,
-            cpus=cpus,
-            hosts=hosts,
-            metrics_port=metrics_port,
-            timeout_s=timeout,
-            verbose=verbose,
+            who=wanted.who,
+            cards=wanted.cards,
+            address=wanted.address,
+            cpus=wanted.cpus,
+            hosts=wanted.hosts,
+            metrics_port=wanted.metrics_port,
+            timeout_s=wanted.timeout,
+            verbose=wanted.verbose,
+            listen=wanted.listen,
+            stay=wanted.stay,
             on_progress=show,
             on_message=lambda message: typer.echo(message, err=True),
         )
     for line in ending_lines(summary, store):
         typer.echo(line)
     raise typer.Exit(CODES[summary.how])
+
+
+def _leave(file: Path | None, store: str, wanted: Wanted) -> None:
+    """The farm goes to the background; say where it is, or why it did not come up."""
+    from ancestra_farm.cli.background import detach
+
+    command = ["resume"] if file is None else ["run", str(file)]
+    left = detach([*command, "--store", store, *wanted.words()], store)
+    at = shell_word(store)
+    if left.presence is None:
+        typer.echo(f"the farm had nothing left to do and has ended; it said: {left.log}")
+        return
+    typer.echo(f"the farm is at work in the background: {left.presence}, log {left.log}")
+    typer.echo(f"to watch: ancestra watch --store {at}")
+    typer.echo(f"to end it: ancestra stop --store {at}")
 
 
 def _check_first(file: Path | None, store: str, cards: Path | None) -> None:
@@ -139,54 +258,27 @@ def _check_first(file: Path | None, store: str, cards: Path | None) -> None:
         Store.open(store)
 
 
-class Rate:
-    """Judged candidates per second, from one picture to the next, over `WINDOW_S`."""
-
-    WINDOW_S = 30.0
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[float, int]] = []
-
-    def of(self, picture: "Picture") -> float:
-        """The rate up to this picture."""
-        judged = sum(stage.judged for shot in picture.shots for stage in shot.stages)
-        self._seen.append((picture.at, judged))
-        while len(self._seen) > 2 and self._seen[1][0] < picture.at - self.WINDOW_S:
-            self._seen.pop(0)
-        (began, before), span = self._seen[0], picture.at - self._seen[0][0]
-        del began
-        return max(judged - before, 0) / span if span > 0 else 0.0
-
-
-def hosts_note(picture: "Picture") -> str:
-    """``2 hosts, 1 starting``; empty while there are none."""
-    ready = sum(counts[0] for counts in picture.hosts.values())
-    starting = sum(counts[1] for counts in picture.hosts.values())
-    parts = [f"{ready} host{'' if ready == 1 else 's'}"] if ready else []
-    return ", ".join(parts + ([f"{starting} starting"] if starting else []))
-
-
-def ending_lines(summary: "Summary", url: str) -> list[str]:
-    """What a run says last: shot by shot, where to look, and what is wanted of whom."""
+def ending_lines(summary: "Summary | Followed", url: str, batch: str | None = None) -> list[str]:
+    """What a run says last: shot by shot, where to look, and what is wanted of whom. ``batch``: only of this one."""
     from ancestra_farm.cli.reading import Reading
     from ancestra_farm.cli.status import shot_lines
 
     reading = Reading.open(url)
-    lines = ["", *shot_lines(reading, reading.progress())]
-    lines += ["", *_where_to_look(reading)]
+    lines = ["", *shot_lines(reading.progress(batch))]
+    lines += ["", *_where_to_look(reading, batch)]
     lines += waiting_lines(reading, summary.waiting)
     how = summary.how.replace("_", " ")
     lines.append(f"{how} after {duration(summary.seconds)}" + (f": {summary.message}" if summary.message else ""))
     return lines
 
 
-def _where_to_look(reading: "Reading") -> list[str]:
-    store, progress = reading.store, reading.progress()
+def _where_to_look(reading: "Reading", batch: str | None) -> list[str]:
+    store, progress = reading.store, reading.progress(batch)
     lines = [_sheet_line(reading, shot.batch, shot.shot) for shot in progress[:MOST_SHEETS]]
     if len(progress) > MOST_SHEETS:
         lines.append(f"contact sheets  of the other shots: ancestra sheet SHOT --store {shell_word(store.url)}")
     for end in sorted(reading.stitches.values(), key=by_shot_and_version):
-        if end.ok:
+        if end.ok and batch in {None, end.batch}:
             film = end.files.get("mp4") or end.files.get("master") or next(iter(end.files.values()), "")
             lines.append(f"finished clip   {place(store.url, film)}")
     lines.append(f"manifest        {place(store.url, 'tables/candidates/part-*.parquet')}")

@@ -12,7 +12,7 @@ from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
 from ancestra_farm.cli.summary import StageCount, duration, shot_line
 
 if TYPE_CHECKING:
-    from ancestra_farm.cli.reading import Reading
+    from ancestra_farm.ledger.liveness import Presence
     from ancestra_farm.scheduler.progress import ShotProgress
 
 EPILOG = (
@@ -49,21 +49,16 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Print how far every shot is, and who is at work in the store."""
-    from ancestra_farm.cli.reading import Reading
-    from ancestra_farm.ledger.liveness import who_is_alive
-
-    reading = Reading.open(store)
-    progress = reading.progress(batch, shot)
-    presence = who_is_alive(reading.store)
+    head, progress, presence = _look(store, batch, shot)
     rows = stage_rows(progress)
     if as_json:
         keys = ("who", "host", "pid", "epoch", "at", "endpoint")
         answer: dict[str, Any] = {
-            "store": reading.store.url,
+            "store": head.url,
             "at_work": None if presence is None else {key: getattr(presence, key) for key in keys},
-            "last_commit": reading.tail.number,
-            "last_commit_at": reading.last_at or None,
-            "device_s": reading.device_s,
+            "last_commit": head.commit,
+            "last_commit_at": head.last_at or None,
+            "device_s": head.device_s,
             "shots": [
                 {key: getattr(one, key) for key in ("batch", "show", "shot", "state", "versions")} for one in progress
             ],
@@ -72,11 +67,39 @@ def status(
         print_json(answer)
         return
     nobody = "nobody is at work"
-    ago = f", last commit {duration(time.time() - reading.last_at)} ago" if reading.last_at else ""
-    typer.echo(f"{reading.store.url}: {nobody if presence is None else f'{presence} is at work'}{ago}")
+    ago = f", last commit {duration(time.time() - head.last_at)} ago" if head.last_at else ""
+    typer.echo(f"{head.url}: {nobody if presence is None else f'{presence} is at work'}{ago}")
     print_rows(StageRow, rows, none="no batch has been submitted")
-    for line in shot_lines(reading, progress):
+    for line in shot_lines(progress):
         typer.echo(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A store as a whole. ``last_at``: when something last happened, 0 for never."""
+
+    url: str
+    commit: int
+    last_at: float
+    device_s: float
+
+
+def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[ShotProgress, ...], Presence | None]":
+    """Ask the controller that is at work, or fold the log."""
+    from ancestra_farm.cli.live import live
+
+    seen = live(url)
+    if seen is not None:
+        progress = seen.progress(batch, shot)
+        device_s = sum(one.device_s for one in seen.client.batches().batches)
+        head = _Head(seen.store.url, seen.status.commit, seen.status.last_at, device_s)
+        return head, progress, seen.client.presence
+    from ancestra_farm.cli.reading import Reading
+    from ancestra_farm.ledger.liveness import who_is_alive
+
+    reading = Reading.open(url)
+    head = _Head(reading.store.url, reading.tail.number, reading.last_at, reading.device_s)
+    return head, reading.progress(batch, shot), who_is_alive(reading.store)
 
 
 def stage_rows(progress: "Sequence[ShotProgress]") -> list[StageRow]:
@@ -89,13 +112,13 @@ def stage_rows(progress: "Sequence[ShotProgress]") -> list[StageRow]:
     ]
 
 
-def shot_lines(reading: "Reading", progress: "Sequence[ShotProgress]") -> list[str]:
+def shot_lines(progress: "Sequence[ShotProgress]") -> list[str]:
     """One line for each shot: what was tried, what survived, what came of it."""
     width = max((len(shot.shot) for shot in progress), default=0)
     lines = []
     for shot in progress:
-        plan = reading.plan(shot.batch).shot(shot.shot)
         counts = [StageCount(stage.role, stage.released, stage.survivors, stage.drafts) for stage in shot.stages]
-        ended = shot.state not in {"running", "waiting_for_people"}
-        lines.append(shot_line(shot.shot, counts, len(shot.versions), plan.frames, plan.handles, width, ended=ended))
+        ended = shot.state not in {"running", "waiting_for_people", "paused"}
+        cut = shot.frames - 2 * shot.handles
+        lines.append(shot_line(shot.shot, counts, len(shot.versions), cut, shot.handles, width, ended=ended))
     return lines

@@ -41,6 +41,7 @@ class Recent:
         self._lock = threading.Lock()
         self._forgotten = 0
         self.last = 0
+        self.last_at = 0.0
 
     def add(self, number: int, events: Sequence[Event]) -> None:
         """A commit is durable."""
@@ -50,6 +51,7 @@ class Recent:
             self._commits.append((number, events))
             self._count += len(events)
             self.last = number
+            self.last_at = max([self.last_at, *(getattr(event, "at", 0.0) for event in events)])
             while self._count > self._most and len(self._commits) > 1:
                 self._forgotten, gone = self._commits.popleft()
                 self._count -= len(gone)
@@ -130,6 +132,7 @@ class LoopDesk:
             store=self._store.id,
             epoch=self._epoch,
             commit=picture.commits,
+            last_at=self._recent.last_at,
             at=picture.at,
             idle=done is not None,
             stuck=[] if done is None else list(done.stuck),

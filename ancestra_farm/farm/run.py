@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from ancestra_farm.api.batchfile import planned
+from ancestra_farm.api.server import parsed_address
 from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.control import Ending
 from ancestra_farm.farm.controller import Controller, Settings
@@ -78,16 +79,19 @@ def run_batch(
     on_message: Callable[[str], None] = lambda _message: None,
     tunables: Tunables | None = None,
     faults: str = "",
+    listen: str = "127.0.0.1:0",
+    stay: bool = False,
 ) -> Summary:
     """Run a batch file to its end in the store at ``store_url`` (made if need be); without one, go on with the store.
 
     ``who``: the name in the log, the user's if empty. ``cards``: a folder of further model cards. ``address``: a Ray to
     join; None: a local one with ``cpus`` CPUs. ``hosts``: at most so many on CPU slots. ``timeout_s``: stop cleanly
     after that. ``on_progress`` is called a few times a second, ``on_message`` with sentences for whoever watches.
-    ``faults``: what hosts do wrong on purpose, see `farm.faults`.
+    ``faults``: what hosts do wrong on purpose, see `farm.faults`. ``listen``: where the controller takes orders.
+    ``stay``: stay for people when nothing is left to do, until somebody stops it.
 
     Raises BatchRefused, CatalogRefused or PlanRefused for the batch, StoreMissing or StoreRefused for the store,
-    AlreadyAtWork, ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
+    AlreadyAtWork, AddressTaken, ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
     """
     began = time.monotonic()
     submit = None if batch is None else checked_submission(batch, who or _user(), cards)
@@ -99,7 +103,10 @@ def run_batch(
         metrics_port=metrics_port,
         tunables=tunables or Tunables(),
         faults=faults,
+        listen=listen,
+        stay=stay,
     )
+    parsed_address(listen)
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
         if store is None:
             store = Store.open(store_url, create=True)
@@ -128,7 +135,10 @@ def _opened(url: str, *, may_miss: bool) -> Store | None:
             raise
         return None
     if (presence := who_is_alive(store)) is not None:
-        raise AlreadyAtWork(f"{url}: {presence} is at work there; wait until it has ended, or stop it")
+        raise AlreadyAtWork(
+            f"{url}: {presence} is at work there; `ancestra watch` shows it, `ancestra stop` ends it, and "
+            "`ancestra run FILE` hands it a batch"
+        )
     return store
 
 

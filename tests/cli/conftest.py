@@ -40,6 +40,15 @@ def ancestra(monkeypatch: pytest.MonkeyPatch) -> Ancestra:
     return run
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of this test's own: no token of whoever runs the tests is read, and none is left behind."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    monkeypatch.delenv("ANCESTRA_TOKEN", raising=False)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store whose batch has run to its end. Read only."""

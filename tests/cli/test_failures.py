@@ -41,13 +41,25 @@ def test_every_kind_of_error_has_its_exit_code(error: Exception, code: int | Non
 
 def test_the_names_of_errors_that_end_commands_exist() -> None:
     """They are known by name, so that naming them imports nothing; a class that is renamed is noticed here."""
+    from ancestra_farm.api.client import EndpointGone
+    from ancestra_farm.api.people import NotAllowed
+    from ancestra_farm.api.server import AddressTaken
     from ancestra_farm.farm.cluster import ClusterUnreachable
     from ancestra_farm.farm.run import AlreadyAtWork, RunBroke
+    from ancestra_farm.simulate.book import LawBroken
+    from ancestra_farm.simulate.plot import PlotUnavailable
+    from ancestra_farm.simulate.scenario import ScenarioRefused
 
     real = {
         *(type(error).__name__ for error in (BatchRefused([]), CatalogRefused(), PlanRefused(), OrderRefused())),
         *(
+            AddressTaken.__name__,
+            EndpointGone.__name__,
+            LawBroken.__name__,
+            NotAllowed.__name__,
+            PlotUnavailable.__name__,
             PortTaken.__name__,
+            ScenarioRefused.__name__,
             StoreBusy.__name__,
             AlreadyAtWork.__name__,
             ClusterUnreachable.__name__,

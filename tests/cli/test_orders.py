@@ -39,14 +39,16 @@ def test_pick_and_close_let_the_shot_go_on_with_what_was_picked(ancestra: Ancest
     assert "picked by bo: calm" in ancestra("why", first, "--store", waiting.url).out
 
 
-def test_an_order_needs_a_name(ancestra: Ancestra, waiting: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = survivors(ancestra, waiting)[0]
-    said = ancestra("pick", one, "--store", waiting.url)
-    assert said.code == 2
-    assert "--as" in said.err
+def test_an_order_is_given_under_the_users_own_name(
+    ancestra: Ancestra, waiting: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = survivors(ancestra, waiting)
     monkeypatch.setenv("USER", "cy")
-    assert ancestra("pick", one, "--store", waiting.url).code == 0
-    assert orders(waiting)[0].who == "cy"
+    assert ancestra("pick", first, "--store", waiting.url).code == 0
+    monkeypatch.setenv("ANCESTRA_USER", "noor")
+    assert ancestra("pick", second, "--store", waiting.url).code == 0
+    assert [(one.who, one.note) for one in orders(waiting)] == [("cy", ""), ("noor", "(given by cy)")]
+    assert "printable" in ancestra("pick", first, "--store", waiting.url, "--as", "a\tb").err
 
 
 def test_a_refused_order_leaves_no_trace(ancestra: Ancestra, waiting: Store) -> None:
@@ -64,7 +66,9 @@ def test_a_refused_order_leaves_no_trace(ancestra: Ancestra, waiting: Store) -> 
     assert waiting.list("log") == before
 
 
-def test_an_order_is_refused_while_a_controller_is_alive(ancestra: Ancestra, waiting: Store) -> None:
+def test_an_order_is_refused_where_a_controller_is_alive_that_does_not_answer(
+    ancestra: Ancestra, waiting: Store
+) -> None:
     one = survivors(ancestra, waiting)[0]
     presence = Presence.here("ada", 7)
     presence.write(waiting)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ancestra_farm.cli.follow import Rate, hosts_note
 from ancestra_farm.cli.reading import Reading
-from ancestra_farm.cli.run import CODES, Rate, by_shot_and_version, hosts_note, place, waiting_lines
-from ancestra_farm.farm.upkeep import Picture
+from ancestra_farm.cli.run import CODES, by_shot_and_version, place, waiting_lines
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import StitchEnded
 from tests.cli.small_farm import batch_file
@@ -93,14 +93,14 @@ def test_every_way_a_run_can_end_has_an_exit_code() -> None:
 def test_the_rate_is_that_of_the_last_half_minute(waiting: Store) -> None:
     shots = Reading.open(waiting.url).progress()
     rate = Rate()
-    assert rate.of(Picture(at=100.0)) == 0.0
-    assert rate.of(Picture(shots, at=110.0)) == pytest.approx(4.8)
-    assert rate.of(Picture(shots, at=200.0)) == 0.0
+    assert rate.of((), 100.0) == 0.0
+    assert rate.of(shots, 110.0) == pytest.approx(4.8)
+    assert rate.of(shots, 200.0) == 0.0
 
 
 def test_hosts_are_counted_ready_and_starting() -> None:
-    assert hosts_note(Picture(hosts={"a": (1, 1), "b": (1, 0)})) == "2 hosts, 1 starting"
-    assert hosts_note(Picture()) == ""
+    assert hosts_note({"a": (1, 1), "b": (1, 0)}) == "2 hosts, 1 starting"
+    assert hosts_note({}) == ""
 
 
 def test_what_waits_names_the_batch_where_there_are_several(waiting: Store) -> None:

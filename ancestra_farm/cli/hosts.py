@@ -1,0 +1,72 @@
+"""``ancestra hosts``: who works on what, now."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.cli.listing import column, json_keys, number, print_rows
+from ancestra_farm.cli.options import JsonOption, StoreOption
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """One host. ``state``: starting, idle, working, or leaving."""
+
+    host: str = column("host")
+    model: str = column("model")
+    state: str = column("state")
+    tickets: tuple[str, ...] = column("tickets")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """The hosts of one model and what waits for them, in candidates."""
+
+    model: str = column("model")
+    ready: int = column("ready", number)
+    starting: int = column("starting", number)
+    tickets: int = column("tickets", number)
+    queued: int = column("queued", number)
+
+
+EPILOG = json_keys(HostRow) + " With --queues: " + json_keys(QueueRow)
+
+
+def hosts(
+    store: StoreOption,
+    queues: Annotated[bool, typer.Option("--queues", help="By model, with what waits.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the hosts of the farm that is at work, or by model what waits for them."""
+    from ancestra_farm.api.client import Client
+    from ancestra_farm.ledger.store import Store
+
+    opened = Store.open(store)
+    client = Client.of(opened)
+    if client is None:
+        if not as_json:
+            raise CommandFailed(f"{opened.url}: nobody is at work there, so there are no hosts")
+        print_rows(HostRow, [], as_json=True)
+        return
+    with client:
+        if queues:
+            counts = [
+                QueueRow(one.model, one.ready, one.starting, one.tickets, one.queued) for one in client.status().hosts
+            ]
+            print_rows(QueueRow, counts, as_json=as_json, none="nothing waits and nobody works")
+            return
+        rows = [
+            HostRow(one.host, one.model, _state(one.ready, one.stopping, one.working), tuple(one.tickets))
+            for one in client.hosts().hosts
+        ]
+    print_rows(HostRow, rows, as_json=as_json, none="no host is up")
+
+
+def _state(ready: bool, stopping: bool, working: bool) -> str:
+    if stopping:
+        return "leaving"
+    if not ready:
+        return "starting"
+    return "working" if working else "idle"

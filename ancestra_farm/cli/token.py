@@ -1,0 +1,101 @@
+"""``ancestra token``: who may give orders to a farm. A token is shown once, when it is made."""
+
+import datetime as dt
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.cli.listing import column, json_keys, print_rows
+from ancestra_farm.cli.options import JsonOption, StoreOption
+
+app = typer.Typer(
+    name="token", help="Who may give orders to a farm: issue, revoke, list and keep tokens.", no_args_is_help=True
+)
+NameArgument = Annotated[
+    str, typer.Argument(help="The person's name, as it stands with their orders.", show_default=False)
+]
+RoleOption = Annotated[
+    Literal["viewer", "artist", "supervisor", "wrangler", "operator"],
+    typer.Option(
+        "--role",
+        help="viewer asks; artist picks; supervisor closes, too, and wants more; wrangler pauses, cancels, ranks, "
+        "submits and stops, too; operator acts for others, too.",
+        show_default=False,
+    ),
+]
+
+
+def _day(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One token. ``token_id``: the beginning of its digest, which is no secret. ``at``: Unix seconds."""
+
+    name: str = column("name")
+    role: str = column("role")
+    at: float = column("since", _day)
+    by: str = column("by")
+    token_id: str = column("id")
+
+
+@app.command("issue")
+def issue_token(name: NameArgument, role: RoleOption, store: StoreOption) -> None:
+    """Make a token for a person and print it, once; the store keeps only its digest."""
+    from ancestra_farm.api.door import own_name
+    from ancestra_farm.api.people import checked_name, issue
+    from ancestra_farm.ledger.store import Store
+
+    try:
+        name = checked_name(name)
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
+    opened = Store.open(store)
+    typer.echo(issue(opened, name, role, by=own_name(opened)))
+    typer.echo(f"{name} keeps it with `ancestra token use --store {store}`; it is not shown again", err=True)
+
+
+@app.command("revoke")
+def revoke_token(name: NameArgument, store: StoreOption) -> None:
+    """Take all tokens of a person away. A controller at work stops to take them within seconds."""
+    from ancestra_farm.api.people import revoke
+    from ancestra_farm.ledger.store import Store
+
+    count = revoke(Store.open(store), name.strip())
+    if not count:
+        raise CommandFailed(f"nobody called {name} has a token of {store}")
+    typer.echo(f"{count} token{'' if count == 1 else 's'} of {name} revoked")
+
+
+@app.command("ls", epilog=json_keys(TokenRow))
+def list_tokens(store: StoreOption, as_json: JsonOption = False) -> None:
+    """List who has a token, and in which role."""
+    from ancestra_farm.api.people import everybody
+    from ancestra_farm.ledger.store import Store
+
+    people = sorted((person for person, _ in everybody(Store.open(store)).values()), key=lambda one: (one.name, one.at))
+    rows = [TokenRow(one.name, one.role, one.at, one.by, one.token_id) for one in people]
+    print_rows(TokenRow, rows, as_json=as_json, none="nobody has a token")
+
+
+@app.command("use")
+def use_token(store: StoreOption) -> None:
+    """Keep a token that an operator made for you: read from standard input, kept where only you can read it."""
+    from ancestra_farm.api.people import digest_of, everybody
+    from ancestra_farm.api.tokens import keep_token, looks_like_token
+    from ancestra_farm.ledger.store import Store
+
+    token = typer.prompt("token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    token = token.strip()
+    if not looks_like_token(token):
+        raise CommandFailed("this is no token")
+    opened = Store.open(store)
+    digest = digest_of(token)
+    person = next((one for one, known in everybody(opened).values() if known == digest), None)
+    if person is None:
+        raise CommandFailed(f"this token is none of {opened.url} (any more)")
+    typer.echo(f"kept in {keep_token(opened.id, token, person.name)}: {person.name}, {person.role}")
