@@ -83,7 +83,7 @@ def by_wording(world: World, branch: str, rung: str = "full") -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", BATCHES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32), cpus=st.integers(1, 9), crash_rate=st.sampled_from([0.0, 0.1]))
 def test_completion_order_host_count_and_lost_hosts_never_change_what_is_tried(name, seed, cpus, crash_rate):
     world = finished(BATCHES[name], fate=FATE, seed=seed, cpus=cpus, crash_rate=crash_rate)
@@ -95,7 +95,7 @@ def test_completion_order_host_count_and_lost_hosts_never_change_what_is_tried(n
 
 
 @pytest.mark.parametrize("name", BATCHES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32), kills=st.lists(st.integers(1, 60), min_size=1, max_size=4))
 def test_a_controller_killed_anywhere_goes_on_with_the_same_wave(name, seed, kills):
     world = World(seed=seed, fate=FATE)
