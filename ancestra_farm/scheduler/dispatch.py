@@ -1,40 +1,45 @@
-"""Who works on what: releases waves when a pool runs low, shares slots between models, and hands out tickets.
+"""Who works on what: releases waves when a pool runs low, and hands out tickets.
 
 Decides about hosts and tickets only. Which candidates a stage wants, and when it has enough, is decided in `waves` and
-`chains`; nothing here can change which candidates survive.
+`chains`; nothing here can change which candidates survive. Whose turn it is comes from `share`, which hosts there are
+from `slots`, what is taken back for somebody else from `urgency`.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from ancestra_farm.plan.events import AttemptEnded
 from ancestra_farm.plan.recipe import model_digest
-from ancestra_farm.scheduler.pools import (
-    Fleet,
-    Host,
-    Lease,
-    Lot,
-    Pool,
-    hosts_wanted,
-    kind_of,
-    order_of,
-    order_of_next_wave,
-    ticket_size,
-)
+from ancestra_farm.scheduler import urgency
+from ancestra_farm.scheduler.deadlines import Deadlines
+from ancestra_farm.scheduler.fleet import Fleet
+from ancestra_farm.scheduler.hosts import Host, Lease
+from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
+from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.share import RANKS
+from ancestra_farm.scheduler.slots import Slots
 from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
+from ancestra_farm.scheduler.tickets import take_ticket, ticket_size, tickets_in
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.waves import Emit, may_release, release
-from ancestra_farm.scheduler.world import Dispatch, Instruction, Revoke, StartHost, StopHost, Ticket
+from ancestra_farm.scheduler.world import Dispatch, Instruction, Revoke
+
+#: Lots that are looked through for one with the look a host has loaded.
+LOOKED_THROUGH = 32
 
 
 class Dispatcher:
-    """The fleet of this moment, and the decisions about it."""
+    """The fleet of this moment, and the decisions about it. ``now`` is set before anything is asked of it."""
 
     def __init__(self, tunables: Tunables) -> None:
         self.tunables = tunables
+        self.now = 0.0
         self.fleet = Fleet()
+        self.slots = Slots(self.fleet, tunables)
         self._lots: dict[int, Lot] = {}
         self._undone: list[Lot] = []
+        self._held: set[StageRef] = set()
+        self.deadlines = Deadlines()
 
     # ---- what there is to do ---------------------------------------------------------------------------------------
 
@@ -44,20 +49,42 @@ class Dispatcher:
         A model is what its digest names: hosts that hold other weights under the same id are of another pool.
         """
         for model, card in batch.plan.cards.items():
-            document = batch.submitted.cards[model]
-            pool = self.fleet.pools.setdefault(model_digest(card), Pool(card, document))
+            document, digest = batch.submitted.cards[model], model_digest(card)
+            pool = self.fleet.pools.setdefault(digest, Pool(digest, card, document))
             pool.card, pool.document, pool.start_failures = card, document, 0
+        self.fleet.stale = True
 
-    def drop_ready(self, batch: str) -> None:
-        """Forget which branches of a batch may release: a newer revision takes its place."""
+    def take_up(self, batch: BatchState) -> None:
+        """Everything released of a batch and not ended waits again. A newer revision replaces the one before."""
         for pool in self.fleet.pools.values():
-            pool.ready = [entry for entry in pool.ready if entry[1].opened.batch != batch]
+            pool.hungry.pop(batch.name, None)
+            if (line := pool.lines.get(batch.name)) is not None:
+                line.ready.clear()
+        self.add_pools(batch)
+        self._held = {ref for ref in self._held if ref[0] != batch.name}
+        for branch in batch.branches.values():
+            for phase in branch.phases.values():
+                phase.queue = sorted(phase.open)
+                self.add_lot(branch, phase)
+        self.rank(batch)
+
+    def rank(self, batch: BatchState) -> None:
+        """Take a changed class of a batch into account."""
+        rank = RANKS[batch.priority]
+        for pool in self.fleet.pools.values():
+            line = pool.lines.get(batch.name)
+            if line is not None and line.busy:
+                pool.clock.join(line.account, rank, self.now)
+        self.fleet.stale = True
 
     def add_lot(self, branch: Branch, phase: Phase) -> None:
-        """Put a phase into its pool's line."""
-        lot = Lot(order_of(branch, phase), kind_of(branch, phase.rung), branch, phase)
+        """Put a phase into its batch's line."""
+        stage, pool = branch.stage, self.fleet.pool(branch)
+        lot = Lot(place_of(branch, phase), kind_of(branch, phase.rung), pool.line(stage.batch), branch, phase)
         self._lots[id(phase)] = lot
-        self.fleet.pool(branch).enter(lot)
+        if stage.ref not in self._held:
+            pool.enter(lot, self.now)
+            self.fleet.stale = True
 
     def withdraw(self, branch: Branch, phase: Phase) -> None:
         """Before a phase is closed: nothing of it is handed out any more. Leases on it become pointless."""
@@ -68,41 +95,74 @@ class Dispatcher:
                 self._undone.append(lot)
 
     def offer(self, stage: StageState) -> None:
-        """Put the stage's branches that may release a wave into line."""
+        """Put the stage's branches that may release a wave into line; hold it, or let it go on, as people ordered."""
+        if stage.held != (stage.ref in self._held):
+            self._hold(stage)
+        if stage.held:
+            return
         for branch in stage.branches.values():
             if branch.closed is None and may_release(branch):
-                ready, order = self.fleet.pool(branch).ready, order_of_next_wave(branch)
-                at = bisect_left(ready, order, key=lambda other: other[0])
-                if at == len(ready) or ready[at][1] is not branch:
-                    ready.insert(at, (order, branch))
+                pool = self.fleet.pool(branch)
+                line = pool.line(stage.batch)
+                line.offer(branch)
+                pool.hungry[stage.batch.name] = line
+
+    def _hold(self, stage: StageState) -> None:
+        """What waits of a paused stage leaves its line, what has not started comes back, what runs goes on."""
+        held = stage.held
+        (self._held.add if held else self._held.discard)(stage.ref)
+        self.fleet.stale = True
+        for branch in stage.branches.values():
+            for phase in branch.phases.values():
+                lot, pool = self._lots[id(phase)], self.fleet.pool(branch)
+                if held:
+                    pool.withdraw(lot)
+                    self._undone.append(lot)
+                elif not lot.inside:
+                    pool.enter(lot, self.now)
 
     def release_waves(self, emit: Emit, now: float) -> bool:
-        """Release waves where a pool runs low. True if any was.
+        """Release waves where a batch runs low in a pool. True if any was.
 
-        Waves are released late, so that a batch of millions neither fills the log nor the memory before its turn comes.
-        A batch whose budget in device-hours is all reserved waits until some of it is settled.
+        Waves are released late, so that a batch of millions neither fills the log nor the memory before its turn comes;
+        a lower class releases nothing while a higher one has enough. A batch whose budget in device-hours is all
+        reserved waits until some of it is settled.
         """
         released = False
         for pool in self.fleet.pools.values():
-            at, low_water = 0, self._low_water(pool)
-            while at < len(pool.ready) and pool.queued < low_water:
-                branch = pool.ready[at][1]
-                batch = branch.stage.batch
-                wanted = branch.stage.branches.get(branch.key) is branch and may_release(branch)
-                if wanted and self._reserved_out(batch):
-                    at = bisect_left(pool.ready, batch.number + 1, key=lambda entry: entry[0][0])
-                    continue
-                del pool.ready[at]
-                if wanted:
-                    release(branch, emit, now)
-                    released = True
+            if pool.hungry:
+                for line in pool.in_turn(pool.hungry, now, self.tunables.ageing_s):
+                    released |= self._release(pool, line, emit, now)
         return released
 
-    def _low_water(self, pool: Pool) -> int:
-        """Queued candidates below which a pool gets more."""
+    def _release(self, pool: Pool, line: Line, emit: Emit, now: float) -> bool:
+        released = False
+        rank = RANKS[line.batch.priority]
+        higher = sum(other.queued for other in pool.waiting.values() if other.rank < rank)
+        enough = self._low_water(pool, line)
+        while line.ready and line.queued < enough and higher < enough:
+            branch = line.ready[0][1]
+            stage = branch.stage
+            wanted = stage.branches.get(branch.key) is branch and not stage.held and may_release(branch)
+            if wanted and self._reserved_out(line.batch):
+                break
+            del line.ready[0]
+            if wanted:
+                release(branch, emit, now)
+                released = True
+        if not line.ready:
+            pool.hungry.pop(line.batch.name, None)
+        return released
+
+    def _low_water(self, pool: Pool, line: Line) -> int:
+        """Queued candidates below which a batch gets more."""
         each = min(pool.seconds.values(), default=pool.card.seconds_per_candidate)
         ticket = max(1, min(self.tunables.ticket_max, int(self.tunables.ticket_s / max(each, 1e-6))))
-        return ticket * self.tunables.queued_tickets_per_host * max(1, self.fleet.slots(pool))
+        hosts = float(self.fleet.slots(pool))
+        if len(pool.waiting) > 1:
+            weights = sum(other.batch.weight for other in pool.waiting.values() if other is not line)
+            hosts *= line.batch.weight / (line.batch.weight + weights)
+        return int(ticket * self.tunables.queued_tickets_per_host * max(1.0, hosts))
 
     def _reserved_out(self, batch: BatchState) -> bool:
         """Whether spent and reserved device-seconds reach the budget. What is released is reserved until it ends.
@@ -112,122 +172,65 @@ class Dispatcher:
         budget_s = batch.budget_s
         if budget_s is None:
             return False
-        reserved = sum(pool.work_s(batch.name) for pool in self.fleet.pools.values() if self._blocked(pool) is None)
+        lines = ((pool, pool.lines.get(batch.name)) for pool in self.fleet.pools.values())
+        reserved = sum(
+            pool.work_s(line) for pool, line in lines if line is not None and self.slots.blocked(pool) is None
+        )
         return reserved > 0 and batch.device_s + reserved >= budget_s
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
 
-    def host_ready(self, name: str, load_s: float) -> None:
+    def host_ready(self, name: str, load_s: float) -> Host | None:
         """A host came up. One that nobody asked for (any more) is left to itself."""
         host = self.fleet.hosts.get(name)
         if host is not None:
             host.ready = True
+            self.fleet.starting.pop(name, None)
             host.pool.start_failures = 0
             host.pool.load_s = load_s
             host.pool.look_at(host)
+        return host
 
-    def lose_host(self, name: str, message: str) -> tuple[Host, tuple[Lease, ...]] | None:
-        """Take a host out of the fleet, with the leases it held; None if it was not in it."""
+    def lose_host(self, name: str, message: str, *, charged: bool) -> tuple[Host, tuple[Lease, ...]] | None:
+        """Take a host out of the fleet, with the leases it held; None if it was not in it.
+
+        ``charged``: if it never came up, that says something about its model. A machine that was taken away does not.
+        """
         host = self.fleet.remove(name)
         if host is None:
             return None
-        if not host.ready:
+        if not host.ready and charged:
             host.pool.start_failures += 1
             host.pool.last_failure = message
         leases = tuple(host.leases)
         for lease in leases:
-            host.pool.release(host, lease)
+            took = 0.0 if lease.started_at is None else max(0.0, self.now - lease.started_at)
+            host.pool.release(host, lease, took, self.now)
         return host, leases
-
-    def scale(self, now: float, epoch: int) -> list[Instruction]:
-        """Start hosts where work waits and slots are free; free a slot of a pool that has more than its part."""
-        out: list[Instruction] = [*self.let_idle_go("its slot is needed")]
-        for pool in self.fleet.pools.values():
-            wanted = hosts_wanted(self.fleet, pool)
-            have = self.fleet.staying(pool)
-            if have >= wanted or self._cannot_start(pool) is not None:
-                continue
-            if not self.fleet.free(pool) and self._worth_switching(pool, have):
-                out.extend(self._free_slots(pool))
-            out.extend(self._start(pool, now, epoch) for _ in range(min(wanted - have, self.fleet.free(pool))))
-        return out
-
-    def _start(self, pool: Pool, now: float, epoch: int) -> StartHost:
-        self.fleet.started += 1
-        name = f"e{epoch}-{pool.model.replace('/', '-')}-{self.fleet.started}"
-        self.fleet.add(Host(name, pool, asked_at=now))
-        return StartHost(name, pool.model, pool.document, pool.card.gpus, pool.card.cpus)
-
-    def stop_all(self) -> list[Instruction]:
-        """Give no host anything more, and take back what they hold."""
-        return [revoked for host in list(self.fleet.hosts.values()) for revoked in self._stop(host, running=True)]
-
-    def let_idle_go(self, why: str) -> list[Instruction]:
-        """Let hosts go that are to stop and hold nothing."""
-        idle = [host.name for host in self.fleet.stopping.values() if host.idle]
-        for name in idle:
-            self.fleet.remove(name)
-        return [StopHost(name, why) for name in idle]
-
-    def _stop(self, host: Host, *, running: bool) -> Iterator[Instruction]:
-        """A host goes when it holds nothing: what waits in it is taken back, and if need be what runs."""
-        self.fleet.stop(host)
-        for lease in host.leases:
-            if not lease.revoked and (running or lease.started_at is None):
-                lease.revoked = True
-                yield Revoke(host.name, lease.ticket.ticket)
-
-    def _worth_switching(self, pool: Pool, have: int) -> bool:
-        """A switch costs a load: only for a pool without any host, or one with more work a host than two loads."""
-        return have == 0 or pool.queued_s() / have > 2 * pool.load_s
-
-    def _free_slots(self, pool: Pool) -> list[Instruction]:
-        """Take hosts from rivals that have more than their part, as many as one host of this pool needs."""
-        rivals = [rival for rival in self.fleet.rivals(pool) if rival is not pool]
-        leaving = sum(host.pool.slots_each for host in self.fleet.stopping.values() if host.pool in rivals)
-        missing = pool.slots_each - self.fleet.unused(pool) - leaving
-        chosen: list[Host] = []
-        for rival in rivals:
-            more = self.fleet.staying(rival) - hosts_wanted(self.fleet, rival)
-            if more > 0 and missing > 0:
-                staying = [host for host in rival.hosts.values() if not host.stopping]
-                needed = min(more, int(-(-missing // rival.slots_each)))
-                chosen.extend(sorted(staying, key=lambda host: len(host.leases))[:needed])
-                missing -= needed * rival.slots_each
-        if missing > 0:
-            return []  # it would not be enough
-        revokes = [revoke for host in chosen for revoke in self._stop(host, running=False)]
-        return [*revokes, *self.let_idle_go(f"its slot is needed for {pool.model}")]
-
-    def _cannot_start(self, pool: Pool) -> str | None:
-        """Why no further host of this pool can come up, as a sentence; None if one can, or if nobody knows yet."""
-        if not self.fleet.known:
-            return None
-        if self.fleet.slots(pool) == 0:
-            if pool.on_gpu:
-                return f"{pool.model} needs {pool.card.gpus} GPU(s); there are {self.fleet.gpu_slots}"
-            return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.cpu_slots}"
-        if pool.start_failures >= self.tunables.start_failures:
-            return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}"
-        return None
-
-    def _blocked(self, pool: Pool) -> str | None:
-        """Why nothing of this pool can run, as a sentence. A host that is there, or still comes up, may do it all."""
-        return None if pool.hosts else self._cannot_start(pool)
 
     def blocked(self, stage: StageState) -> str | None:
         """Why a stage's candidates cannot be made, as a sentence; None if they can, or if nobody knows yet."""
         pool = self.fleet.pools.get(stage.plan.model_digest)
-        return None if pool is None else self._blocked(pool)
+        return None if pool is None else (self.slots.blocked(pool) or _too_wide(pool, stage.batch))
 
     def stuck(self) -> tuple[str, ...]:
-        """Why work that is left cannot run, a sentence for each pool."""
-        pools = (pool for pool in self.fleet.pools.values() if pool.line or pool.ready)
-        return tuple(why for pool in pools if (why := self._blocked(pool)) is not None)
+        """Why work that is left cannot run, a sentence for each pool or batch."""
+        left = [pool for pool in self.fleet.pools.values() if pool.waiting or pool.hungry]
+        sentences = [why for pool in left if (why := self.slots.blocked(pool)) is not None]
+        for pool in left:
+            lines = (pool.waiting | pool.hungry).values()
+            if self.slots.blocked(pool) is None:
+                sentences.extend(why for line in lines if (why := _too_wide(pool, line.batch)) is not None)
+        return tuple(sentences)
 
     def can_go_on(self) -> bool:
         """Whether some work is left that hosts can take."""
-        return any((pool.line or pool.ready) and self._blocked(pool) is None for pool in self.fleet.pools.values())
+        return any(
+            self.slots.blocked(pool) is None
+            and any(_too_wide(pool, line.batch) is None for line in (pool.waiting | pool.hungry).values())
+            for pool in self.fleet.pools.values()
+            if pool.waiting or pool.hungry
+        )
 
     # ---- tickets ---------------------------------------------------------------------------------------------------
 
@@ -238,94 +241,137 @@ class Dispatcher:
             return None
         return next((lease for lease in held.leases if lease.ticket.ticket == ticket), None)
 
-    def end_lease(self, host: str, ticket: str) -> Lease | None:
-        """Take a lease off its host; None if the host no longer held it."""
+    def start_lease(self, host: str, ticket: str) -> None:
+        """Generation of a ticket began."""
         lease = self.lease(host, ticket)
-        if lease is not None:
+        if lease is not None and lease.started_at is None:
             held = self.fleet.hosts[host]
-            held.pool.release(held, lease)
+            held.pool.start(lease, self.now)
+            self.deadlines.watch(held)
+
+    def end_lease(self, host: str, ticket: str, attempts: Sequence[AttemptEnded]) -> Lease | None:
+        """Take a lease off its host, and learn how long it took; None if the host no longer held it."""
+        lease = self.lease(host, ticket)
+        if lease is None:
+            return None
+        held, lot = self.fleet.hosts[host], lease.lot
+        cost_s, judged_s, judged = 0.0, 0.0, 0
+        for attempt in attempts:
+            cost_s += attempt.device_s
+            if attempt.cause == "judged":
+                judged_s += attempt.device_s
+                judged += 1
+        held.pool.release(held, lease, cost_s, self.now)
+        if judged:
+            held.pool.learn(lot.kind, judged_s / judged, self.tunables.newest_weight)
+        if held.leases:
+            self.deadlines.watch(held)
         return lease
 
     def give_back(self, lease: Lease) -> None:
         """What has not ended of a lease waits again."""
-        self.fleet.pool(lease.lot.branch).give_back(lease)
-
-    def learn(self, lease: Lease, attempts: Sequence[AttemptEnded]) -> None:
-        """Let measured seconds size the next tickets."""
-        judged = [attempt.device_s for attempt in attempts if attempt.cause == "judged"]
-        if judged:
-            mean = sum(judged) / len(judged)
-            self.fleet.pool(lease.lot.branch).learn(lease.lot.kind, mean, self.tunables.newest_weight)
-
-    def overdue(self, now: float) -> list[tuple[Host, Lease]]:
-        """Hosts with the ticket whose generation has gone on past its deadline, the one begun first."""
-        found: dict[str, tuple[Host, Lease]] = {}
-        for host, lease in self.fleet.leases():
-            if lease.started_at is not None and now - lease.started_at > lease.ticket.deadline_s:
-                found.setdefault(host.name, (host, lease))
-        return list(found.values())
+        lot, pool = lease.lot, self.fleet.pool(lease.lot.branch)
+        if id(lot.phase) in self._lots:
+            held = lot.branch.stage.ref in self._held
+            pool.give_back(lot, lease.ticket.positions, self.now, held=held)
+        pool.rest(lot.line)
 
     def pointless(self) -> Iterator[Revoke]:
-        """Take back the leases on what was closed since the last call."""
+        """Take back the leases on what was closed or held since the last call: of what is held, only unstarted ones."""
         undone, self._undone = self._undone, []
         for lot in undone:
-            for host, lease in lot.leases.values():
-                if not lease.revoked:
-                    lease.revoked = True
-                    yield Revoke(host.name, lease.ticket.ticket)
+            closed = id(lot.phase) not in self._lots
+            if not closed and lot.branch.stage.ref not in self._held:
+                continue
+            unwanted = [(host, lease) for host, lease in lot.leases.values() if closed or lease.started_at is None]
+            yield from urgency.revoke(iter(unwanted))
 
-    def hand_out(self, epoch: int) -> Iterator[tuple[Dispatch, StageRef | None]]:
-        """A ticket to every host with room, those with nothing first. With each: the stage whose queue it emptied."""
+    def hand_out(self, epoch: int) -> Iterator[tuple[Instruction, StageRef | None]]:
+        """A ticket to every host with room, those with nothing first. With each: the stage whose queue it emptied.
+
+        In between, what must make way for a higher class is taken back, and what an idle host could start at once.
+        """
         for pool in self.fleet.pools.values():
             for held in (0, 1):
-                if not pool.line:
-                    break
-                for host in [host for host in pool.room.values() if len(host.leases) == held]:
-                    if not pool.line:
-                        break
-                    lot = pool.line[0]
-                    ticket = self._ticket(pool, lot, epoch)
-                    pool.lease(host, Lease(ticket, lot))
-                    yield Dispatch(host.name, ticket), None if lot.phase.queue else lot.branch.stage.ref
+                while pool.waiting and pool.room[held].size and (found := self._next(pool, held)) is not None:
+                    host, lot = found
+                    yield self._give(pool, host, lot, epoch), None if lot.phase.queue else lot.branch.stage.ref
+                if held == 0:
+                    for revoke in self._take_back(pool):
+                        yield revoke, None
 
-    def _ticket(self, pool: Pool, lot: Lot, epoch: int) -> Ticket:
-        branch, spec = lot.branch, lot.branch.stage.plan.spec
-        positions = pool.take(lot, ticket_size(pool, lot, self.tunables))
-        each = pool.seconds_each(lot.kind)
+    def _take_back(self, pool: Pool) -> Iterator[Revoke]:
+        if pool.room[0].size:
+            yield from urgency.revoke(urgency.for_the_idle(self.fleet, pool, self.now, self.tunables))
+        if len(pool.lines) > 1:
+            tickets = {
+                line: tickets_in(pool, line, self.tunables)
+                for line in pool.waiting.values()
+                if not self.fleet.at_cap(line, pool)
+            }
+            yield from urgency.revoke(urgency.for_a_higher_class(self.fleet, pool, tickets))
+
+    def _next(self, pool: Pool, held: int) -> tuple[Host, Lot] | None:
+        """The host and the lot of the next ticket, for a host that holds so many; None: nobody should get one now."""
+        lines = pool.in_turn(pool.waiting, self.now, self.tunables.ageing_s)
+        for line in lines:
+            if self.fleet.at_cap(line, pool):
+                own = next((host for host in line.mine.values() if len(host.leases) == held), None)
+                if own is not None:
+                    own.stayed_s = 0.0
+                    return own, line.lots[0]
+            elif len(pool.lines) > 1 and not urgency.may_serve(self.fleet, pool, line.rank, held):
+                return None
+            else:
+                return self._match(pool, line, lines, held)
+        return None
+
+    def _match(self, pool: Pool, line: Line, lines: list[Line], held: int) -> tuple[Host, Lot]:
+        """The line's first lot, to a host that has its look loaded.
+
+        A host with another look may stay with that for a while, if somebody of the same class has work for it.
+        """
+        lot = line.lots[0]
+        host = pool.room[held].pick(lot.look)
+        if host.look not in (lot.look, None):
+            same = self._with_look(pool, host.look, [other for other in lines if other.rank == line.rank])
+            if same is not None:
+                expected_s = ticket_size(pool, same, self.tunables) * pool.seconds_each(same.kind)
+                if host.stayed_s + expected_s <= self.tunables.look_stay_s:
+                    host.stayed_s += expected_s
+                    return host, same
+        host.stayed_s = 0.0
+        return host, lot
+
+    def _with_look(self, pool: Pool, look: str | None, lines: list[Line]) -> Lot | None:
+        free = (line for line in lines if not self.fleet.at_cap(line, pool))
+        lots = (lot for line in free for lot in islice(line.lots, LOOKED_THROUGH))
+        return next((lot for lot in lots if lot.look == look), None)
+
+    def _give(self, pool: Pool, host: Host, lot: Lot, epoch: int) -> Dispatch:
         self.fleet.tickets += 1
-        return Ticket(
-            ticket=f"{epoch}-{self.fleet.tickets}",
-            epoch=epoch,
-            batch=branch.opened.batch,
-            branch=branch.key,
-            rung=lot.rung,
-            positions=positions,
-            space=branch.space,
-            filters=lot.phase.filters,
-            settings={
-                name: dict(value) if isinstance(value, dict) else {"enabled": value}
-                for name, value in spec.filters.items()
-            },
-            full_sample=spec.full_sample,
-            keep_rejects=spec.keep_rejects,
-            parents=_parents(branch, positions),
-            deadline_s=max(self.tunables.deadline_floor_s, self.tunables.deadline_factor * each * len(positions)),
+        ticket = take_ticket(pool, lot, f"{epoch}-{self.fleet.tickets}", epoch, self.tunables)
+        host.look = lot.look
+        lease = Lease(ticket, lot, pool.seconds_each(lot.kind) * len(ticket.positions))
+        pool.lease(host, lease, self.now)
+        self.deadlines.watch(host)
+        return Dispatch(host.name, ticket)
+
+    def classes_meet(self) -> bool:
+        """Whether batches of several classes are at work in one pool: then it matters when a ticket starts."""
+        return any(
+            len(pool.lines) > 1 and len({line.rank for line in pool.lines.values() if line.busy}) > 1
+            for pool in self.fleet.pools.values()
         )
 
     def busy(self) -> bool:
         """Some host holds a ticket."""
-        return any(pool.running for pool in self.fleet.pools.values())
+        return any(line.going for pool in self.fleet.pools.values() for line in pool.lines.values())
 
 
-def _parents(branch: Branch, positions: Sequence[int]) -> dict[str, str]:
-    """Where the media of the positions' parents are. Parents are survivors, so each has a medium."""
-    inputs = branch.opened.inputs
-    known = branch.stage.batch.known
-    paths: dict[str, str] = {}
-    for index in {position % len(inputs) for position in positions}:
-        for parent in inputs[index]:
-            media = known[parent].media
-            if media is None:
-                raise AssertionError(f"parent {parent} has no medium")
-            paths[parent] = media
-    return paths
+def _too_wide(pool: Pool, batch: BatchState) -> str | None:
+    """Why a batch can hold no host of a pool at all, as a sentence."""
+    cap = batch.plan.batch.max_slots
+    if cap is None or pool.slots_each <= cap:
+        return None
+    return f"{batch.name} may hold {cap} slot(s) at once (max_slots), and {pool.model} needs {pool.slots_each:g}"

@@ -3,10 +3,10 @@
 from typing import Literal
 
 from ancestra_farm.plan.events import AttemptEnded, Cause
+from ancestra_farm.scheduler.hosts import Lease
 from ancestra_farm.scheduler.outcomes import phase_of
-from ancestra_farm.scheduler.state import Branch, Result
+from ancestra_farm.scheduler.results import Result
 from ancestra_farm.scheduler.tunables import Tunables
-from ancestra_farm.scheduler.world import Ticket
 
 GivenUp = tuple[Literal["quarantined", "lost"], str]
 
@@ -20,12 +20,14 @@ def verdict_on(result: Result, tunables: Tunables) -> GivenUp | None:
     return None
 
 
-def taken_back(ticket: Ticket, branch: Branch, cause: Cause, message: str, host: str, now: float) -> list[AttemptEnded]:
+def taken_back(lease: Lease, cause: Cause, message: str, host: str, now: float) -> list[AttemptEnded]:
     """The attempts to record for a ticket whose host went away while it was generating.
 
-    Each unfinished candidate gets one, with ``of``: how many shared the fate. A crash of many charges nobody but halves
-    their next ticket, until the guilty one ran alone.
+    Each unfinished candidate gets one, with ``of``: how many shared the fate, and its part of the time that the device
+    was held. A crash of many charges nobody but halves their next ticket, until the guilty one ran alone.
     """
+    ticket, branch = lease.ticket, lease.lot.branch
+    took = 0.0 if lease.started_at is None else max(0.0, now - lease.started_at)
     unfinished = [p for p in ticket.positions if phase_of(branch, p, ticket.rung) is not None]
     return [
         AttemptEnded(
@@ -37,6 +39,7 @@ def taken_back(ticket: Ticket, branch: Branch, cause: Cause, message: str, host:
             cause=cause,
             passed=False,
             at=now,
+            device_s=took / len(unfinished),
             host=host,
             ticket=ticket.ticket,
             message=message,

@@ -1,8 +1,13 @@
 """What must be true of a scheduler after every event. Checked in tests and in simulation, never on the farm's time."""
 
+from collections import Counter
 from collections.abc import Iterator, Set
 
 from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.fleet import Fleet
+from ancestra_farm.scheduler.hosts import Host, Lease
+from ancestra_farm.scheduler.lines import Line
+from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Phase, StageState
 
 
@@ -34,19 +39,94 @@ def broken_invariants(state: FarmState, dispatcher: Dispatcher) -> Iterator[str]
 
 def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
     fleet = dispatcher.fleet
-    for on_gpu, slots in ((False, fleet.cpu_slots), (True, fleet.gpu_slots)):
+    for on_gpu in (False, True):
+        kind, slots = "GPU" if on_gpu else "CPU", fleet.all_slots(on_gpu=on_gpu)
         held = sum(host.pool.slots_each for host in fleet.hosts.values() if host.pool.on_gpu == on_gpu)
-        if fleet.known and held > slots:
-            yield f"hosts hold {held} {'GPU' if on_gpu else 'CPU'} slots of {slots}"
+        staying = held - sum(host.pool.slots_each for host in fleet.stopping.values() if host.pool.on_gpu == on_gpu)
+        if fleet.known and staying > slots:
+            yield f"hosts hold {staying} {kind} slots of {slots}"
+        if held != fleet.used[on_gpu]:
+            yield f"{fleet.used[on_gpu]} {kind} slots are counted as held, {held} are"
+    if set(fleet.starting) != {host.name for host in fleet.hosts.values() if not host.ready}:
+        yield "the hosts that come up are not those counted so"
     for pool in fleet.pools.values():
-        waiting = sum(len(lot.phase.queue) for lot in pool.line)
-        running = sum(len(lease.ticket.positions) for host in pool.hosts.values() for lease in host.leases)
-        if (waiting, running) != (pool.queued, sum(pool.running.values())):
-            yield f"{pool.model} counts {pool.queued} waiting and {pool.running} running of {waiting} and {running}"
-        if [lot.order for lot in pool.line] != sorted(lot.order for lot in pool.line):
-            yield f"{pool.model}: lots are out of line"
-        if set(pool.room) != {host.name for host in pool.hosts.values() if host.has_room}:
-            yield f"{pool.model}: {sorted(pool.room)} are not the hosts with room"
+        if pool.leaving != sum(host.stopping for host in pool.hosts.values()):
+            yield f"{pool.model} counts {pool.leaving} hosts as leaving"
+        for held, room in enumerate(pool.room):
+            names = [host.name for host in room.hosts()]
+            with_room = {host.name for host in pool.hosts.values() if host.has_room and len(host.leases) == held}
+            if set(names) != with_room or len(names) != room.size:
+                yield f"{pool.model}: {sorted(names)} are not the hosts with {held} tickets and room"
+        for name, line in pool.lines.items():
+            yield from _line(pool, name, line)
+        yield from _urgency(fleet, pool)
+    for batch in {name for pool in fleet.pools.values() for name in pool.lines}:
+        yield from _cap(fleet, batch)
+
+
+def _line(pool: Pool, name: str, line: Line) -> Iterator[str]:
+    """What is kept in step must be what is counted."""
+    what = f"{pool.model}, {name}"
+    leases = [(h, lease) for h in pool.hosts.values() for lease in h.leases if lease.lot.line is line]
+    waiting, running = Counter[str](), Counter[str]()
+    for lot in line.lots:
+        waiting[lot.kind] += len(lot.phase.queue)
+    for _, lease in leases:
+        running[lease.lot.kind] += len(lease.ticket.positions)
+    if (waiting, running) != (line.waiting, line.running):
+        yield f"{what}: {line.waiting} and {line.running} are counted, {waiting} wait and {running} run"
+    if (line.queued, line.going) != (waiting.total(), running.total()):
+        yield f"{what}: sums are {line.queued} and {line.going}"
+    if line.busy != line.account.active:
+        yield f"{what}: its account is {'' if line.account.active else 'not '}active"
+    yield from _membership(pool, name, line)
+    yield from _tickets(what, line, leases)
+
+
+def _membership(pool: Pool, name: str, line: Line) -> Iterator[str]:
+    what = f"{pool.model}, {name}"
+    if [lot.place for lot in line.lots] != sorted(lot.place for lot in line.lots):
+        yield f"{what}: lots are out of line"
+    if any(not lot.phase.queue or lot.branch.stage.held for lot in line.lots):
+        yield f"{what}: a lot stands in line that is empty or paused"
+    if bool(line.lots) != (pool.waiting.get(name) is line) or bool(line.ready) != (pool.hungry.get(name) is line):
+        yield f"{what}: it is not among the lines that it is one of"
+
+
+def _tickets(what: str, line: Line, leases: list[tuple[Host, Lease]]) -> Iterator[str]:
+    unstarted = {lease.ticket.ticket for _, lease in leases if lease.started_at is None and not lease.revoked}
+    if set(line.unstarted) != unstarted:
+        yield f"{what}: unstarted are {sorted(unstarted)}, not {sorted(line.unstarted)}"
+    behind = {lease.ticket.ticket for host, lease in leases if host.leases[0] is not lease} & unstarted
+    if set(line.behind) != behind:
+        yield f"{what}: behind others wait {sorted(behind)}, not {sorted(line.behind)}"
+    if line.coming != sum(lease.coming for _, lease in leases):
+        yield f"{what}: {line.coming} tickets are counted as on their way back"
+    if line.holders != Counter(host.name for host, _ in leases):
+        yield f"{what}: its holders are not {line.holders}"
+    if set(line.mine) != {host.name for host, _ in leases if host.has_room}:
+        yield f"{what}: its holders with room are not {sorted(line.mine)}"
+
+
+def _urgency(fleet: Fleet, pool: Pool) -> Iterator[str]:
+    """Nothing of a lower class may be about to start where a higher one waits that could run there."""
+    for line in pool.waiting.values():
+        if fleet.at_cap(line, pool):
+            continue
+        lower = [other for other in pool.lines.values() if other.rank > line.rank and other.behind]
+        if lower:
+            yield f"{pool.model}: {lower[0].batch.name} could start before {line.batch.name} of a higher class"
+    for host in pool.hosts.values():
+        for lease in host.leases:
+            if lease.started_at is None and not lease.revoked and lease.lot.branch.stage.held:
+                yield f"{host.name} could start a ticket of {lease.ticket.branch}, which is paused"
+
+
+def _cap(fleet: Fleet, batch: str) -> Iterator[str]:
+    state = next(pool.lines[batch].batch for pool in fleet.pools.values() if batch in pool.lines)
+    cap = state.plan.batch.max_slots
+    if cap is not None and fleet.held_by(batch) > cap:
+        yield f"{batch} holds {fleet.held_by(batch)} slots of at most {cap}"
 
 
 def _phase(branch: Branch, phase: Phase, leased: Set[int]) -> Iterator[str]:

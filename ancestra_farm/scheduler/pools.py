@@ -1,120 +1,44 @@
-"""Hosts, pools and tickets: who works on what right now. None of this is in the log; it dies with the controller.
+"""Pools: the hosts of one model and the lines of the batches that need it.
 
-A pool is the hosts of one model and the lots that wait for them. Here it is decided how large a ticket is, which lot is
-next, and how the device slots are shared between models. Candidates themselves are decided on elsewhere.
+None of this is in the log; it dies with the controller. Here everything is counted in step, so that nothing is ever
+counted over a whole farm. Who gets what is decided in `dispatch`, `urgency` and `slots`.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from bisect import insort
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.plan.recipe import Rung
-from ancestra_farm.scheduler.state import Branch, Phase
-from ancestra_farm.scheduler.tunables import Tunables
-from ancestra_farm.scheduler.world import Ticket
-
-Order = tuple[int, int, int, int, str, int, str]
-
-Kind = tuple[str, str]
-"""(batch, what is made): candidates of one kind take about equally long."""
+from ancestra_farm.scheduler.hosts import Host, Lease, Room
+from ancestra_farm.scheduler.lines import Line, Lot, count
+from ancestra_farm.scheduler.share import RANKS, Clock, settle, turn
+from ancestra_farm.scheduler.state import BatchState
 
 #: Seconds a host is thought to take to come up before one has been measured.
 LOAD_GUESS_S = 5.0
 
 
-@dataclass(slots=True)
-class Lot:
-    """One phase of one branch, in a place in its pool's line while something of it waits.
-
-    ``leases``: those on it, with their hosts, by ticket.
-    """
-
-    order: Order
-    kind: Kind
-    branch: Branch
-    phase: Phase
-    leases: dict[str, tuple["Host", "Lease"]] = field(default_factory=dict)
-
-    @property
-    def rung(self) -> Rung:
-        """The rung all its candidates are made at."""
-        return self.phase.rung
-
-
-@dataclass(slots=True)
-class Lease:
-    """A ticket that a host holds. ``started_at``: when generation began, None while it waits."""
-
-    ticket: Ticket
-    lot: Lot
-    started_at: float | None = None
-    revoked: bool = False
-
-
-@dataclass(slots=True)
-class Host:
-    """A host as the scheduler sees it. At most one running and one waiting lease."""
-
-    name: str
-    pool: "Pool"
-    asked_at: float
-    ready: bool = False
-    stopping: bool = False
-    leases: list[Lease] = field(default_factory=list)
-
-    @property
-    def has_room(self) -> bool:
-        """May be given another ticket: one runs, one waits."""
-        return self.ready and not self.stopping and len(self.leases) < 2
-
-    @property
-    def idle(self) -> bool:
-        """Holds nothing."""
-        return not self.leases
-
-
-def order_of(branch: Branch, phase: Phase) -> Order:
-    """Where a lot stands in line: older batches first, later stages first (finish what is begun), then shot by shot."""
-    return (*_place_of(branch), phase.wave, phase.rung)
-
-
-def order_of_next_wave(branch: Branch) -> Order:
-    """Where the wave that the branch would release next stands in line."""
-    return (*_place_of(branch), branch.waves, "")
-
-
-def _place_of(branch: Branch) -> tuple[int, int, int, int, str]:
-    stage = branch.stage
-    return (stage.batch.number, -stage.depth, stage.shot.number, branch.opened.segment, branch.key)
-
-
-def kind_of(branch: Branch, rung: Rung) -> Kind:
-    """What is made at this rung of this branch."""
-    plan = branch.stage.plan
-    frames = plan.segments[branch.opened.segment].frames
-    return (branch.opened.batch, f"{plan.name}/{plan.size[0]}x{plan.size[1]}/{frames}/{rung}")
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
     """All that concerns one model, as one digest names it. ``seconds``: measured, per candidate, by what is made.
 
-    ``line``: lots of which something waits, in order. ``ready``: branches that may release a wave, in order.
-    ``waiting`` and ``running``: candidates in queues and in tickets by kind, kept in step so that nothing is ever
-    counted over a whole farm. ``room``: hosts that may be given a ticket.
+    ``lines``: by batch; ``waiting``: those with lots; ``hungry``: those with branches that may release. ``room``: hosts
+    with nothing, and hosts with one ticket, that may be given another. ``leaving``: hosts that are about to go.
+    ``stale``: a batch began or ended to have work here since slots were shared last.
     """
 
+    digest: str
     card: ModelCard
     document: str
-    line: list[Lot] = field(default_factory=list)
-    ready: list[tuple[Order, Branch]] = field(default_factory=list)
+    lines: dict[str, Line] = field(default_factory=dict)
+    waiting: dict[str, Line] = field(default_factory=dict)
+    hungry: dict[str, Line] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock.fresh)
     hosts: dict[str, Host] = field(default_factory=dict)
-    room: dict[str, Host] = field(default_factory=dict)
-    waiting: dict[Kind, int] = field(default_factory=dict)
-    running: dict[Kind, int] = field(default_factory=dict)
+    room: tuple[Room, Room] = field(default_factory=lambda: (Room(), Room()))
     seconds: dict[str, float] = field(default_factory=dict)
     load_s: float = LOAD_GUESS_S
+    leaving: int = 0
+    stale: bool = False
     start_failures: int = 0
     last_failure: str = ""
 
@@ -131,53 +55,76 @@ class Pool:
     @property
     def slots_each(self) -> float:
         """Slots that one host holds."""
-        return self.card.gpus if self.on_gpu else max(1.0, self.card.cpus)
+        return self.card.gpus if self.card.gpus > 0 else max(1.0, self.card.cpus)
 
     @property
     def queued(self) -> int:
         """Candidates that wait to be handed out."""
-        return sum(self.waiting.values())
+        return sum(line.queued for line in self.waiting.values())
 
     @property
     def busy(self) -> bool:
         """Something waits or runs here."""
-        return bool(self.waiting or self.running)
+        return any(line.busy for line in self.lines.values())
+
+    @property
+    def staying(self) -> int:
+        """Hosts that are not about to go."""
+        return len(self.hosts) - self.leaving
+
+    @property
+    def rank(self) -> int:
+        """The rank of the highest class that has work here."""
+        return min((line.rank for line in self.lines.values() if line.busy), default=len(RANKS))
 
     def queued_s(self) -> float:
         """Device-seconds of what waits to be handed out."""
-        return sum(count * self.seconds_each(kind) for kind, count in self.waiting.items())
-
-    def work_s(self, batch: str | None = None) -> float:
-        """Device-seconds of what waits or runs, of one batch or of all."""
         return sum(
-            count * self.seconds_each(kind)
-            for counts in (self.waiting, self.running)
-            for kind, count in counts.items()
-            if batch is None or kind[0] == batch
+            number * self.seconds_each(kind) for line in self.waiting.values() for kind, number in line.waiting.items()
         )
 
-    def seconds_each(self, kind: Kind) -> float:
+    def work_s(self, line: Line) -> float:
+        """Device-seconds of what waits or runs in a line."""
+        return sum(
+            number * self.seconds_each(kind)
+            for counts in (line.waiting, line.running)
+            for kind, number in counts.items()
+        )
+
+    def seconds_each(self, kind: str) -> float:
         """Device-seconds of one candidate: measured, or the card's first guess."""
-        return self.seconds.get(kind[1], self.card.seconds_per_candidate)
+        return self.seconds.get(kind, self.card.seconds_per_candidate)
 
-    def learn(self, kind: Kind, seconds: float, weight: float) -> None:
+    def learn(self, kind: str, seconds: float, weight: float) -> None:
         """Take a measured mean into account; the newest counts for ``weight``."""
-        before = self.seconds.get(kind[1])
-        self.seconds[kind[1]] = seconds if before is None else before + weight * (seconds - before)
+        before = self.seconds.get(kind)
+        self.seconds[kind] = seconds if before is None else before + weight * (seconds - before)
 
-    # ---- lots and leases -------------------------------------------------------------------------------------------
+    # ---- lines -----------------------------------------------------------------------------------------------------
 
-    def enter(self, lot: Lot) -> None:
+    def line(self, batch: BatchState) -> Line:
+        """The line of a batch, in its newest revision."""
+        line = self.lines.get(batch.name)
+        if line is None:
+            line = self.lines[batch.name] = Line(batch)
+        line.batch = batch
+        return line
+
+    def in_turn(self, lines: dict[str, Line], now: float, ageing_s: float) -> list[Line]:
+        """Lines in the order in which they are served."""
+        if len(lines) < 2:
+            return list(lines.values())
+        return sorted(lines.values(), key=lambda line: turn(line.account, line.batch.number, now, ageing_s))
+
+    def enter(self, lot: Lot, now: float) -> None:
         """Put a lot with all its queue into line."""
-        if lot.phase.queue:
-            _count(self.waiting, lot.kind, len(lot.phase.queue))
-            self.line.insert(self._place(lot), lot)
+        self._wait(lot, len(lot.phase.queue), now)
 
     def withdraw(self, lot: Lot) -> None:
-        """Take a lot out of line: what still waits of it will not be made."""
-        if lot.phase.queue:
-            _count(self.waiting, lot.kind, -len(lot.phase.queue))
-            del self.line[self._place(lot)]
+        """Take a lot out of line: what still waits of it is not handed out."""
+        if lot.inside:
+            self._unwait(lot, len(lot.phase.queue), last=True)
+            self.rest(lot.line)
 
     def take(self, lot: Lot, size: int) -> tuple[int, ...]:
         """Take up to ``size`` positions from the front of a lot.
@@ -186,155 +133,134 @@ class Pool:
         """
         results = lot.branch.results[lot.rung]
         queue = lot.phase.queue
-        count = 0
+        number = 0
         for position in queue[:size]:
             result = results.get(position)
             if result is not None and result.limit is not None:
-                if count >= result.limit:
+                if number >= result.limit:
                     break
                 size = min(size, result.limit)
-            if count >= size:
+            if number >= size:
                 break
-            count += 1
-        taken = tuple(queue[:count])
-        _count(self.waiting, lot.kind, -count)
-        if count == len(queue):
-            del self.line[self._place(lot)]
-        del queue[:count]
+            number += 1
+        taken = tuple(queue[:number])
+        self._unwait(lot, number, last=number == len(queue))
+        del queue[:number]
         return taken
 
-    def lease(self, host: Host, lease: Lease) -> None:
-        """Give a host a ticket."""
-        host.leases.append(lease)
-        lease.lot.leases[lease.ticket.ticket] = (host, lease)
-        _count(self.running, lease.lot.kind, len(lease.ticket.positions))
-        self.look_at(host)
-
-    def release(self, host: Host, lease: Lease) -> None:
-        """Take a ticket off its host."""
-        host.leases.remove(lease)
-        lease.lot.leases.pop(lease.ticket.ticket, None)
-        _count(self.running, lease.lot.kind, -len(lease.ticket.positions))
-        self.look_at(host)
-
-    def give_back(self, lease: Lease) -> None:
-        """Put the positions of a ticket that have not ended back into their queue, in index order."""
-        lot, queue = lease.lot, lease.lot.phase.queue
-        back = [position for position in lease.ticket.positions if position in lot.phase.open]
-        if not back:
+    def _wait(self, lot: Lot, number: int, now: float) -> None:
+        if not number:
             return
-        if not queue:
-            self.line.insert(self._place(lot), lot)
+        line = lot.line
+        self.stale |= not line.busy
+        self.clock.join(line.account, RANKS[line.batch.priority], now)
+        count(line.waiting, lot.kind, number)
+        line.queued += number
+        if not lot.inside:
+            line.insert(lot)
+            self.waiting[line.batch.name] = line
+
+    def _unwait(self, lot: Lot, number: int, *, last: bool) -> None:
+        line = lot.line
+        count(line.waiting, lot.kind, -number)
+        line.queued -= number
+        if last:
+            line.remove(lot)
+            if not line.lots:
+                self.waiting.pop(line.batch.name, None)
+
+    def rest(self, line: Line) -> None:
+        """Note whether a batch has nothing here any more, once what was taken off a host is back in line."""
+        if not line.busy and line.account.active:
+            line.account.active = False
+            self.stale = True
+
+    # ---- leases ----------------------------------------------------------------------------------------------------
+
+    def lease(self, host: Host, lease: Lease, now: float) -> None:
+        """Give a host a ticket, and charge its batch for it."""
+        line, ticket = lease.lot.line, lease.ticket.ticket
+        lease.charged = self.clock.charge(line.account, lease.expected_s * self.slots_each, line.batch.weight, now)
+        line.unstarted[ticket] = (host, lease)
+        if host.leases:
+            line.behind[ticket] = (host, lease)
+        else:
+            lease.front_at = now
+        host.leases.append(lease)
+        lease.lot.leases[ticket] = (host, lease)
+        line.holders[host.name] = line.holders.get(host.name, 0) + 1
+        count(line.running, lease.lot.kind, len(lease.ticket.positions))
+        line.going += len(lease.ticket.positions)
+        self.look_at(host)
+
+    def start(self, lease: Lease, now: float) -> None:
+        """Generation of a ticket began: it cannot be taken back for nothing any more."""
+        lease.started_at = now
+        lease.lot.line.unstarted.pop(lease.ticket.ticket, None)
+        lease.lot.line.behind.pop(lease.ticket.ticket, None)
+
+    def revoke(self, host: Host, lease: Lease) -> None:
+        """Note that a ticket is to be returned."""
+        line, ticket = lease.lot.line, lease.ticket.ticket
+        lease.revoked = True
+        if line.unstarted.pop(ticket, None) is not None:
+            lease.coming = True
+            line.coming += 1
+            lease.frees = host.leases[0] is lease
+            line.freeing += lease.frees
+        line.behind.pop(ticket, None)
+
+    def release(self, host: Host, lease: Lease, cost_s: float, now: float) -> None:
+        """Take a ticket off its host; its batch pays what it did cost. `rest` follows."""
+        line, ticket = lease.lot.line, lease.ticket.ticket
+        settle(line.account, lease.charged, cost_s * self.slots_each, line.batch.weight)
+        host.leases.remove(lease)
+        lease.lot.leases.pop(ticket, None)
+        line.unstarted.pop(ticket, None)
+        line.behind.pop(ticket, None)
+        line.coming -= lease.coming
+        line.freeing -= lease.frees
+        held = line.holders[host.name] - 1
+        if held:
+            line.holders[host.name] = held
+        else:
+            del line.holders[host.name]
+            line.mine.pop(host.name, None)
+        count(line.running, lease.lot.kind, -len(lease.ticket.positions))
+        line.going -= len(lease.ticket.positions)
+        for first in host.leases[:1]:
+            first.lot.line.behind.pop(first.ticket.ticket, None)
+            if first.front_at is None:
+                first.front_at = now
+        self.look_at(host)
+
+    def give_back(self, lot: Lot, positions: tuple[int, ...], now: float, *, held: bool) -> None:
+        """Put positions that have not ended back into their queue, in index order. ``held``: and leave them there."""
+        queue = lot.phase.queue
+        back = [position for position in positions if position in lot.phase.open]
         for position in back:
             insort(queue, position)
-        _count(self.waiting, lot.kind, len(back))
+        if not held:
+            self._wait(lot, len(back), now)
 
     def look_at(self, host: Host) -> None:
         """Note whether the host has room."""
-        if host.has_room and host.name in self.hosts:
-            self.room[host.name] = host
-        else:
-            self.room.pop(host.name, None)
+        place = (len(host.leases), host.look) if host.has_room and host.name in self.hosts else None
+        if place != host.place:
+            if host.place is not None:
+                self.room[host.place[0]].remove(host, host.place[1])
+            if place is not None:
+                self.room[place[0]].add(host)
+            host.place = place
+        for lease in host.leases:
+            mine = lease.lot.line.mine
+            if place is not None:
+                mine[host.name] = host
+            else:
+                mine.pop(host.name, None)
 
-    def _place(self, lot: Lot) -> int:
-        return bisect_left(self.line, lot.order, key=lambda other: other.order)
-
-
-def _count(counts: dict[Kind, int], kind: Kind, by: int) -> None:
-    """Change a count; none is kept at nought, so that an empty dict says that there is nothing."""
-    count = counts.get(kind, 0) + by
-    if count:
-        counts[kind] = count
-    else:
-        counts.pop(kind, None)
-
-
-def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
-    """How many candidates the next ticket of a lot holds.
-
-    Enough for ``ticket_s`` seconds of work, so that cheap work comes in large tickets and dear work in small ones; but
-    near the end of the queue no more than a fair share, so that no host is left with all of the rest.
-    """
-    each = max(pool.seconds_each(lot.kind), 1e-6)
-    by_time = int(tunables.ticket_s / each)
-    fair = -(-pool.queued // (2 * max(1, len(pool.hosts))))
-    return max(1, min(by_time, fair, tunables.ticket_max))
-
-
-@dataclass(slots=True)
-class Fleet:
-    """All pools, by the digest of their model, and the slots they share.
-
-    ``known``: the farm has said how many slots there are. ``stopping``: hosts that go when what they run is back.
-    """
-
-    cpu_slots: int = 0
-    gpu_slots: int = 0
-    known: bool = False
-    pools: dict[str, Pool] = field(default_factory=dict)
-    hosts: dict[str, Host] = field(default_factory=dict)
-    stopping: dict[str, Host] = field(default_factory=dict)
-    tickets: int = 0
-    started: int = 0
-
-    def pool(self, branch: Branch) -> Pool:
-        """The pool that makes a branch's candidates."""
-        return self.pools[branch.stage.plan.model_digest]
-
-    def leases(self) -> Iterator[tuple[Host, Lease]]:
-        """Every lease with its host."""
-        for host in self.hosts.values():
-            for lease in host.leases:
-                yield host, lease
-
-    def add(self, host: Host) -> None:
-        """Count a host in."""
-        self.hosts[host.name] = host
-        host.pool.hosts[host.name] = host
-
-    def remove(self, name: str) -> Host | None:
-        """Count a host out; None if it was not in. What it holds is still on it."""
-        host = self.hosts.pop(name, None)
-        if host is not None:
-            self.stopping.pop(name, None)
-            host.pool.hosts.pop(name, None)
-            host.pool.room.pop(name, None)
-        return host
-
-    def stop(self, host: Host) -> None:
-        """Give a host nothing more."""
-        host.stopping = True
-        self.stopping[host.name] = host
-        host.pool.look_at(host)
-
-    def staying(self, pool: Pool) -> int:
-        """Hosts of a pool that are not about to go."""
-        return len(pool.hosts) - sum(host.pool is pool for host in self.stopping.values())
-
-    def slots(self, pool: Pool) -> int:
-        """How many hosts of this pool the machines could hold if it had them alone."""
-        return int((self.gpu_slots if pool.on_gpu else self.cpu_slots) // pool.slots_each)
-
-    def rivals(self, pool: Pool) -> list[Pool]:
-        """Pools that use the same kind of slot, this one among them."""
-        return [other for other in self.pools.values() if other.on_gpu == pool.on_gpu]
-
-    def unused(self, pool: Pool) -> float:
-        """Slots of the kind the pool uses that no host holds."""
-        used = sum(len(rival.hosts) * rival.slots_each for rival in self.rivals(pool))
-        return (self.gpu_slots if pool.on_gpu else self.cpu_slots) - used
-
-    def free(self, pool: Pool) -> int:
-        """How many more hosts of this pool fit now."""
-        return max(0, int(self.unused(pool) // pool.slots_each))
-
-
-def hosts_wanted(fleet: Fleet, pool: Pool) -> int:
-    """How many hosts a pool should have: its part of the slots by waiting and running work, at least one if any."""
-    slots = fleet.slots(pool)
-    if not pool.busy or not slots:
-        return 0
-    total = sum(rival.work_s() for rival in fleet.rivals(pool))
-    part = pool.work_s() / total if total > 0 else 1.0
-    candidates = pool.queued + sum(pool.running.values())
-    return max(1, min(round(slots * part), candidates, slots))
+    def drop(self, host: Host) -> None:
+        """Take a host out of the pool. What it holds is still on it."""
+        del self.hosts[host.name]
+        self.leaving -= host.stopping
+        self.look_at(host)

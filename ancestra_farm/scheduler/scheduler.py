@@ -7,13 +7,14 @@ rests on it, so that folding the log (`apply`) gives another scheduler the same 
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ancestra_farm.plan.events import (
     AttemptEnded,
     CandidateGivenUp,
     Cause,
     Event,
+    HostNoted,
     StageClosed,
     WaveClosed,
     WaveReleased,
@@ -22,10 +23,10 @@ from ancestra_farm.scheduler import chains, orders
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.failures import taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
+from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.ordered import shots_of
 from ancestra_farm.scheduler.outcomes import phase_of
-from ancestra_farm.scheduler.pools import Lease
 from ancestra_farm.scheduler.progress import ShotProgress, explain, paused_work, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
@@ -50,6 +51,8 @@ from ancestra_farm.scheduler.world import (
 )
 
 DEFAULTS = Tunables()
+
+HostNote = Literal["ready", "lost", "drained", "killed", "failed_to_start"]
 
 
 class Scheduler:
@@ -79,18 +82,14 @@ class Scheduler:
     def resume(self, now: float) -> list[Instruction]:
         """Begin to work on what the log left: everything released and not ended is queued again."""
         self._out = []
+        self.dispatcher.now = now
         for batch in self.state.batches.values():
             self._take_up(batch)
         self._settle(now)
         return self._out
 
     def _take_up(self, batch: BatchState) -> None:
-        self.dispatcher.drop_ready(batch.name)
-        self.dispatcher.add_pools(batch)
-        for branch in batch.branches.values():
-            for phase in branch.phases.values():
-                phase.queue = sorted(phase.open)
-                self.dispatcher.add_lot(branch, phase)
+        self.dispatcher.take_up(batch)
         for shot in batch.shots.values():
             for stage in shot.stages.values():
                 self._dirty[stage.ref] = None
@@ -103,9 +102,10 @@ class Scheduler:
         ``now``: seconds since the Unix epoch.
         """
         self._out = []
+        self.dispatcher.now = now
         self._HANDLERS[type(happening)](self, happening, now)
-        if not isinstance(happening, TicketStarted):  # on which no decision rests
-            self._settle(now)
+        if not isinstance(happening, TicketStarted) or self.dispatcher.classes_meet():
+            self._settle(now)  # else no decision rests on it
         return self._out
 
     def check(self, happening: Happening, now: float) -> None:
@@ -116,27 +116,29 @@ class Scheduler:
     def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
         self.dispatcher.fleet.cpu_slots = happening.cpu_slots
         self.dispatcher.fleet.gpu_slots = happening.gpu_slots
-        self.dispatcher.fleet.known = True
+        self.dispatcher.fleet.known = self.dispatcher.fleet.stale = True
         self._said_done = False
 
-    def _host_ready(self, happening: HostReady, _now: float) -> None:
-        self.dispatcher.host_ready(happening.host, happening.load_s)
+    def _host_ready(self, happening: HostReady, now: float) -> None:
+        host = self.dispatcher.host_ready(happening.host, happening.load_s)
+        if host is not None:
+            self._note(host, "ready", f"loaded in {happening.load_s:.1f} s", now)
 
-    def _ticket_started(self, happening: TicketStarted, now: float) -> None:
-        lease = self.dispatcher.lease(happening.host, happening.ticket)
-        if lease is not None and lease.started_at is None:
-            lease.started_at = now
+    def _note(self, host: Host, what: HostNote, message: str, now: float) -> None:
+        self._emit(HostNoted(host.pool.model, host.name, what, message, now))
+
+    def _ticket_started(self, happening: TicketStarted, _now: float) -> None:
+        self.dispatcher.start_lease(happening.host, happening.ticket)
 
     def _ticket_ended(self, happening: TicketEnded, now: float) -> None:
         if happening.timing is not None:
             self._emit(happening.timing)
-        lease = self.dispatcher.end_lease(happening.host, happening.ticket)
+        lease = self.dispatcher.end_lease(happening.host, happening.ticket, happening.attempts)
         if lease is None:
             return  # it was taken back and given to somebody else: whatever this host did no longer counts
         branch = lease.lot.branch
         for attempt in happening.attempts:
             self._attempt(branch, attempt, now)
-        self.dispatcher.learn(lease, happening.attempts)
         self._give_back(lease)
 
     def _attempt(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
@@ -156,24 +158,28 @@ class Scheduler:
             )
 
     def _give_back(self, lease: Lease) -> None:
+        lot = lease.lot
         self.dispatcher.give_back(lease)
-        self._dirty[lease.lot.branch.stage.ref] = None
+        if not lot.phase.open:  # else nothing can be decided about its stage that could not be before
+            self._dirty[lot.branch.stage.ref] = None
 
     def _host_lost(self, happening: HostLost, now: float) -> None:
         self._lose(happening.host, happening.cause, happening.message, happening.generating, now)
 
     def _lose(self, name: str, cause: Cause, message: str, generating: str | None, now: float) -> None:
         """Requeue what a lost host held. Only the ticket it was generating says anything about its candidates."""
-        lost = self.dispatcher.lose_host(name, message)
+        lost = self.dispatcher.lose_host(name, message, charged=cause != "host_lost")
         if lost is None:
             return
         host, leases = lost
+        what: HostNote = "killed" if cause == "deadline" else "lost"
+        self._note(host, what if host.ready or cause == "host_lost" else "failed_to_start", message, now)
         started = [lease for lease in leases if lease.started_at is not None]
         if generating is None and started:
             generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
         for lease in leases:
             if lease.ticket.ticket == generating:
-                for attempt in taken_back(lease.ticket, lease.lot.branch, cause, message, host.name, now):
+                for attempt in taken_back(lease, cause, message, host.name, now):
                     self._attempt(lease.lot.branch, attempt, now)
             self._give_back(lease)
 
@@ -195,18 +201,24 @@ class Scheduler:
         given = happening.order
         if orders.order(self.state, given, self._emit, now):
             self._said_done = False
+            if given.order == "priority":
+                self.dispatcher.rank(self.state.batches[given.batch])
             for shot in shots_of(self.state.batches[given.batch], given):
                 self._touch_shot(given.batch, shot.plan.name)
 
     def _tick(self, _happening: Tick, now: float) -> None:
-        for host, lease in self.dispatcher.overdue(now):
+        for host, lease in self.dispatcher.deadlines.passed(now):
             message = f"no answer within the deadline of {lease.ticket.deadline_s:.0f} s"
             self._out.append(KillHost(host.name, message))
             self._lose(host.name, "deadline", message, lease.ticket.ticket, now)
+        for host in self.dispatcher.slots.overdue(now):
+            message = f"did not come up within {self.tunables.start_deadline_s:.0f} s"
+            self._out.append(KillHost(host.name, message))
+            self._lose(host.name, "deadline", message, None, now)
 
     def _stop(self, _happening: StopRequested, _now: float) -> None:
         self._stopping = True
-        self._out.extend(self.dispatcher.stop_all())
+        self._out.extend(self.dispatcher.slots.stop_all())
 
     # ---- decisions -------------------------------------------------------------------------------------------------
 
@@ -238,14 +250,14 @@ class Scheduler:
     def _settle(self, now: float) -> None:
         """Take every decision that can be taken, until none is left."""
         if self._stopping:
-            self._out.extend(self.dispatcher.let_idle_go("stopping"))
+            self._out.extend(self.dispatcher.slots.let_idle_go("stopping"))
             return
         while True:
             self._advance_stages(now)
             if self.dispatcher.release_waves(self._emit, now):
                 continue
             self._out.extend(self.dispatcher.pointless())
-            self._out.extend(self.dispatcher.scale(now, self.epoch))
+            self._out.extend(self.dispatcher.slots.share(now, self.epoch))
             for instruction, emptied in self.dispatcher.hand_out(self.epoch):
                 self._out.append(instruction)
                 if emptied is not None:

@@ -10,14 +10,21 @@ class Tunables:
     #: Seconds of work a ticket should hold. A call costs ~1.5 ms, so a second of work makes the overhead invisible,
     #: and two seconds is about as long as an urgent ticket should ever wait for a running one.
     ticket_s: float = 2.0
+    #: Seconds of work a ticket holds at least, however many hosts are idle: at 50 ms a call's cost is a thirtieth.
+    ticket_least_s: float = 0.05
     #: Candidates in one ticket at most: the rows of one reply stay around a megabyte.
     ticket_max: int = 512
     #: A generation is ended after this many times its expected seconds …
     deadline_factor: float = 20.0
     #: … but never before this: first calls compile, page in and warm up.
     deadline_floor_s: float = 120.0
+    #: A host that has not come up after this is ended. Large models load in 25 to 80 s; a cold disk or a download to it
+    #: may take ten times that. Hosts are only asked for where there are slots, so waiting for a machine is not in it.
+    start_deadline_s: float = 900.0
     #: Strikes (an exception, or a crash or missed deadline while alone) after which a candidate is quarantined.
     strikes: int = 3
+    #: A candidate that did not fit into memory alone, so often, is quarantined: once, and once more.
+    memory_strikes: int = 2
     #: Losses nobody can explain (a node gone) after which a candidate is given up as lost.
     losses: int = 5
     #: A stitch that fails for a reason other than its seams is tried so often.
@@ -26,8 +33,21 @@ class Tunables:
     start_failures: int = 3
     #: Hosts that came up forget their pool's failures; this weight goes to the newest measured seconds.
     newest_weight: float = 0.3
-    #: New waves are released while a pool has fewer undispatched tickets than this for each of its hosts.
+    #: New waves are released while a batch has fewer undispatched tickets than this for each host it could have.
     queued_tickets_per_host: int = 2
+    #: A batch that has waited so long for a ticket gets the next one of its class, whatever its share: a weight of a
+    #: thousandth means slow, not never. Ten minutes is what a person waits before asking.
+    ageing_s: float = 600.0
+    #: Slots are shared anew at least so often, and at once when work or hosts come or go.
+    reshare_s: float = 1.0
+    #: A host with work to do gives way to another model when that has work for more than so many loads per host: then
+    #: at most a third of the time goes into loading.
+    switch_loads: float = 2.0
+    #: A host stays with the look it has loaded for so many seconds of work out of turn. Loading a look takes 1 to 3 s
+    #: (a few hundred megabytes from disk), so a tenth of the time at most goes into switching, and nobody waits longer.
+    look_stay_s: float = 30.0
+    #: A ticket behind a running one is given to an idle host if it would wait longer than this: a hundred round trips.
+    steal_s: float = 0.25
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -1,0 +1,69 @@
+"""Tickets: how many candidates of a lot go to a host at once, and what it has to know about them."""
+
+from collections.abc import Sequence
+
+from ancestra_farm.scheduler.lines import Line, Lot
+from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.state import Branch
+from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.scheduler.world import Ticket
+
+
+def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
+    """How many candidates the next ticket of a lot holds.
+
+    Enough for ``ticket_s`` seconds of work, so that cheap work comes in large tickets and dear work in small ones; but
+    near the end of the queue no more than a fair share, so that no host is left with all of the rest, and never so few
+    that giving them out costs more than making them.
+    """
+    each = max(pool.seconds_each(lot.kind), 1e-6)
+    hosts = 2 * max(1, len(pool.hosts))
+    rank, queued = lot.line.rank, lot.line.queued
+    if len(pool.waiting) > 1:
+        queued = sum(line.queued for line in pool.waiting.values() if line.rank == rank)
+    fair = max(-(-queued // hosts), int(tunables.ticket_least_s / each))
+    return max(1, min(int(tunables.ticket_s / each), fair, tunables.ticket_max))
+
+
+def tickets_in(pool: Pool, line: Line, tunables: Tunables) -> int:
+    """About how many tickets a line comes to: a ticket never holds candidates of two lots."""
+    return max(len(line.lots), -(-line.queued // ticket_size(pool, line.lots[0], tunables)))
+
+
+def take_ticket(pool: Pool, lot: Lot, name: str, epoch: int, tunables: Tunables) -> Ticket:
+    """Take the next candidates of a lot out of line, as a ticket."""
+    branch, spec = lot.branch, lot.branch.stage.plan.spec
+    positions = pool.take(lot, ticket_size(pool, lot, tunables))
+    expected_s = pool.seconds_each(lot.kind) * len(positions)
+    return Ticket(
+        ticket=name,
+        epoch=epoch,
+        batch=branch.opened.batch,
+        branch=branch.key,
+        rung=lot.rung,
+        positions=positions,
+        space=branch.space,
+        filters=lot.phase.filters,
+        settings={
+            name: dict(value) if isinstance(value, dict) else {"enabled": value} for name, value in spec.filters.items()
+        },
+        full_sample=spec.full_sample,
+        keep_rejects=spec.keep_rejects,
+        parents=_parents(branch, positions),
+        deadline_s=max(tunables.deadline_floor_s, tunables.deadline_factor * expected_s),
+        by_word=lot.phase.by_word,
+    )
+
+
+def _parents(branch: Branch, positions: Sequence[int]) -> dict[str, str]:
+    """Where the media of the positions' parents are. Parents are survivors, so each has a medium."""
+    inputs = branch.opened.inputs
+    known = branch.stage.batch.known
+    paths: dict[str, str] = {}
+    for index in {position % len(inputs) for position in positions}:
+        for parent in inputs[index]:
+            media = known[parent].media
+            if media is None:
+                raise AssertionError(f"parent {parent} has no medium")
+            paths[parent] = media
+    return paths
