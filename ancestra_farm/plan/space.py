@@ -116,6 +116,22 @@ class Space:
         index, variant = divmod(row, len(self.variants))
         return index, self.variants[variant], self.inputs[given]
 
+    def find(self, index: int, variant: str, parents: tuple[str, ...]) -> int | None:
+        """The position of which `place` says this, the variant by its id; None where there is none."""
+        row, given = self._variant_places.get(variant), self._input_places.get(parents)
+        if row is None or given is None:
+            return None
+        n = (index * len(self.variants) + row) * len(self.inputs) + given
+        return n if n < len(self) else None
+
+    @cached_property
+    def _variant_places(self) -> dict[str, int]:
+        return {variant.id: place for place, variant in reversed(list(enumerate(self.variants)))}
+
+    @cached_property
+    def _input_places(self) -> dict[tuple[str, ...], int]:
+        return {parents: place for place, parents in reversed(list(enumerate(self.inputs)))}
+
     def variant_of(self, n: int) -> int:
         """The place in `variants` of the wording of position ``n``."""
         return n // len(self.inputs) % len(self.variants)

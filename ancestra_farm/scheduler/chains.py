@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ancestra_farm.plan.events import BranchClosed, BranchEnd, BranchOpened, StageClosed
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.scheduler.ordered import to_retry
-from ancestra_farm.scheduler.state import Branch, Result, StageState
+from ancestra_farm.scheduler.results import Result
+from ancestra_farm.scheduler.state import Branch, StageState
 from ancestra_farm.scheduler.waves import Emit, close_waves, skip_the_rest, stop_reason, try_again
 
 Chain = tuple[str, ...]
@@ -314,16 +315,20 @@ def _close_stage(stage: StageState, emit: Emit, now: float) -> bool:
 
 
 def _as_people_closed_it(stage: StageState) -> bool:
-    """What people closed the stage with in an earlier revision has come again.
+    """What people closed the stage with in an earlier revision or round has come again.
 
-    If nothing about the stage was edited, it need not be more than that: they closed it early, perhaps.
+    If nothing about the stage was edited, that is enough: they closed it early, perhaps. Else everything has to be
+    there, and nothing new where people close the stage.
     """
     before = stage.carried
     if before is None:
         return False
     then, chains = set(before.chains), set(chains_of(stage))
-    ended = all(branch.closed for branch in stage.branches.values())
-    return then == chains if ended and not stage.same_plan else stage.same_plan and then <= chains
+    if stage.same_plan and then <= chains:
+        return True
+    if any(branch.closed is None for branch in stage.branches.values()):
+        return False
+    return then == chains or (stage.plan.spec.select != "close" and chains.issuperset(before.selected))
 
 
 def _close_as_before(stage: StageState, emit: Emit, now: float) -> bool:

@@ -81,7 +81,7 @@ def _branch_opened(state: FarmState, event: BranchOpened) -> None:
 def _begin_round(stage: StageState, generation: int) -> None:
     """Whatever an earlier round came to is done with; people's orders about the stage stand."""
     for old in stage.branches.values():
-        stage.batch.branches.pop(old.key, None)
+        stage.batch.put_away(old)
     stage.generation = generation
     stage.branches = {}
     stage.closed, stage.reopened, stage.stale, stage.enough = None, False, False, None

@@ -10,7 +10,8 @@ from typing import cast
 from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.plan.recipe import Rung, digest_of
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Result, Retry, ShotState, StageState
+from ancestra_farm.scheduler.results import Result
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Retry, ShotState, StageState
 
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
 #: orders nobody does, and remembering all would let the state grow for ever.
@@ -195,7 +196,7 @@ def _take_up(shot: ShotState) -> None:
         if stage.closed.why == "cancelled":
             stage.closed, stage.stale = None, True
         elif stage.stale and stage.closed.selected:
-            stage.carried, stage.same_plan = stage.closed, True
+            stage.carried, stage.same_plan = stage.closed, False
 
 
 _HANDLERS: dict[str, Callable[[BatchState, OrderGiven], None]] = {

@@ -13,7 +13,8 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.plan.recipe import Rung
-from ancestra_farm.scheduler.state import Branch, FarmState, FilterCost, Phase, Promoted, Result, StageState, Stop
+from ancestra_farm.scheduler.results import Result
+from ancestra_farm.scheduler.state import Branch, FarmState, FilterCost, Phase, Promoted, StageState, Stop, Survivor
 from ancestra_farm.scheduler.waves import survivors_wanted
 
 #: Failures that say something about the candidate itself, once it was alone in its ticket.
@@ -137,8 +138,7 @@ def _reuse(branch: Branch, phase: Phase) -> None:
     if stage.batch.revision == 1 and stage.generation == 1 and not branch.rewound:
         return  # nothing can have been judged before: each position of one generation is another candidate
     for position in phase.positions:
-        candidate_id = branch.space.id_of(position, phase.rung)
-        known = stage.batch.known.get(candidate_id)
+        known = stage.batch.verdict(branch, position, phase.rung)
         if known is not None and known.judged_by == stage.judged_by:
             _take_verdict(branch, phase.rung, position, known)
             phase.open.discard(position)
@@ -235,7 +235,6 @@ def _judged(branch: Branch, phase: Phase, result: Result, event: AttemptEnded) -
         _restored(branch, result)
     else:  # nothing could be written of it: no word makes a picture of that
         set_outcome(branch, event.rung, result, "rejected")
-    stage.batch.known[result.candidate_id] = result
     for name, seconds in event.filter_s.items():
         cost = stage.costs.setdefault(name, FilterCost())
         cost.runs += 1
@@ -259,14 +258,11 @@ def verdicts_voided(state: FarmState, event: VerdictsVoided) -> None:
     branch = state.branch((event.batch, event.branch))
     if branch is None:
         return
-    known = branch.stage.batch.known
     for phase in branch.phases.values():
         if phase.rung != event.rung:
             continue
         for position in set(event.positions).intersection(phase.positions) - phase.open:
             result = branch.result(position, event.rung)
-            if known.get(result.candidate_id) is result:
-                del known[result.candidate_id]
             _forget(branch, event.rung, result)
             branch.to_restore.discard(position)
             phase.open.add(position)
@@ -293,6 +289,7 @@ def wave_closed(state: FarmState, event: WaveClosed) -> None:
         _drafts_decided(branch, phase, event.promoted)
     if event.rung == "full" or not event.promoted:
         _decided(branch, event)
+    branch.results[event.rung].settle(phase.positions)
 
 
 def _drafts_decided(branch: Branch, phase: Phase, chosen: tuple[int, ...]) -> None:
@@ -310,6 +307,7 @@ def _decided(branch: Branch, event: WaveClosed) -> None:
     branch.survivors.extend(event.survivors)
     for position in event.survivors:
         survivor = branch.results["full"][position]
+        branch.stage.batch.known[survivor.candidate_id] = Survivor(survivor.media)
         if survivor.candidate_id in branch.stage.restored:
             branch.by_word.add(position)
         else:

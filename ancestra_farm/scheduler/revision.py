@@ -12,6 +12,8 @@ from ancestra_farm.scheduler.state import BatchState, ShotState, StageState, jud
 
 def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None) -> BatchState:
     """The state of a batch just submitted: nothing opened yet, everything already judged under its name known."""
+    for branch in list(before.branches.values()) if before is not None else ():
+        before.put_away(branch)
     plan = Plan.from_documents(submitted.document, submitted.cards)
     batch = BatchState(
         number=number,
@@ -19,6 +21,7 @@ def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None)
         plan=plan,
         revision=1 if before is None else before.revision + 1,
         known={} if before is None else before.known,
+        past={} if before is None else before.past,
         device_s=0.0 if before is None else before.device_s,
         priority=plan.batch.priority,
         weight=plan.batch.weight,

@@ -13,9 +13,7 @@ from ancestra_farm.plan.events import (
     BranchClosed,
     BranchEnd,
     BranchOpened,
-    Cause,
     OrderGiven,
-    Outcome,
     StageClosed,
     StitchPlanned,
 )
@@ -23,6 +21,7 @@ from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
 from ancestra_farm.scheduler.duplicates import HashIndex
+from ancestra_farm.scheduler.results import Result, Results
 from ancestra_farm.scheduler.yields import Yields
 
 BranchRef = tuple[str, str]
@@ -30,34 +29,6 @@ BranchRef = tuple[str, str]
 
 StageRef = tuple[str, str, str]
 """(batch, shot, stage)."""
-
-
-@dataclass(slots=True)
-class Result:
-    """What is known of one position at one rung. ``rank``: the score its stage ranks by. Counts survive a restart.
-
-    ``limit``: the largest ticket it may be in (crashed tickets are halved until the guilty one ran alone). ``cause``: of
-    the last failed attempt.
-    """
-
-    candidate_id: str
-    outcome: Outcome = "released"
-    passed: bool = False
-    rank: float = 0.0
-    phash: int | None = None
-    media: str | None = None
-    attempts: int = 0
-    strikes: int = 0
-    losses: int = 0
-    limit: int | None = None
-    reason: str = ""
-    judged_by: bytes = b""
-    cause: Cause | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Nothing further will be tried."""
-        return self.outcome != "released"
 
 
 @dataclass(slots=True)
@@ -128,7 +99,7 @@ class Branch:
     limit: int
     hashes: HashIndex
     phases: dict[tuple[int, Rung], Phase] = field(default_factory=dict)
-    results: dict[Rung, dict[int, Result]] = field(default_factory=lambda: {"draft": {}, "full": {}})
+    results: dict[Rung, Results] = field(default_factory=lambda: {"draft": Results(), "full": Results()})
     released: int = 0
     waves: int = 0
     waves_closed: int = 0
@@ -316,9 +287,26 @@ class ShotState:
         return stages or any(not stitch.done and not stitch.dropped for stitch in self.stitches.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A candidate that survived once, whatever became of its branch. ``media``: where its picture or clip is."""
+
+    media: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of a branch that a later round or revision did away with: verdicts are taken over from it."""
+
+    space: Space
+    results: dict[Rung, Results]
+
+
 @dataclass(slots=True)
 class BatchState:
-    """A batch in its newest revision. ``known``: every result ever judged under this batch's name, by candidate id.
+    """A batch in its newest revision. ``known``: survivors there ever were under this batch's name, by candidate id.
+
+    ``past``: branches that are done away with, by (shot, stage, segment), in the order in which that happened.
 
     ``priority`` and ``weight``: as submitted, or as ordered since. ``pause``: the order that paused it, if it stands.
     """
@@ -327,7 +315,8 @@ class BatchState:
     submitted: BatchSubmitted
     plan: Plan
     revision: int
-    known: dict[str, Result]
+    known: dict[str, Survivor]
+    past: dict[tuple[str, str, int], list[Past]]
     shots: dict[str, ShotState] = field(default_factory=dict)
     branches: dict[str, Branch] = field(default_factory=dict)
     device_s: float = 0.0
@@ -344,6 +333,36 @@ class BatchState:
     def name(self) -> str:
         """The batch's name."""
         return self.submitted.batch
+
+    def put_away(self, branch: Branch) -> None:
+        """A later round or revision takes the place of a branch."""
+        self.branches.pop(branch.key, None)
+        if any(branch.results.values()):
+            opened = branch.opened
+            past = self.past.setdefault((opened.shot, opened.stage, opened.segment), [])
+            for results in branch.results.values():
+                results.settle(list(results))
+            past.append(Past(branch.space, branch.results))
+
+    def verdict(self, branch: Branch, position: int, rung: Rung) -> Result | None:
+        """What was last judged of the candidate at a position, under this batch's name and by whatever measure.
+
+        It is to be looked at only.
+        """
+        own = branch.results[rung].look(position)
+        if own is not None and own.judged_by:
+            return own
+        opened = branch.opened
+        past = self.past.get((opened.shot, opened.stage, opened.segment))
+        if not past:
+            return None
+        index, variant, parents = branch.space.place(position)
+        for one in reversed(past):
+            there = one.space.find(index, variant.id, parents)
+            found = None if there is None else one.results[rung].look(there)
+            if found is not None and found.judged_by and found.candidate_id == branch.space.id_of(position, rung):
+                return found
+        return None
 
     @property
     def budget_s(self) -> float | None:

@@ -1,0 +1,394 @@
+"""What is known of the candidates of a branch at one rung, by position: a few as objects, the many in columns.
+
+A farm knows millions of candidates and asks about few of them: those of open waves, and survivors. What belongs to a
+decided wave is put into columns (`settle`), some 90 bytes each instead of 400, which are also what a snapshot keeps.
+Whoever asks for one gets an object, which from then on is the one that counts; whoever goes through all of them
+(`items`, `values`) gets objects to look at only.
+"""
+
+# ruff: noqa: ANN401 - a column holds values of its field's type, and there is one column for each type
+
+import types
+import typing
+from array import array
+from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+from ancestra_farm.plan.events import Cause, Outcome
+
+
+@dataclass(slots=True)
+class Result:
+    """What is known of one position at one rung. ``rank``: the score its stage ranks by. Counts survive a restart.
+
+    ``limit``: the largest ticket it may be in (crashed tickets are halved until the guilty one ran alone). ``cause``:
+    of the last failed attempt.
+    """
+
+    candidate_id: str
+    outcome: Outcome = "released"
+    passed: bool = False
+    rank: float = 0.0
+    phash: int | None = None
+    media: str | None = None
+    attempts: int = 0
+    strikes: int = 0
+    losses: int = 0
+    limit: int | None = None
+    reason: str = ""
+    judged_by: bytes = b""
+    cause: Cause | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing further will be tried."""
+        return self.outcome != "released"
+
+
+class Column(Protocol):
+    """The values of one field of many results, by row."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """More rows at the end."""
+
+    def put(self, row: int, value: Any) -> None:
+        """Another value in a row."""
+
+    def get(self, row: int) -> Any:
+        """The value in a row."""
+
+    def dump(self) -> tuple[list[bytes], list[Any]]:
+        """Its bytes, and what they refer to."""
+
+    def load(self, parts: list[bytes], values: list[Any]) -> None:
+        """Take over what `dump` gave."""
+
+
+class Numbers:
+    """Numbers of one machine type (a code of `array`)."""
+
+    def __init__(self, code: str) -> None:
+        self._values: array[Any] = array(code)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """More rows at the end."""
+        self._values.extend(values)
+
+    def put(self, row: int, value: Any) -> None:
+        """Another value in a row."""
+        self._values[row] = value
+
+    def get(self, row: int) -> Any:
+        """The value in a row."""
+        return self._values[row]
+
+    def dump(self) -> tuple[list[bytes], list[Any]]:
+        """One part."""
+        return [self._values.tobytes()], []
+
+    def load(self, parts: list[bytes], values: list[Any]) -> None:
+        """Take over what `dump` gave."""
+        del values
+        self._values = array(self._values.typecode)
+        self._values.frombytes(parts[0])
+
+
+class Flags(Numbers):
+    """Booleans."""
+
+    def get(self, row: int) -> bool:
+        """The value in a row."""
+        return bool(self._values[row])
+
+
+class Counts:
+    """Whole numbers from 0 to 2⁶⁴−1, or None."""
+
+    def __init__(self) -> None:
+        self._values = array("Q")
+        self._there = array("B")
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """More rows at the end."""
+        values = list(values)
+        self._values.extend(value or 0 for value in values)
+        self._there.extend(value is not None for value in values)
+
+    def put(self, row: int, value: Any) -> None:
+        """Another value in a row."""
+        self._values[row], self._there[row] = value or 0, value is not None
+
+    def get(self, row: int) -> int | None:
+        """The value in a row."""
+        return self._values[row] if self._there[row] else None
+
+    def dump(self) -> tuple[list[bytes], list[Any]]:
+        """Two parts."""
+        return [self._values.tobytes(), self._there.tobytes()], []
+
+    def load(self, parts: list[bytes], values: list[Any]) -> None:
+        """Take over what `dump` gave."""
+        del values
+        self._values, self._there = array("Q"), array("B")
+        self._values.frombytes(parts[0])
+        self._there.frombytes(parts[1])
+
+
+class Ids:
+    """Texts of 32 hex digits."""
+
+    def __init__(self) -> None:
+        self._values = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._values) // 16
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """More rows at the end. Raises ValueError for what is no id."""
+        some = [bytes.fromhex(value) for value in values]
+        if any(len(value) != 16 for value in some):
+            raise ValueError("a candidate id has 32 hex digits")
+        self._values += b"".join(some)
+
+    def put(self, row: int, value: Any) -> None:
+        """Another value in a row."""
+        self._values[row * 16 : row * 16 + 16] = bytes.fromhex(value)
+
+    def get(self, row: int) -> str:
+        """The value in a row."""
+        return self._values[row * 16 : row * 16 + 16].hex()
+
+    def dump(self) -> tuple[list[bytes], list[Any]]:
+        """One part."""
+        return [bytes(self._values)], []
+
+    def load(self, parts: list[bytes], values: list[Any]) -> None:
+        """Take over what `dump` gave."""
+        del values
+        self._values = bytearray(parts[0])
+
+
+class Coded:
+    """Anything that can be a key, each different value kept once."""
+
+    def __init__(self) -> None:
+        self._codes = array("I")
+        self._values: list[Any] = []
+        self._code_of: dict[Any, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """More rows at the end."""
+        self._codes.extend(map(self._code, values))
+
+    def put(self, row: int, value: Any) -> None:
+        """Another value in a row."""
+        self._codes[row] = self._code(value)
+
+    def get(self, row: int) -> Any:
+        """The value in a row."""
+        return self._values[self._codes[row]]
+
+    def dump(self) -> tuple[list[bytes], list[Any]]:
+        """One part, and the values."""
+        return [self._codes.tobytes()], list(self._values)
+
+    def load(self, parts: list[bytes], values: list[Any]) -> None:
+        """Take over what `dump` gave."""
+        self._codes = array("I")
+        self._codes.frombytes(parts[0])
+        self._values = values
+        self._code_of = {value: code for code, value in enumerate(values)}
+
+    def _code(self, value: Any) -> int:
+        code = self._code_of.get(value)
+        if code is None:
+            code = self._code_of[value] = len(self._values)
+            self._values.append(value)
+        return code
+
+
+def column_for(name: str, hint: Any) -> Column:
+    """An empty column for a field of `Result`."""
+    if name == "candidate_id":
+        return Ids()
+    if hint is bool:
+        return Flags("B")
+    if hint is int:
+        return Numbers("q")
+    if hint is float:
+        return Numbers("d")
+    if typing.get_origin(hint) is types.UnionType and set(typing.get_args(hint)) == {int, type(None)}:
+        return Counts()
+    return Coded()
+
+
+_HINTS = typing.get_type_hints(Result)
+NAMES = tuple(field.name for field in fields(Result))
+
+
+_PAGE_BITS = 6
+_PAGE = 1 << _PAGE_BITS
+
+
+class _Rows:
+    """The row of each position that has one. Pages of positions: they lie together, but for waves spent by yield."""
+
+    __slots__ = ("_pages",)
+
+    def __init__(self) -> None:
+        self._pages: dict[int, array[int]] = {}
+
+    def find(self, position: int) -> int:
+        """The row, -1 where there is none."""
+        page = self._pages.get(position >> _PAGE_BITS)
+        return -1 if page is None else page[position & _PAGE - 1]
+
+    def note(self, positions: Iterable[int], row: int) -> None:
+        """These positions have the rows from ``row`` on."""
+        for position in positions:
+            page = self._pages.get(position >> _PAGE_BITS)
+            if page is None:
+                page = self._pages[position >> _PAGE_BITS] = array("i", [-1]) * _PAGE
+            page[position & _PAGE - 1] = row
+            row += 1
+
+
+class Results(MutableMapping[int, Result]):
+    """Results by position. See above for which of them are objects."""
+
+    __slots__ = ("_columns", "_live", "_positions", "_rows")
+
+    def __init__(self) -> None:
+        self._live: dict[int, Result] = {}
+        self._columns = [column_for(name, _HINTS[name]) for name in NAMES]
+        #: position of each row
+        self._positions = array("q")
+        self._rows = _Rows()
+
+    def __getitem__(self, position: int) -> Result:
+        found = self._live.get(position)
+        if found is None:
+            row = self._rows.find(position)
+            if row < 0:
+                raise KeyError(position)
+            found = self._live[position] = self._made(row)
+        return found
+
+    def __setitem__(self, position: int, result: Result) -> None:
+        self._live[position] = result
+
+    def __delitem__(self, position: int) -> None:
+        raise TypeError("what is known of a candidate is changed, never removed")
+
+    def __contains__(self, position: object) -> bool:
+        return position in self._live or (isinstance(position, int) and self._rows.find(position) >= 0)
+
+    def __iter__(self) -> Iterator[int]:
+        """Positions in the order in which they were settled, then those that never were."""
+        yield from self._positions
+        yield from [position for position in self._live if self._rows.find(position) < 0]
+
+    def __len__(self) -> int:
+        return len(self._positions) + sum(self._rows.find(position) < 0 for position in self._live)
+
+    def look(self, position: int) -> Result | None:
+        """The result at a position, to be looked at and not changed."""
+        found = self._live.get(position)
+        if found is not None:
+            return found
+        row = self._rows.find(position)
+        return None if row < 0 else self._made(row)
+
+    def items(self) -> "ItemsView[int, Result]":
+        """Each position with its result, to be looked at and not changed."""
+        return _Looking(self)
+
+    def values(self) -> "ValuesView[Result]":
+        """Each result, to be looked at and not changed."""
+        return _LookingOnly(self)
+
+    def settle(self, positions: Iterable[int]) -> None:
+        """Put what is known of these positions into columns. Objects of them that are still held count no more."""
+        new = []
+        for position in positions:
+            result = self._live.pop(position, None)
+            if result is None:
+                continue
+            row = self._rows.find(position)
+            if row < 0:
+                new.append((position, result))
+                continue
+            for name, column in zip(NAMES, self._columns, strict=True):
+                column.put(row, getattr(result, name))
+        if new:
+            self._append(new)
+
+    def _append(self, new: list[tuple[int, Result]]) -> None:
+        for name, column in zip(NAMES, self._columns, strict=True):
+            column.extend([getattr(result, name) for _, result in new])
+        self._rows.note((position for position, _ in new), len(self._positions))
+        self._positions.extend(position for position, _ in new)
+
+    def _made(self, row: int) -> Result:
+        return Result(*[column.get(row) for column in self._columns])
+
+    # ---- for snapshots -----------------------------------------------------------------------------------------------
+
+    def dump(self) -> "Dump":
+        """Everything as it is now; nothing that happens later changes it."""
+        columns = [column.dump() for column in self._columns]
+        live = [(position, tuple(getattr(result, name) for name in NAMES)) for position, result in self._live.items()]
+        return Dump(self._positions.tobytes(), [parts for parts, _ in columns], [values for _, values in columns], live)
+
+    @classmethod
+    def of(cls, dump: "Dump") -> "Results":
+        """What was dumped. Raises ValueError where the columns do not fit together."""
+        made = cls()
+        made._positions.frombytes(dump.positions)
+        for column, parts, values in zip(made._columns, dump.columns, dump.values, strict=True):
+            column.load(parts, values)
+            if len(column) != len(made._positions):
+                raise ValueError(f"a column has {len(column)} rows of {len(made._positions)}")
+        made._rows.note(made._positions, 0)
+        made._live = {position: Result(*fields) for position, fields in dump.live}
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """`Results` outside of it: bytes of each column, the values they refer to, and the objects as tuples."""
+
+    positions: bytes
+    columns: list[list[bytes]]
+    values: list[list[Any]]
+    live: list[tuple[int, tuple[Any, ...]]]
+
+
+class _Looking(ItemsView[int, Result]):
+    def __iter__(self) -> Iterator[tuple[int, Result]]:
+        results = self._mapping
+        assert isinstance(results, Results)
+        for position in results:
+            found = results.look(position)
+            assert found is not None
+            yield position, found
+
+
+class _LookingOnly(ValuesView[Result]):
+    def __iter__(self) -> Iterator[Result]:
+        results = self._mapping
+        assert isinstance(results, Results)
+        return (result for _, result in results.items())
