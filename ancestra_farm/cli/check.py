@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ancestra_farm.plan.plan import Plan
 
 EPILOG = (
-    "JSON keys: file, good, batch, show, shots, digest, problems (file, line, path, message, hint); with --store also "
-    "changes (shot, stage, kept, new, dropped, counted: in all, or per input where a stage starts from survivors; "
+    "JSON keys: file, good, batch, show, shots, digest, problems (file, line, path, message, hint), notes (where "
+    "spending by yield changes nothing); with --store also changes (shot, stage, kept, new, dropped, counted: in all, or per input where a stage starts from survivors; "
     "again: how many of the kept are made once more to be judged, since the stage's filters or rank changed)."
 )
 
@@ -51,6 +51,8 @@ def check(
             raise
         print_json({"file": str(file), "good": False, "problems": [_problem(one) for one in refused.problems]})
         raise typer.Exit(BAD_INPUT) from None
+    from ancestra_farm.plan.spending import idle_by_yield
+
     changes = None if store is None else _changes(plan, store)
     batch = plan.batch
     if as_json:
@@ -62,6 +64,7 @@ def check(
             "shots": len(plan.shots),
             "digest": plan.digest,
             "problems": [],
+            "notes": idle_by_yield(plan),
         }
         if changes is not None:
             answer["changes"] = changes
@@ -69,6 +72,8 @@ def check(
         return
     shots = f"{len(plan.shots):,} shot" + ("" if len(plan.shots) == 1 else "s")
     typer.echo(f"{file}: good. Batch {batch.batch} of show {batch.show}, {shots}, digest {plan.digest[:12]}")
+    for note in idle_by_yield(plan):
+        typer.echo(f"note: {note}")
     if changes is not None:
         print_rows(ChangeRow, changes)
 

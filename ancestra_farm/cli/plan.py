@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "JSON keys: batch, show, digest, candidates, device_hours, cost, currency, at_most, budget_ends_it, "
     "stages (shot, stage, model, variants, drafts, full, at_most, device_hours, cost, makes, segments, overlap_frames, "
-    "trim_frames, rate)."
+    "trim_frames, rate), notes (where spending by yield changes nothing)."
 )
 
 
@@ -44,6 +44,7 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
     """Print what a batch will make: candidates, device-hours and cost per shot and stage, and the exact frames."""
     from ancestra_farm.api.batchfile import planned
     from ancestra_farm.plan.estimate import estimate
+    from ancestra_farm.plan.spending import idle_by_yield
 
     made = planned(file, cards)
     whole = estimate(made)
@@ -75,7 +76,7 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
         print_json(
             {"batch": made.batch.batch, "show": made.batch.show, "digest": made.digest}
             | _totals(whole)
-            | {"stages": rows}
+            | {"stages": rows, "notes": idle_by_yield(made)}
         )
         return
     print_rows(StageRow, rows)
@@ -85,6 +86,8 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
     if any(row.overlap_frames or row.trim_frames for row in rows):
         typer.echo("clips: frames of each segment, less those that neighbours share, less what is cut off the end")
     typer.echo(total_line(whole))
+    for note in idle_by_yield(made):
+        typer.echo(f"note: {note}")
 
 
 def makes(stage: "StagePlan") -> str:
