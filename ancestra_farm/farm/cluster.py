@@ -7,7 +7,6 @@ Closing it ends what it started and nothing else.
 
 import logging
 import os
-import shutil
 import socket
 import stat
 import tempfile
@@ -20,11 +19,15 @@ import ray
 import ray._private.worker
 from ray._raylet import Config  # type: ignore[attr-defined] # compiled, without types
 
+from ancestra_farm.farm.scratch import scratch, sweep
+
 #: Ray's own least size is 75 MiB. Rows and tickets are a few KB each.
 OBJECT_STORE_BYTES = 80 * 2**20
-#: Read by Ray when it starts. No reports to anybody, no metrics that each worker exports on a port of its own, and no
-#: warning about the way accelerators will be hidden in some later version (a host hides them itself).
+#: Read by Ray when it starts. No reports to anybody, no metrics that each worker exports on a port of its own, no
+#: warning about the way accelerators will be hidden in some later version (a host hides them itself), and no minute of
+#: waiting for a head that was killed: nobody starts that of a local Ray again.
 ENVIRONMENT = {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -59,25 +62,24 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose:
         ):
             yield
         return
-    folder = Path(tempfile.mkdtemp(prefix="anc-", dir=_short_folder()))
-    try:
-        with (
-            _environment(TOKENS | ENVIRONMENT),
-            _warnings_of_deaths(shown=verbose),
-            _connected(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=verbose,
-                logging_level=level,
-                _temp_dir=str(folder),
-            ),
-        ):
-            _keep_token_private()
-            yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    for place in {_short_folder(), tempfile.gettempdir()}:
+        sweep(place)
+    with (
+        scratch(under=_short_folder()) as folder,
+        _environment(TOKENS | ENVIRONMENT),
+        _warnings_of_deaths(shown=verbose),
+        _connected(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=verbose,
+            logging_level=level,
+            _temp_dir=str(folder),
+        ),
+    ):
+        _keep_token_private()
+        yield
 
 
 def _knock(address: str) -> None:

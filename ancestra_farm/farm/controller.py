@@ -17,6 +17,7 @@ from ancestra_farm.api.server import endpoint_of, is_loopback, listening, serve_
 from ancestra_farm.farm.control import ControlLoop, Ending
 from ancestra_farm.farm.crew import Crew
 from ancestra_farm.farm.desk import LoopDesk, Recent
+from ancestra_farm.farm.lifeline import end_with_parent
 from ancestra_farm.farm.news import Asked, Inbox
 from ancestra_farm.farm.upkeep import Picture, Upkeep
 from ancestra_farm.ledger.errors import StoreUnavailable
@@ -60,6 +61,7 @@ class Controller:
     """One controller of one store. It lives as long as whoever made it, or until its loop ends."""
 
     def __init__(self, store_url: str, settings: Settings) -> None:
+        end_with_parent()
         self._store_url = store_url
         self._settings = settings
         self._inbox = Inbox()

@@ -14,6 +14,7 @@ import ray
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.farm.faults import FaultyGenerator, Injection, hold_reply
+from ancestra_farm.farm.lifeline import end_with_parent
 from ancestra_farm.farm.pipeline import Pipeline
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import HostTimed
@@ -55,6 +56,7 @@ class Host:
     """
 
     def __init__(self, host: str, card: str, store_url: str, faults: str = "") -> None:
+        end_with_parent()
         self._host = host
         self._card = ModelCard.model_validate_json(card)
         self._store_url = store_url

@@ -4,15 +4,14 @@ Whatever fails in it is an event, so that the scheduler decides what follows. It
 once: a version that is complete is not made again, and `publish` fills each version once.
 """
 
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
 
 from ancestra_farm.farm.publish import publish, published
+from ancestra_farm.farm.scratch import scratch
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import StitchEnded
@@ -53,8 +52,8 @@ def stitched(job: StitchJob, store: Store, began: float) -> StitchEnded:
     if found is None:
         from ancestra_farm.stitch.stitcher import make  # noqa: PLC0415 - codecs are loaded where they are used
 
-        with tempfile.TemporaryDirectory(prefix="anc-stitch-") as scratch:
-            made = make(job, store.read, Path(scratch))
+        with scratch("stitch-") as folder:
+            made = make(job, store.read, folder)
             if not made.ok:
                 return _seam_failed(job, made, time.monotonic() - began)
             facts = {
@@ -66,7 +65,7 @@ def stitched(job: StitchJob, store: Store, began: float) -> StitchEnded:
             }
             names = [(file.kind, file.name) for file in made.files]
             reached("stitch.after_version_before_publish")
-            found = publish(store, job.folder, Path(scratch), names, facts)
+            found = publish(store, job.folder, folder, names, facts)
     return StitchEnded(
         batch=job.batch,
         shot=job.shot,
