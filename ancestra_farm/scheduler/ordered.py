@@ -11,7 +11,7 @@ from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.scheduler.results import Result
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Retry, ShotState, StageState
+from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, Retry, ShotState, StageState
 
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
 #: orders nobody does, and remembering all would let the state grow for ever.
@@ -151,7 +151,7 @@ def _forget_verdicts(branch: Branch, wanted: Retry) -> None:
     """What a round that was cancelled came to is not to be believed in the next one."""
     for rung, positions in to_retry(branch, (wanted,)).items():
         for position in positions:
-            branch.results[rung][position].judged_by = b""
+            branch.results[rung][position].judged_by = DISOWNED
 
 
 def _restore(batch: BatchState, given: OrderGiven) -> None:

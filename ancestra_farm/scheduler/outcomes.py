@@ -1,4 +1,4 @@
-"""What waves and attempts make of candidates. Folding only: what is released, closed or given up is decided elsewhere."""
+"""What waves and attempts make of candidates. Folding only: what is released or closed is decided elsewhere."""
 
 from collections.abc import Iterable
 from math import inf, isnan
@@ -14,7 +14,17 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.scheduler.results import Result
-from ancestra_farm.scheduler.state import Branch, FarmState, FilterCost, Phase, Promoted, StageState, Stop, Survivor
+from ancestra_farm.scheduler.state import (
+    DISOWNED,
+    Branch,
+    FarmState,
+    FilterCost,
+    Phase,
+    Promoted,
+    StageState,
+    Stop,
+    Survivor,
+)
 from ancestra_farm.scheduler.waves import survivors_wanted
 
 #: Failures that say something about the candidate itself, once it was alone in its ticket.
@@ -123,7 +133,7 @@ def _released_again(branch: Branch, phase: Phase) -> None:
 def _forget(branch: Branch, rung: Rung, result: Result) -> None:
     """Nothing is known of a candidate but that it is to be made."""
     set_outcome(branch, rung, result, "released")
-    result.passed, result.media, result.phash, result.judged_by = False, None, None, b""
+    result.passed, result.media, result.phash, result.judged_by = False, None, None, DISOWNED
     result.strikes, result.losses, result.limit, result.cause, result.reason = 0, 0, None, None, ""
 
 

@@ -21,13 +21,14 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.scheduler import chains, orders
 from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.explain import explain, paused_work
 from ancestra_farm.scheduler.failures import taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.ordered import shots_of
 from ancestra_farm.scheduler.outcomes import phase_of
-from ancestra_farm.scheduler.progress import ShotProgress, explain, paused_work, progress_of
+from ancestra_farm.scheduler.progress import ShotProgress, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
 from ancestra_farm.scheduler.tunables import Tunables

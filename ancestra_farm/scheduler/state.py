@@ -31,6 +31,10 @@ StageRef = tuple[str, str, str]
 """(batch, shot, stage)."""
 
 
+#: In place of the measure of a verdict that is not to be believed any more, by whatever measure.
+DISOWNED = b"disowned"
+
+
 @dataclass(slots=True)
 class Phase:
     """One rung of one wave. ``open``: positions that have not ended. ``queue``: those in no ticket, lowest first.
@@ -185,8 +189,8 @@ class StageState:
     known to start from; a note to look only once, nothing that could not be found out again.
 
     ``more``: candidates (for each input) that were ordered beyond the file, in all, after each such order.
-    ``restored``: who restored a candidate, by its id. ``reopened``: it is worked on beyond the result it is closed with,
-    which holds until it is closed anew. ``stale``: its branches were cancelled and it is to begin a new round.
+    ``restored``: who restored a candidate, by its id. ``reopened``: it is worked on beyond the result it is closed
+    with, which holds until it is closed anew. ``stale``: its branches were cancelled and it is to begin a new round.
     ``carried``: what people closed it with before this revision or round, and ``same_plan``: nothing about it changed
     since. ``enough``: branches of each segment when as many chains as are kept were there.
     """

@@ -116,7 +116,7 @@ class Ticket:
     ``space.recipe(position, rung)`` gives each recipe. ``filters``: cascade order, empty: the filters' own;
     ``settings``: what the batch says of a filter (one switched off: ``{"enabled": False}``).
     ``deadline_s``: seconds from the start of generation after which the host is ended. ``keep_rejects``: write media of
-    rejects too; so does ``by_word``: these survive by a person's word, whatever the filters say. ``parents``: store path
+    rejects too; so does ``by_word``: these survive by a word, whatever the filters say. ``parents``: store path
     of the media of each parent id that the recipes name.
     """
 

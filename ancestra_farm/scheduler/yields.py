@@ -83,7 +83,7 @@ class Yields:
                 self.taken[wording] -= 1
 
     def stopped(self) -> None:
-        """The branch stopped with every wave decided: what follows knows all but the last, whether or not one was ahead."""
+        """The branch stopped with every wave decided: what follows knows all but the last, was one ahead or not."""
         while len(self.recent) > 1:
             self._settle(self.recent.pop(next(iter(self.recent))))
 
