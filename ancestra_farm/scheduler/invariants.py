@@ -11,8 +11,8 @@ from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Phase, StageState
 
 
-def broken_invariants(state: FarmState, dispatcher: Dispatcher) -> Iterator[str]:
-    """A sentence for everything that is not as it must be."""
+def broken_invariants(state: FarmState, dispatcher: Dispatcher, *, fleet_only: bool = False) -> Iterator[str]:
+    """A sentence for everything that is not as it must be. ``fleet_only``: of hosts and tickets, which costs less."""
     leased: dict[int, dict[int, str]] = {}
     for host, lease in dispatcher.fleet.leases():
         mine = leased.setdefault(id(lease.lot.phase), {})
@@ -23,6 +23,8 @@ def broken_invariants(state: FarmState, dispatcher: Dispatcher) -> Iterator[str]
         if len(host.leases) > 2:
             yield f"{host.name} holds {len(host.leases)} tickets"
     yield from _fleet(dispatcher)
+    if fleet_only:
+        return
     for batch in state.batches.values():
         for branch in batch.branches.values():
             yield from _branch(branch)

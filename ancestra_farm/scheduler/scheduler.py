@@ -330,9 +330,9 @@ class Scheduler:
             counts[pool.model] = counts.get(pool.model, 0) + pool.queued
         return counts
 
-    def check_invariants(self) -> None:
+    def check_invariants(self, *, fleet_only: bool = False) -> None:
         """Raise AssertionError if the state is not as it must be; for tests and simulation."""
-        broken = list(broken_invariants(self.state, self.dispatcher))
+        broken = list(broken_invariants(self.state, self.dispatcher, fleet_only=fleet_only))
         if broken:
             raise AssertionError("; ".join(broken))
 

@@ -92,9 +92,10 @@ def batch_of(stages: str, shots: int = 2, frames: int = 20, **fields: object) ->
     )
 
 
-def submission(batch: Batch) -> Submit:
-    """The batch as it is handed in."""
-    return Submit(canonical(batch), {model: canonical(card) for model, card in CARDS.items()}, "ann")
+def submission(batch: Batch, **changes: object) -> Submit:
+    """The batch as it is handed in. ``changes``: what is different about all its cards."""
+    cards = {model: canonical(card.model_copy(update=changes)) for model, card in CARDS.items()}
+    return Submit(canonical(batch), cards, "ann")
 
 
 def number_of(text: str, salt: str = "") -> float:
@@ -148,10 +149,12 @@ class World:
 
     seed: int = 0
     cpus: int = 3
+    gpus: int = 0
     fate: Fate = field(default_factory=Fate)
     tunables: Tunables = field(default_factory=Tunables)
     crash_rate: float = 0.0
     check: bool = True
+    fleet_only: bool = False
     stitch_fate: Callable[[Stitch], StitchEnded | None] = lambda stitch: None
     log: list[Event] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
@@ -173,7 +176,7 @@ class World:
         self.todo: list[Callable[[], None]] = []
         self.done: AllDone | None = None
         self.carry_out(self.scheduler.resume(self.now))
-        self.tell(SlotsChanged(self.cpus, 0))
+        self.tell(SlotsChanged(self.cpus, self.gpus))
 
     def tell(self, happening) -> None:
         """Tell the scheduler something and carry out what it says."""
@@ -183,10 +186,10 @@ class World:
         instructions = self.scheduler.handle(happening, self.now)
         self.carry_out(instructions)
         if self.check:
-            self.scheduler.check_invariants()
+            self.scheduler.check_invariants(fleet_only=self.fleet_only)
 
-    def submit(self, batch: Batch) -> None:
-        self.tell(submission(batch))
+    def submit(self, batch: Batch, **cards: object) -> None:
+        self.tell(submission(batch, **cards))
 
     def order(self, order: str, shot: str, stage: str, candidate_id: str = "", who: str = "bea") -> None:
         self.tell(Order(OrderGiven("b", order, who, self.now, shot, stage, candidate_id)))
