@@ -18,6 +18,19 @@ class HashIndex:
         self._seen: list[tuple[int, str]] = []
         self._slices: list[dict[int, list[int]]] = [{} for _ in range(bits + 1)]
 
+    @classmethod
+    def of(cls, dump: tuple[int, list[tuple[int, str]]]) -> "HashIndex":
+        """The index of which this is the `dump`."""
+        bits, seen = dump
+        made = cls(bits)
+        for phash, candidate_id in seen:
+            made.add(phash, candidate_id)
+        return made
+
+    def dump(self) -> tuple[int, list[tuple[int, str]]]:
+        """``bits``, and (hash, candidate id) of everything added, in order."""
+        return self.bits, list(self._seen)
+
     def add(self, phash: int | None, candidate_id: str) -> None:
         """Remember a survivor; one without a hash resembles nothing."""
         if phash is None or self.bits < 0:
