@@ -13,6 +13,7 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.ordered import GIVEN_UP
 from ancestra_farm.scheduler.results import Result
 from ancestra_farm.scheduler.state import (
     DISOWNED,
@@ -95,12 +96,14 @@ def _released(branch: Branch, phase: Phase) -> None:
 
 
 def _open_skipped(branch: Branch, phase: Phase) -> int:
-    """Undo the skipping of what was released before; how many that were."""
+    """Undo the skipping of what was released before; how many that were. What was given up before it stays so."""
     results = branch.results[phase.rung]
-    known = [results[position] for position in phase.positions if position in results]
-    for result in known:
+    known = {position: results[position] for position in phase.positions if position in results}
+    for position, result in known.items():
         if result.outcome == "skipped":
             set_outcome(branch, phase.rung, result, "released")
+        elif result.outcome in GIVEN_UP:
+            phase.open.discard(position)
     return len(known)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ancestra_farm.plan.events import OrderGiven, StageClosed, StitchPlanned, WaveReleased
+from ancestra_farm.plan.events import CandidateGivenUp, OrderGiven, StageClosed, StitchPlanned, WaveReleased
 from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.world import Order, OrderRefused
 from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, finished, number_of
@@ -45,6 +45,20 @@ def test_more_candidates_go_on_where_the_file_ended():
     assert all(world.attempts[candidate] == 1 for candidate in world.attempts)
     larger = finished(batch_of(f"{{still: {STILLS.replace('40', '55')}}}", shots=1))
     assert after == larger.survivors()["s000", "still"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_more_leaves_given_up_what_was_given_up_in_a_wave_past_the_stop(seed):
+    drafts = STILLS.replace("wave: 10", "wave: 4, keep: 1, draft: {promote: 0.5}")
+    fate = Fate(passing=0.7, trouble=lambda c, n: "exception" if number_of(c, "guilty") < 0.3 else None)
+    world = World(seed=seed, fate=fate)
+    world.submit(batch_of(f"{{still: {drafts}}}", shots=1))
+    assert world.run()
+    give(world, "more", candidates=9)
+    assert world.run()
+    given_up = [e for e in world.log if isinstance(e, CandidateGivenUp)]
+    assert given_up
+    assert len({e.position for e in given_up if e.rung == "draft"}) == sum(e.rung == "draft" for e in given_up)
 
 
 @pytest.mark.parametrize("step", [0, 3, 9, 15, 30, 10_000])
