@@ -114,7 +114,7 @@ async def submit(call: "Call") -> wire.Taken:
     faults = await run_in_threadpool(soundness, body.document, body.cards)
     if faults:
         detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
-        raise Refusal("invalid", detail, faults)
+        raise Refusal("refused", detail, faults)
     at = time.time()
     commit = await _answer(call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})"))
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at)
@@ -162,11 +162,11 @@ def _together(orders: Sequence["wire.AnyOrder"]) -> None:
     if len(orders) == 1:
         return
     if any(not isinstance(order, wire.OfCandidate) or order.order != orders[0].order for order in orders):
-        raise Refusal("invalid", "several orders in one request are picks, unpicks or restores, all of the same kind")
+        raise Refusal("refused", "several orders in one request are picks, unpicks or restores, all of the same kind")
     named = {(order.batch, order.candidate_id) for order in orders if isinstance(order, wire.OfCandidate)}
     ids = [order.order_id for order in orders if order.order_id is not None]
     if len(named) != len(orders) or len(set(ids)) != len(ids):
-        raise Refusal("invalid", "the same candidate, or the same order_id, stands twice in one request")
+        raise Refusal("refused", "the same candidate, or the same order_id, stands twice in one request")
 
 
 def as_event(order: "wire.AnyOrder", who: str, by: str, at: float) -> OrderGiven:

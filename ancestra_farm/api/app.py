@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ancestra_farm.api.desk import Desk, Leaving, OutcomeUnknown
-from ancestra_farm.api.openapi import description
+from ancestra_farm.api.openapi import MOST_EPOCH, description
 from ancestra_farm.api.people import NotAllowed, Person
 from ancestra_farm.api.problems import Refusal, problem_response
 from ancestra_farm.api.routes import ROWS, Call, Row
@@ -145,8 +145,8 @@ def _same_epoch(desk: Desk, request: Request) -> None:
     if said is None:
         return
     epoch = desk.health.epoch
-    if not said.isascii() or not said.isdigit() or len(said) > 16:
-        raise Refusal("malformed", f"{EPOCH_HEADER} is a whole number")
+    if not said.isascii() or not said.isdigit() or not 1 <= int(said[:20]) <= MOST_EPOCH:
+        raise Refusal("malformed", f"{EPOCH_HEADER} is a whole number from 1 to {MOST_EPOCH}")
     if int(said) != epoch:
         raise Refusal("old-epoch", f"the farm is at work under epoch {epoch}, not {int(said)}; look at it anew")
 

@@ -16,6 +16,8 @@ _REF = "#/components/schemas/{model}"
 #: Problems that every request can meet, those that need a token, and those that have something to be wrong with.
 _ALWAYS = ("wrong-host", "malformed", "old-epoch", "invalid", "internal")
 _KNOWN = ("unknown-person", "not-allowed")
+#: The largest whole number that every reader of JSON has exactly.
+MOST_EPOCH = 2**53
 _BODY = ("too-large", "too-slow", "not-json")
 
 
@@ -54,8 +56,8 @@ def description() -> dict[str, Any]:
                     "name": "Ancestra-Epoch",
                     "in": "header",
                     "required": False,
-                    "description": "The epoch the asker knows of; refused with 412 where another one is at work.",
-                    "schema": {"type": "integer", "minimum": 1, "maximum": 2**53},
+                    "description": "The epoch the asker knows of; refused with 409 where another one is at work.",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": MOST_EPOCH},
                 }
             },
             "headers": {

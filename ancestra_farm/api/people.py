@@ -122,7 +122,9 @@ def checked_name(name: str) -> str:
 
 def noted(note: str, by: str) -> str:
     """The note of an order with who gave it, where that is not the person it is given for."""
-    return f"{note} (given by {by})".strip() if by else note
+    if not by:
+        return note
+    return f"{note} (given by {by})" if note else f"given by {by}"
 
 
 def issue(store: Store, name: str, role: Role, by: str, now: float | None = None) -> str:

@@ -29,7 +29,7 @@ KINDS = {
         Kind("too-slow", 408, "The request did not arrive in time"),
         Kind("refused", 409, "The farm refuses the order"),
         Kind("gone", 410, "It is no longer kept"),
-        Kind("old-epoch", 412, "Another controller is at work than the one that was asked"),
+        Kind("old-epoch", 409, "Another controller is at work than the one that was asked"),
         Kind("too-large", 413, "The request is too large"),
         Kind("not-json", 415, "The body is not JSON"),
         Kind("wrong-host", 421, "The Host header names somebody else"),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -17,9 +18,12 @@ from ancestra_farm.farm.upkeep import Upkeep
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
+from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import StopRequested, Submit
 from ancestra_farm.telemetry.metrics import Metrics
+from tests.farm.processes import wait_for
 from tests.farm.threads import ThreadHands
 
 
@@ -74,6 +78,27 @@ class OpenDoor:
         data = body if isinstance(body, bytes | type(None)) else json.dumps(body).encode()
         answer = self.pool.request(method, self.endpoint + path, body=data, headers=sent | (headers or {}))
         return Said(answer.status, dict(answer.headers), answer.data)
+
+    def until(self, holds: Callable[[Any], Any], within_s: float = 60.0) -> Any:
+        """Look at the status until it is so, and return it."""
+        return wait_for(lambda: (status := self.ask("GET", "/v1/status").json) and holds(status) and status, within_s)
+
+    def survivors(self) -> list[str]:
+        """Ids of what survived so far, of everything."""
+        branches = [b for batch in self.scheduler.state.batches.values() for b in batch.branches.values()]
+        return [candidate for branch in branches for candidate in branch.survivor_ids()]
+
+    def of_still(self, kind: str, **more: Any) -> dict[str, Any]:
+        """An order about the stills of the first shot."""
+        return {"order": kind, "batch": "tiny", "shot": "anc_000", "stage": "still", **more}
+
+    def give(self, *orders: dict[str, Any], role: str = "operator") -> "Said":
+        """Give orders in one request."""
+        return self.ask("POST", "/v1/orders", {"orders": list(orders)}, role=role)
+
+    def logged(self) -> list[OrderGiven]:
+        """Every order in the log."""
+        return [one for commit in read_commits(self.store) for one in commit.events if isinstance(one, OrderGiven)]
 
     def close(self, within_s: float = 60.0) -> None:
         """Stop, and wait for the loop to be over."""

@@ -47,7 +47,7 @@ def test_an_order_is_given_under_the_users_own_name(
     assert ancestra("pick", first, "--store", waiting.url).code == 0
     monkeypatch.setenv("ANCESTRA_USER", "noor")
     assert ancestra("pick", second, "--store", waiting.url).code == 0
-    assert [(one.who, one.note) for one in orders(waiting)] == [("cy", ""), ("noor", "(given by cy)")]
+    assert [(one.who, one.note) for one in orders(waiting)] == [("cy", ""), ("noor", "given by cy")]
     assert "printable" in ancestra("pick", first, "--store", waiting.url, "--as", "a\tb").err
 
 
