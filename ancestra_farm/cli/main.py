@@ -21,6 +21,7 @@ from ancestra_farm.cli import (
     manifest,
     orders,
     plan,
+    repair,
     run,
     schema,
     sheet,
@@ -123,6 +124,7 @@ app.add_typer(token.app, rich_help_panel=None)
 _add("stitch", stitch.stitch, epilog=stitch.EPILOG)
 _add("manifest", manifest.manifest)
 _add("verify", verify_command.verify)
+_add("repair", repair.repair, epilog=repair.EPILOG)
 _add("schema", schema.schema)
 _add("simulate", simulate.simulate, epilog=simulate.EPILOG)
 _add("doctor", doctor.doctor, epilog=doctor.EPILOG)

@@ -21,6 +21,10 @@ class StoreFull(StoreUnavailable):
     """There is no space left where the store is. What was acknowledged is safe; freeing some lets the work go on."""
 
 
+class StoreInUse(StoreError):
+    """A controller is at work in the store, and what was asked for must not happen beside one. Nothing was changed."""
+
+
 class NotThere(StoreError):
     """A file of the store that was asked for does not exist."""
 

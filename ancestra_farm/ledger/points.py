@@ -24,6 +24,7 @@ POINTS = {
     "pack.after_write": "commits are packed; the files that the pack covers are all still there",
     "pack.between_deletes": "commits are packed; some of the files that the pack covers are gone",
     "snapshot.after_write": "a snapshot is in the store; nothing has used it yet",
+    "repair.between_files": "one file of a repair is in its place; others are not, and the log is still damaged",
     "media.before_link": "a medium lies in a temporary file; it is not visible yet",
     "host.before_ticket": "a host has taken a ticket; nothing of it has been generated",
     "host.after_media_before_row": "a medium is in the store; its row is nowhere",

@@ -20,6 +20,8 @@ from ancestra_farm.ledger.probe import probe
 
 #: The file that says that a folder is a store.
 MARK = "STORE"
+#: Where a repair moves what is damaged: nothing is thrown away.
+DAMAGED = "damaged"
 #: Version of the layout of a store; a store of a later one is refused, never guessed at.
 LAYOUT = 1
 
@@ -149,6 +151,20 @@ class Store:
         if not _COMMIT.fullmatch(path):
             raise StoreRefused(f"{path} is not the name of a commit")
         self._backend.delete(path)
+
+    def keep_damaged(self, path: str) -> str:
+        """Copy a file that is damaged to ``damaged/``, under its name and the start of its digest; where it is then."""
+        data = self.read(path)
+        stem, dot, suffix = path.rpartition(".")
+        copy = f"{DAMAGED}/{stem if dot else path}.{hashlib.sha256(data).hexdigest()[:12]}{dot}{suffix if dot else ''}"
+        self.create(copy, data)
+        return copy
+
+    def remove_damaged(self, path: str) -> None:
+        """Remove a file of the record of which `keep_damaged` has a copy. Raises StoreRefused where there is none."""
+        if self.read(self.keep_damaged(path)) != self.read(path):
+            raise StoreRefused(f"{path} has changed since it was copied to {DAMAGED}/; it stays")
+        self._backend.delete(check_path(path))
 
     def put_media(self, data: bytes, suffix: str) -> str:
         """Keep bytes under the name of their SHA-256; the path, ``media/ab/<sha256>.<suffix>``. Repeatable."""
