@@ -143,7 +143,7 @@ class Book:
         self._by_host.setdefault(host, set()).add(ticket.ticket)
 
     def ended(self, host: str, ticket: str) -> None:
-        """A ticket is with its host no more."""
+        """A ticket is with its host no more, or is taken back: it begins no more, and what runs of it stops."""
         mine = self._by_host.get(host, set())
         if ticket in mine:
             mine.discard(ticket)

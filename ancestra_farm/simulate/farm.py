@@ -274,8 +274,9 @@ class VirtualFarm:
                 self._moved_at = self.clock.now
                 self._law(self.book.dispatched, host, ticket)
                 self.crew.dispatch(instruction)
-            case Revoke():
+            case Revoke(host=host, ticket=ticket):
                 self.tally.revoked += 1
+                self.book.ended(host, ticket)
                 self.crew.revoke(instruction)
             case Stitch():
                 self.tally.stitches += 1

@@ -11,7 +11,7 @@ from ancestra_farm.plan.events import OrderGiven, OrderKind
 from ancestra_farm.scheduler.chains import chains_of, waits_for_people
 from ancestra_farm.scheduler.state import FarmState, StageRef, StageState
 from ancestra_farm.simulate.chance import Chance, exponential, lognormal
-from ancestra_farm.simulate.clock import Clock
+from ancestra_farm.simulate.clock import BEGIN_S, Clock
 from ancestra_farm.simulate.scenario import Scenario
 
 #: Spread of people's delays: some answer in minutes, some after lunch.
@@ -105,7 +105,8 @@ class People:
         self._clock.after(seconds, self._at_random, background=True)
 
     def _at_random(self) -> None:
-        self._plan_next()
+        if self._clock.now < BEGIN_S + self._scenario.orders_h * 3600:
+            self._plan_next()
         batches = list(self._state().batches.values())
         if not batches:
             return

@@ -42,7 +42,7 @@ def draw(report: Report, title: str, path: Path) -> None:
     )
     unit, per = _unit(report.makespan_s)
     figure.text(0.07, 0.955, title, fontsize=17, fontweight="bold", color=INK, va="center")
-    figure.text(0.07, 0.915, _facts(report), fontsize=12.5, color=INK, va="center")
+    figure.text(0.07, 0.917, _facts(report), fontsize=11.5, color=INK, va="center")
     _slots(figure.add_subplot(grid[0, :]), report, unit, per)
     _queue(figure.add_subplot(grid[1, 0]), report, unit, per)
     _survivors(figure.add_subplot(grid[1, 1]), report, unit, per)
@@ -55,15 +55,15 @@ def _facts(report: Report) -> str:
     """The story in one line."""
     use = next(pool for pool in report.use if pool.pool == "all")
     parts = [
-        f"{span(report.makespan_s)} from first submission to last delivery" if report.ended else "broken off",
+        f"{span(report.makespan_s)} from submission to the end" if report.ended else "broken off",
         f"slots {use.busy:.0%} busy",
         f"{report.judged:,} candidates judged",
         f"{report.survivors:,} survivors",
-        f"{report.delivered:,} of {report.shots:,} shots delivered",
+        f"{report.delivered:,} of {report.shots:,} shots",
     ]
     if report.cost is not None:
         parts.append(f"{report.cost:,.2f} {report.currency}")
-    return "   ·   ".join(parts)
+    return "  ·  ".join(parts)
 
 
 def span(seconds: float) -> str:
@@ -94,7 +94,7 @@ def _axes(axes: "Axes", heading: str, across: str, up: str) -> None:
 
 def _legend(axes: "Axes", **where: Any) -> None:  # noqa: ANN401 - as matplotlib has it
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=10.5, frameon=False, **where)
+        axes.legend(fontsize=10.5, facecolor=PAPER, edgecolor="none", framealpha=0.85, **where)
 
 
 def _slots(axes: "Axes", report: Report, unit: str, per: float) -> None:
@@ -136,7 +136,8 @@ def _survivors(axes: "Axes", report: Report, unit: str, per: float) -> None:
     _axes(axes, "Survivors of first stages, as waves are decided", unit, "survivors")
     axes.set_xlim(0, report.makespan_s / per)
     axes.set_ylim(bottom=0)
-    _legend(axes, loc="upper left", ncol=1 if len(report.survivors_over_time) < 6 else 2)
+    axes.margins(y=0.1)
+    _legend(axes, loc="center right", ncol=1 if len(report.survivors_over_time) < 6 else 2)
 
 
 def _firsts(axes: "Axes", report: Report) -> None:

@@ -64,7 +64,7 @@ class Scenario:
     deviation of the logarithm). ``wordings``: the same of yields between wordings. ``alike``: part of the candidates
     that look like one of a few. ``draft_correlation`` between the scores of a draft and its final. ``stitches``: at
     once. ``people_s``: mean seconds until a person picks and closes what waits for one. ``orders_per_hour``: orders
-    at random, the whole farm's. ``limit_h``: hours of virtual time after which a story is broken off.
+    at random, the whole farm's, for ``orders_h`` hours. ``limit_h``: hours after which a story is broken off.
     """
 
     arrivals: tuple[Arrival, ...]
@@ -87,6 +87,7 @@ class Scenario:
     stitches: int = 2
     people_s: float = 900.0
     orders_per_hour: float = 0.0
+    orders_h: float = 24.0
     price_per_device_hour: float | None = None
     currency: str = "USD"
     check: Check = "sampled"
@@ -108,7 +109,13 @@ class Scenario:
         for name, part in (parts | {f"the yield of {stage}": part for stage, part in self.yields.items()}).items():
             if not 0 <= part <= 1:
                 raise ScenarioRefused(f"{name} lies between 0 and 1, not at {part}")
-        spans = {"tick_s": self.tick_s, "limit_h": self.limit_h, **self.seconds, **self.load_s}
+        spans = {
+            "tick_s": self.tick_s,
+            "limit_h": self.limit_h,
+            "orders_h": self.orders_h,
+            **self.seconds,
+            **self.load_s,
+        }
         for name, span in spans.items():
             if not 0 < span < inf:
                 raise ScenarioRefused(f"the time of {name} is more than 0, not {span}")

@@ -101,6 +101,7 @@ def _scenario(
         people_s=60.0,
         stitch_s=2.0,
         orders_per_hour=orders_per_hour,
+        orders_h=0.1,
         check="every",
         limit_h=24.0 * 30,
     )
