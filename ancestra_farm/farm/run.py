@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ancestra_farm.api.batchfile import planned
 from ancestra_farm.api.server import parsed_address
@@ -110,7 +111,11 @@ def run_batch(
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
         if store is None:
             store = Store.open(store_url, create=True)
-        controller = Controller.remote(store.url, settings)  # type: ignore[attr-defined] # an actor class
+        # Beside whoever attends it: it asks for no resources, and Ray would put it on any node, even on one that leaves.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        controller = Controller.options(scheduling_strategy=here).remote(  # type: ignore[attr-defined] # an actor class
+            store.url, settings
+        )
         until = None if timeout_s is None else began + timeout_s
         ending, timed_out = _attend(
             controller, submit, until, asked_to_stop, metrics_port is not None, on_progress, on_message
