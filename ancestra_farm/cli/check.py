@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from ancestra_farm.plan.plan import Plan
 
 EPILOG = (
-    "JSON keys: file, good, batch, show, shots, digest, problems (file, line, path, message, hint), notes (where spending "
-    "by yield changes nothing); with --store also changes (shot, stage, kept, new, dropped, counted: in all, or per "
-    "input where a stage starts from survivors; again: how many of the kept are made once more to be judged, since the "
-    "stage's filters or rank changed)."
+    "JSON keys: file, good, batch, show, shots, digest, problems (file, line, path, message, hint), notes (where "
+    "spending by yield changes nothing); with --store also changes (shot, stage, kept, new, dropped, counted: in all, "
+    "or per input where a stage starts from survivors; again: how many of the kept are made once more to be judged, "
+    "since the stage's filters or rank changed)."
 )
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Self
 
 from ancestra_farm.batch.card import ModelCard
@@ -14,7 +14,7 @@ from ancestra_farm.batch.schema import Batch, Shot
 from ancestra_farm.plan.layout import SegmentPlan
 from ancestra_farm.plan.refusal import PlanRefused
 from ancestra_farm.plan.stages import StagePlan, stages_of
-from ancestra_farm.plan.variants import Variant
+from ancestra_farm.plan.variants import Variant, axes_of
 
 __all__ = ["Plan", "PlanRefused", "SegmentPlan", "ShotPlan", "StagePlan", "StitchLengths", "Variant"]
 
@@ -139,15 +139,15 @@ class Plan:
             raise PlanRefused(f"there is no model card for {', '.join(missing)}")
         return cls(batch, {model: cards[model] for model in sorted(named)})
 
-    @classmethod
-    def from_documents(cls, document: str, cards: Mapping[str, str]) -> Self:
+    @staticmethod
+    def from_documents(document: str, cards: Mapping[str, str]) -> "Plan":
         """The plan as it was submitted: the batch and its cards, by id, as canonical JSON.
 
-        The documents are kept as given, so that the digest is the one that was recorded. Raises pydantic's
-        ValidationError for documents that are no batch or card.
+        The documents are kept as given, so that the digest is the one that was recorded. The last plans are kept: the
+        door, the scheduler and the tables of a process each ask for that of a batch which comes in, and a plan of
+        20,000 shots takes seconds. Raises pydantic's ValidationError for documents that are no batch or card.
         """
-        read = {model: ModelCard.model_validate_json(card) for model, card in cards.items()}
-        return cls(Batch.model_validate_json(document), read, (document, dict(cards)))
+        return _plan_of(document, tuple(sorted(cards.items())))
 
     @cached_property
     def document(self) -> str:
@@ -183,7 +183,13 @@ class Plan:
         for shot in self.shots:
             try:
                 for stage in shot.stages:
-                    _ = stage.variants
+                    axes_of(stage.wordings)
             except ValueError as refused:
                 text = str(refused)
                 yield text if text.startswith(shot.name) else f"{shot.name}: {text}"
+
+
+@lru_cache(maxsize=4)
+def _plan_of(document: str, cards: tuple[tuple[str, str], ...]) -> Plan:
+    read = {model: ModelCard.model_validate_json(card) for model, card in cards}
+    return Plan(Batch.model_validate_json(document), read, (document, dict(cards)))

@@ -7,8 +7,9 @@ about the others.
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from math import prod
 
-from ancestra_farm.batch.prompts import MAX_WORDINGS, count_wordings, fill, placeholders
+from ancestra_farm.batch.prompts import MAX_WORDINGS, fill, placeholders
 from ancestra_farm.batch.schema import Prompt
 from ancestra_farm.plan.recipe import digest_of
 from ancestra_farm.plan.refusal import PlanRefused
@@ -48,23 +49,34 @@ def variant_id(prompt: str, negative: str) -> str:
 
 
 @lru_cache(maxsize=32)
+def axes_of(words: Wordings) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each template with the axes it uses, sorted by name. Whatever is wrong with wordings shows, and none is made.
+
+    Raises PlanRefused for too many wordings or an axis that is not declared, ValueError for a malformed template.
+    """
+    declared = dict(words.axes)
+    used = {text: tuple(sorted(placeholders(text))) for text in words.texts}
+    missing = sorted({axis for axes in used.values() for axis in axes} - set(declared))
+    if missing:
+        raise PlanRefused(f"the prompt uses {', '.join(missing)}, declared by no axis")
+    count = sum(prod(len(declared[axis]) for axis in used[text]) for text in words.texts)
+    if not 0 < count <= MAX_WORDINGS:
+        raise PlanRefused(f"the prompt has {count:,} wordings; 1 to {MAX_WORDINGS:,} are allowed")
+    return tuple(used.items())
+
+
+@lru_cache(maxsize=32)
 def variants_of(words: Wordings) -> tuple[Variant, ...]:
     """Every different wording once: templates in the order written, for each its axes by name, the last one fastest.
 
     A template is combined only with the axes it names, so that an axis it does not name repeats nothing. Raises
     PlanRefused for too many wordings or an axis that is not declared, ValueError for a malformed template.
     """
-    prompt = Prompt(text=words.texts, axes=dict(words.axes), negative=words.negative)
-    used = {text: sorted(placeholders(text)) for text in words.texts}
-    missing = sorted({axis for axes in used.values() for axis in axes} - set(prompt.axes))
-    if missing:
-        raise PlanRefused(f"the prompt uses {', '.join(missing)}, declared by no axis")
-    if not 0 < (count := count_wordings(prompt)) <= MAX_WORDINGS:
-        raise PlanRefused(f"the prompt has {count:,} wordings; 1 to {MAX_WORDINGS:,} are allowed")
+    axes = dict(words.axes)
     found: dict[str, Variant] = {}
-    for text, axes in used.items():
-        for values in product(*(prompt.axes[axis] for axis in axes)):
-            chosen = tuple(zip(axes, values, strict=True))
+    for text, used in axes_of(words):
+        for values in product(*(axes[axis] for axis in used)):
+            chosen = tuple(zip(used, values, strict=True))
             resolved = fill(text, dict(chosen))
             if resolved not in found:
                 found[resolved] = Variant(variant_id(resolved, words.negative), resolved, words.negative, chosen)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ancestra_farm.plan.frames import frames_reached, source_position
 from ancestra_farm.plan.plan import Plan, PlanRefused, StitchLengths
+from ancestra_farm.plan.variants import variants_of
 
 STILL = {"role": "text_to_image", "model": "test/stills", "candidates": 10}
 
@@ -334,3 +335,20 @@ def test_too_many_wordings_are_refused_before_they_are_made(plan_shot):
     planned = plan_shot({"still": STILL}, prompt={"text": "{a}{b}{c}{d}{e}{f}", "axes": axes})
     with pytest.raises(PlanRefused, match="1,000,000,000,000 wordings"):
         _ = planned.stage("still").variants
+
+
+def test_asking_again_for_the_plan_of_the_same_documents_plans_nothing_again(make_plan):
+    plan = make_plan()
+    documents = (plan.document, dict(plan.card_documents))
+    first = Plan.from_documents(*documents)
+    assert Plan.from_documents(*documents) is first
+    assert first.digest == plan.digest
+
+
+def test_wordings_are_looked_at_for_problems_without_being_made(make_plan):
+    axes = {f"a{n}": [f"{value}" for value in range(10)] for n in range(4)}
+    prompt = {"text": " ".join(f"{{{axis}}}" for axis in axes), "axes": axes}
+    plan = make_plan(shots=[shot(prompt=prompt)])
+    made = variants_of.cache_info().misses
+    assert list(plan.problems()) == []
+    assert variants_of.cache_info().misses == made
