@@ -24,7 +24,8 @@ _AFTER_DAMAGE = (
 class Writer:
     """The right to write the log under one epoch. Made by `begin`; `commit` may be called from several threads.
 
-    ``history``: what was in the log before this epoch began, and this epoch's own first commit.
+    ``history``: what was in the log before this epoch began, and this epoch's own first commit; empty where whoever
+    began it folded them one by one.
     """
 
     def __init__(self, tail: Tail, epoch: int, history: tuple[Commit, ...], clock: Callable[[], float]) -> None:
@@ -36,28 +37,41 @@ class Writer:
         self._ended: StoreError | None = None
 
     @classmethod
-    def begin(cls, store: Store, who: str, purpose: str, clock: Callable[[], float] = time.time) -> "Writer":
+    def begin(
+        cls,
+        store: Store,
+        who: str,
+        purpose: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        tail: Tail | None = None,
+        fold: Callable[[Commit], object] | None = None,
+    ) -> "Writer":
         """Fold the log and take the next epoch by committing `EpochTaken`; every earlier writer is superseded.
 
+        ``tail``: where to go on from, if what lies before is known already. ``fold`` is called with each commit, in
+        order, and ``history`` stays empty then: a long log is not held in memory.
         Raises LogDamaged if the log cannot be trusted: nothing is ever written after damage.
         """
-        tail = Tail(store)
-        try:
-            history = list(tail.poll())
-        except LogDamaged as damage:
-            raise LogDamaged(f"{damage}; {_AFTER_DAMAGE}") from damage
+        tail = Tail(store) if tail is None else tail
+        history: list[Commit] = []
+        keep = history.append if fold is None else fold
         while True:
+            try:
+                for commit in tail.poll():
+                    keep(commit)
+            except LogDamaged as damage:
+                raise LogDamaged(f"{damage}; {_AFTER_DAMAGE}") from damage
+            mark = tail.mark
             writer = cls(tail, tail.epoch + 1, (), clock)
-            now, expected = clock(), tail.number + 1
-            own, commit = writer._try_next([EpochTaken(epoch=writer.epoch, who=who, purpose=purpose, at=now)], now)
-            if commit is not None and commit.number > expected:
-                return cls.begin(store, who, purpose, clock)  # others have gone on by hundreds of commits meanwhile
-            if commit is not None:
-                # Where another one took the number, theirs is part of the history and the next number is tried.
-                history.append(commit)
-            if own:
+            now = clock()
+            own, taken = writer._try_next([EpochTaken(epoch=writer.epoch, who=who, purpose=purpose, at=now)], now)
+            if own and taken is not None:
+                keep(taken)
                 writer.history = tuple(history)
                 return writer
+            # Another one took the number, or has gone on far beyond it: theirs is read in order before the next try.
+            tail = Tail(store, mark)
 
     @property
     def number(self) -> int:
