@@ -200,8 +200,14 @@ def _parsed(model: type[BaseModel], data: bytes) -> BaseModel:
 
 def _faults(error: ValidationError, where: str, most: int = 50) -> list[Fault]:
     # Without what was sent: it may be a secret in the wrong place.
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [Fault(place=".".join(map(str, (where, *one["loc"]))), message=one["msg"]) for one in found[:most]]
+    found = error.errors(include_url=False, include_input=False)
+    return [Fault(place=".".join(map(str, (where, *one["loc"]))), message=_message(one)) for one in found[:most]]
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats what was sent
+        return f"{fault['ctx']['discriminator'].strip(chr(39))} is one of {fault['ctx']['expected_tags']}"
+    return str(fault["msg"])
 
 
 def _invalid(faults: list[Fault]) -> Refusal:

@@ -37,14 +37,17 @@ class OpenDoor:
         self.inbox = Inbox()
         self.scheduler = Scheduler(self.epoch)
         self.hands = ThreadHands(self.inbox, store, cpus)
-        recent, metrics = Recent(), Metrics()
+        recent = self.recent = Recent()
+        metrics = Metrics()
         listener = listening("127.0.0.1:0")
         self.endpoint = endpoint_of(listener)
         self.presence = Presence.here("tester", self.epoch, self.endpoint)
         self.upkeep = Upkeep(store, self.presence, metrics, recent.add)
         self.loop = ControlLoop(self.scheduler, self.writer, self.hands, self.inbox, self.upkeep, stay=stay)
-        desk = LoopDesk(store, self.epoch, self.scheduler, self.inbox, metrics, recent, lambda: self.upkeep.picture)
-        self.server = serve_app(build_app(desk, names=LOOPBACK_NAMES), listener)
+        self.desk = LoopDesk(
+            store, self.epoch, self.scheduler, self.inbox, metrics, recent, lambda: self.upkeep.picture
+        )
+        self.server = serve_app(build_app(self.desk, names=LOOPBACK_NAMES), listener)
         self.pool = urllib3.PoolManager(retries=False, timeout=60)
         self.tokens: dict[str, str] = {}
         self.ending: Any = None
