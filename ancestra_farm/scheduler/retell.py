@@ -90,7 +90,7 @@ class _Telling:
             self._order(order, last=True)
         self._decide()
         for facts in self._waiting.values():
-            self._told.lost += [(fact, "its candidate is not tried in what the farm decides now") for fact in facts]
+            self._told.lost += [(fact, "it rests on what was lost, and is made again if the farm comes to it") for fact in facts]
         return self._told
 
     # ---- deciding --------------------------------------------------------------------------------------------------
