@@ -218,14 +218,16 @@ class VirtualFarm:
             return
         self.tally.happenings += 1
         self._enter(happening)
+        done = self.done
         if isinstance(happening, Submit | Order | SlotsChanged):
-            self.done = None
+            self.done = None  # it is done when the scheduler says so again
         try:
             instructions = self.scheduler.handle(happening, self.clock.now)
         except OrderRefused as refused:
             if isinstance(happening, Submit):
                 raise self._broken(f"a checked batch was refused: {refused}") from refused
             self.tally.refused += 1
+            self.done = done
             instructions = []
         except (AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise self._broken(f"{type(error).__name__} on {type(happening).__name__}: {error}") from error

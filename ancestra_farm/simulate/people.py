@@ -18,6 +18,8 @@ from ancestra_farm.simulate.scenario import Scenario
 DELAY_SPREAD = 0.8
 #: Chains that a person picks at most.
 MOST_PICKS = 3
+#: Part of the orders that come a second time, since their answer was lost.
+AGAIN = 0.1
 #: Seconds between two picks.
 PICK_S = 4.0
 
@@ -115,6 +117,8 @@ class People:
         stage = self._random.choice(list(shot.stages.values()))
         kind = self._random.choice(KINDS)
         given = self._made(kind, stage)
+        if self._random.random() < AGAIN:
+            self._clock.after(PICK_S, lambda: self._give(given))
         if self._give(given) and kind == "pause":
             again = OrderGiven(batch.name, "unpause", "noor", self._clock.now, given.shot)
             self._clock.after(
