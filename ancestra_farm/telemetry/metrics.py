@@ -6,16 +6,34 @@ becomes durable. So a restart shows the same totals, and nothing is counted that
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ancestra_farm import __version__
 from ancestra_farm.plan.events import Event, HostTimed
+from ancestra_farm.plan.plain import Codec
 from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
-from ancestra_farm.telemetry.tally import Labels, Tally
+from ancestra_farm.telemetry.tally import Labels, Tallied, Tally
 
 _Family = Counter | Gauge | Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """All that was folded into metrics. ``commit``: the last; ``totals``: what every series has come to."""
+
+    commit: int
+    totals: dict[tuple[str, Labels], float]
+    tallied: Tallied
+
+
+_FOLDED = Codec(_Folded)
+#: Of what `Metrics.dump` writes. The number goes up when an event comes to be counted otherwise than before.
+DUMP_VERSION = _FOLDED.digest(__version__, "1")
 
 
 def _family(row: MetricRow) -> _Family:
@@ -37,6 +55,7 @@ class Metrics(Collector):
         self._families = {row.name: _family(row) for row in CATALOGUE}
         self._amounts: dict[tuple[str, Labels], float] = defaultdict(float)
         self._tally = Tally(self._count)
+        self._totals: dict[tuple[str, Labels], float] = defaultdict(float)
         self._folded_commit = 0
         self.registry.register(self)
 
@@ -56,6 +75,24 @@ class Metrics(Collector):
             self._take(event)
         self._publish()
         return True
+
+    def dump(self) -> list[Any]:
+        """What was folded, as plain data; nothing that is folded later changes it."""
+        data: list[Any] = _FOLDED.write(_Folded(self._folded_commit, dict(self._totals), self._tally.tallied))
+        return data
+
+    def load(self, data: list[Any]) -> None:
+        """Show what was dumped, as if it had been folded here. For metrics that have folded nothing yet.
+
+        Raises ValueError, TypeError, KeyError or IndexError for what this version has not written; nothing is shown.
+        """
+        folded: _Folded = _FOLDED.read(data)
+        if any(name not in self._families for name, _ in folded.totals):
+            raise KeyError("a metric that there is not")
+        self._folded_commit = folded.commit
+        self._tally.take_over(folded.tallied)
+        self._amounts.update(folded.totals)
+        self._publish()
 
     def _take(self, event: Event) -> None:
         self._count("ancestra_events_total", (), 1)
@@ -84,6 +121,7 @@ class Metrics(Collector):
             child = self._child(name, labels)
             assert not isinstance(child, Histogram)
             child.inc(amount)
+            self._totals[name, labels] += amount
         self._amounts.clear()
         if self._tally.epoch is not None:
             self._set("ancestra_epoch", (), self._tally.epoch)

@@ -6,7 +6,7 @@ or a later round supersedes can leave them). Nothing is decided here; what a can
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.schema import Batch
@@ -44,7 +44,7 @@ class _BranchTally:
     shot: str
     stage: str
     open: dict[tuple[Rung, int], Standing] = field(default_factory=dict)
-    waves: dict[tuple[int, Rung], Iterable[int]] = field(default_factory=dict)
+    waves: dict[tuple[int, Rung], tuple[int, ...] | range] = field(default_factory=dict)
     causes: dict[tuple[Rung, int], str] = field(default_factory=dict)
     standing: Counter[Standing] = field(default_factory=Counter)
 
@@ -69,6 +69,16 @@ class _BatchTally:
     def model_of(self, shot: str, stage: str) -> str:
         """The model that makes a stage of a shot; empty if the batch no longer has the stage."""
         return self.changed_models.get((shot, stage), self.models.get(stage, ""))
+
+
+@dataclass(slots=True)
+class Tallied:
+    """All that a tally remembers."""
+
+    batches: dict[str, _BatchTally]
+    device_s: dict[Labels, float]
+    survivors: Counter[Labels]
+    epoch: int | None
 
 
 class Tally:
@@ -108,6 +118,17 @@ class Tally:
                     self._of_branch(branch, event)
             case _:
                 pass
+
+    @property
+    def tallied(self) -> Tallied:
+        """All that it remembers; what is folded later changes it."""
+        return Tallied(self._batches, self._device_s, self._survivors, self.epoch)
+
+    def take_over(self, tallied: Tallied) -> None:
+        """Go on from what another tally remembered; it is this one's from now on."""
+        self._batches, self._survivors, self.epoch = tallied.batches, tallied.survivors, tallied.epoch
+        self._device_s = defaultdict(float, tallied.device_s)
+        self._moved_ratios = set(self._device_s)
 
     def take_ratios(self) -> Iterator[tuple[Labels, float]]:
         """Device-seconds per survivor where either side moved since the last call and there is a survivor."""
