@@ -324,6 +324,19 @@ class Repaired:
     recovered: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class MediaCollected:
+    """The media of these rejects are gone: they were kept for a time, and that is over. Restored, they are made again.
+
+    Committed before the first of them is deleted. Their thumbnails stay.
+    """
+
+    batch: str
+    candidate_ids: tuple[str, ...]
+    who: str
+    at: float
+
+
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -341,4 +354,5 @@ Event = (
     | VerdictsVoided
     | HostNoted
     | Repaired
+    | MediaCollected
 )

@@ -14,6 +14,7 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     EpochTaken,
     Event,
+    MediaCollected,
     OrderGiven,
     StageClosed,
     StitchEnded,
@@ -133,6 +134,19 @@ def _stitch_ended(state: FarmState, event: StitchEnded) -> None:
         stitch.failures += 1
 
 
+def _media_collected(state: FarmState, event: MediaCollected) -> None:
+    """Whoever is restored later is made again."""
+    batch = state.batches.get(event.batch)
+    if batch is None:
+        return
+    gone = set(event.candidate_ids)
+    known = [results for branch in batch.branches.values() for results in branch.results.values()]
+    known += [results for past in batch.past.values() for one in past for results in one.results.values()]
+    for results in known:
+        for position in [position for position, result in results.items() if result.candidate_id in gone]:
+            results[position].media = None
+
+
 _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     EpochTaken: _epoch_taken,
     BatchSubmitted: _submitted,
@@ -147,4 +161,5 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     OrderGiven: fold_order,
     StitchPlanned: _stitch_planned,
     StitchEnded: _stitch_ended,
+    MediaCollected: _media_collected,
 }
