@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ancestra_farm.plan.events import WaveClosed, WaveReleased
+from ancestra_farm.plan.events import OrderGiven, WaveClosed, WaveReleased
+from ancestra_farm.scheduler.world import Order
 from tests.scheduler.world import CLIPS, Fate, World, batch_of, finished, number_of
 
 YIELD = "role: text_to_image, model: test/stills, candidates: 120, wave: 12, spend: by_yield"
@@ -61,7 +62,7 @@ REFERENCE = {name: finished(batch, fate=FATE, cpus=1) for name, batch in BATCHES
 def tried(world: World) -> dict[tuple[str, str], list[int]]:
     """Positions by branch and rung in the order of waves, without those past a stop."""
     skipped = {
-        (event.branch, event.rung, position)
+        (event.branch, event.rung, event.wave, position)
         for event in world.log
         if isinstance(event, WaveClosed)
         for position in event.skipped
@@ -72,7 +73,7 @@ def tried(world: World) -> dict[tuple[str, str], list[int]]:
         released, key=lambda event: event.wave
     ):  # drafts of a wave may be decided before the last one's
         positions = range(event.start, event.stop) if event.positions is None else event.positions
-        kept = [position for position in positions if (event.branch, event.rung, position) not in skipped]
+        kept = [position for position in positions if (event.branch, event.rung, event.wave, position) not in skipped]
         found.setdefault((event.branch, event.rung), []).extend(kept)
     return found
 
@@ -183,3 +184,23 @@ def test_a_shot_with_one_wording_is_spent_as_if_evenly():
 def test_progress_counts_towards_what_is_tried_in_all():
     (stage,) = (stage for stage in REFERENCE["everything"].scheduler.progress()[0].stages if stage.stage == "still")
     assert stage.wanted == stage.released == 120
+
+
+@pytest.mark.parametrize("name", ["everything", "stops early", "drafts"])
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**32), cpus=st.integers(1, 9), steps=st.integers(0, 120))
+def test_when_more_is_ordered_changes_nothing(name, seed, cpus, steps):
+    def with_more(world: World, steps: int) -> World:
+        world.submit(BATCHES[name])
+        world.run(steps)
+        world.done = None
+        world.tell(Order(OrderGiven("b", "more", "bea", world.now, "s000", "still", candidates=30)))
+        assert world.run() is not None
+        return world
+
+    world = with_more(World(seed=seed, cpus=cpus, fate=FATE), steps)
+    late = with_more(World(cpus=1, fate=FATE), 1_000_000)
+    assert {key: sorted(found) for key, found in tried(world).items() if "still" in key[0]} == {
+        key: sorted(found) for key, found in tried(late).items() if "still" in key[0]
+    }
+    assert world.survivors()["s000", "still"] == late.survivors()["s000", "still"]
