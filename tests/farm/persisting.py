@@ -10,6 +10,8 @@ import json
 import sys
 from typing import Any
 
+import ray._private.worker
+
 from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.run import AlreadyAtWork, RunBroke, Summary, run_batch
 from ancestra_farm.scheduler.tunables import Tunables
@@ -26,6 +28,8 @@ def persist(batch: str | None, store: str, tunables: dict[str, Any], **wanted: A
             summary = wait_for(lambda: attempt(batch, store, tunables, wanted))
         except RunBroke as broke:
             print(json.dumps({"broke": str(broke)}), flush=True)
+            if ray._private.worker._global_node.dead_processes():
+                raise SystemExit("a part of this Ray is gone") from broke
         else:
             return {**dataclasses.asdict(summary), "again": again}
     raise AssertionError(f"{store} was not done after {TRIES} tries")

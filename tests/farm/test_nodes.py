@@ -1,0 +1,133 @@
+"""Several real nodes on one machine: one is lost in the middle, one comes back, one is slow."""
+
+import threading
+import time
+import uuid
+import warnings
+from collections import Counter
+from concurrent.futures import Future
+
+import pytest
+import ray
+from ray._raylet import Config
+from ray.cluster_utils import Cluster
+
+from ancestra_farm.batch.faults import FaultProfile
+from ancestra_farm.farm.cluster import ENVIRONMENT, OBJECT_STORE_BYTES
+from ancestra_farm.farm.faults import Injection, chance
+from ancestra_farm.farm.run import run_batch
+from ancestra_farm.farm.scratch import scratch
+from ancestra_farm.ledger.store import Store
+from tests.farm.batches import batch_document, write_batch
+from tests.farm.logs import attempts_of, survivors_of
+from tests.farm.processes import wait_for
+from tests.farm.soundness import faults_of
+from tests.farm.threads import ThreadFarm, submission
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(400),
+    # Ray leaves pipes and sockets of its daemons to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without a slot, on which controllers live, with a token of its own; nodes are added by the tests."""
+    with pytest.MonkeyPatch.context() as environment, scratch("n-", "/tmp") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        wanted = {
+            **ENVIRONMENT,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": uuid.uuid4().hex,
+            "RAY_TMPDIR": str(folder),  # also for the file in which Ray says which cluster this machine runs
+        }
+        for name, value in wanted.items():
+            environment.setenv(name, value)
+        Config.initialize("")
+        cluster = Cluster(
+            initialize_head=True,
+            shutdown_at_exit=False,
+            head_node_args={"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False},
+        )
+        ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
+        try:
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def add_node(cluster):
+    return cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
+
+
+@pytest.fixture
+def document():
+    return batch_document(candidates=96, wave=32, parameters={"delay_s": 0.25})
+
+
+def undisturbed(tmp_path, document):
+    """Survivors of the same batch on threads."""
+    store = Store.open(str(tmp_path / "undisturbed"), create=True)
+    assert ThreadFarm(store, 16).loop.run([submission(tmp_path, document)]).how == "done"
+    return survivors_of(store.url)
+
+
+def in_thread(work):
+    """Run it on a thread; the future is done with it."""
+    future = Future()
+
+    def run():
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def judged_by(url, since=0.0):
+    return Counter(attempt.host for attempt in attempts_of(url, "judged") if attempt.at >= since)
+
+
+def test_a_lost_node_is_nobodys_fault_and_a_new_one_is_put_to_work(tmp_path, cluster, document):
+    url = str(tmp_path / "store")
+    batch = write_batch(tmp_path, document)
+    staying, leaving = add_node(cluster), add_node(cluster)
+    running = in_thread(lambda: run_batch(batch, url, who="tester"))
+    wait_for(lambda: running.done() or len(judged_by(url)) == 2)
+    lost_at = time.time()
+    cluster.remove_node(leaving, allow_graceful=False)
+    told = wait_for(lambda: [a for a in attempts_of(url) if a.cause != "judged"])
+    assert {attempt.cause for attempt in told} == {"host_lost"}, told[0].message
+    back = add_node(cluster)
+    summary = running.result(240)
+    assert summary.how == "done"
+    assert len(judged_by(url)) == 3
+    assert attempts_of(url, "crash") == []
+    assert faults_of(url, undisturbed(tmp_path, document)) == []
+    assert max(attempt.at for attempt in told) - lost_at < 60
+    for node in (staying, back):
+        cluster.remove_node(node)
+
+
+def test_a_slow_node_does_less_and_decides_nothing(tmp_path, cluster):
+    document = batch_document(candidates=64, wave=32, parameters={"delay_s": 0.05})
+    hosts = ("e1-procedural-stills-1", "e1-procedural-stills-2")
+    seed = next(n for n in range(100) if [chance(n, "slow_hosts", host) < 0.5 for host in hosts] == [True, False])
+    profile = FaultProfile(slow_hosts=0.5, slow_factor=8.0, persistent=0.0)
+    faults = Injection(profile=profile, seed=seed, journal=str(tmp_path / "journal")).model_dump_json()
+    url = str(tmp_path / "store")
+    nodes = [add_node(cluster), add_node(cluster)]
+    summary = run_batch(write_batch(tmp_path, document), url, who="tester", faults=faults)
+    for node in nodes:
+        cluster.remove_node(node)
+    assert summary.how == "done"
+    assert faults_of(url, undisturbed(tmp_path, document)) == []
+    done = judged_by(url)
+    assert done[hosts[0]] < done[hosts[1]]
