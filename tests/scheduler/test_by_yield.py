@@ -69,9 +69,7 @@ def tried(world: World) -> dict[tuple[str, str], list[int]]:
     }
     found: dict[tuple[str, str], list[int]] = {}
     released = [event for event in world.log if isinstance(event, WaveReleased)]
-    for event in sorted(
-        released, key=lambda event: event.wave
-    ):  # drafts of a wave may be decided before the last one's
+    for event in sorted(released, key=lambda event: event.wave):  # drafts may be decided ahead
         positions = range(event.start, event.stop) if event.positions is None else event.positions
         kept = [position for position in positions if (event.branch, event.rung, event.wave, position) not in skipped]
         found.setdefault((event.branch, event.rung), []).extend(kept)
