@@ -268,6 +268,42 @@ class Dispatcher:
             self.deadlines.watch(held)
         return lease
 
+    def returned(self, host: str, lease: Lease, attempts: Sequence[AttemptEnded]) -> str | None:
+        """Note what a host returned of a ticket. Why it is to be drained, as a sentence; None: it is not.
+
+        Candidates that are tried again, or survive by word, are no sample of their branch.
+        """
+        lot = lease.lot
+        held = self.fleet.hosts.get(host)
+        if held is None or not attempts or id(lot.phase) not in self._lots:
+            return None
+        whole = len(attempts) == len(lease.ticket.positions)
+        positions = lease.ticket.positions if whole else tuple(attempt.position for attempt in attempts)
+        lot.judged.setdefault(host, []).append(positions)
+        if lot.phase.again or lot.phase.by_word:
+            return None
+        stratum = (lease.ticket.batch, lease.ticket.branch, lot.phase.wave, lease.ticket.rung)
+        return held.pool.ward.returned(host, stratum, attempts, held.pool.staying)
+
+    def drain(self, host: Host) -> tuple[list[Instruction], list[tuple[Lot, tuple[int, ...]]]]:
+        """A host gets nothing more and returns what it holds. With that: what it did in waves that are undecided."""
+        host.sick = True
+        judged = ((lot, lot.judged.pop(host.name, ())) for lot in self._lots.values())
+        done = [
+            (lot, tuple(sorted({position for ticket in tickets for position in ticket})))
+            for lot, tickets in judged
+            if tickets
+        ]
+        return list(self.slots.stop(host, running=True)), done
+
+    def again(self, lot: Lot, positions: tuple[int, ...]) -> None:
+        """Candidates whose verdicts were voided wait again."""
+        queued = set(lot.phase.queue)
+        leased = {position for _, lease in lot.leases.values() for position in lease.ticket.positions}
+        back = tuple(position for position in positions if position not in queued and position not in leased)
+        held = lot.branch.stage.ref in self._held
+        self.fleet.pool(lot.branch).give_back(lot, back, self.now, held=held)
+
     def give_back(self, lease: Lease) -> None:
         """What has not ended of a lease waits again."""
         lot, pool = lease.lot, self.fleet.pool(lease.lot.branch)

@@ -1,5 +1,6 @@
 """What follows from an attempt that ended without a verdict. Decides by cause; who ran it does not matter here."""
 
+from dataclasses import replace
 from typing import Literal
 
 from ancestra_farm.plan.events import AttemptEnded, Cause
@@ -11,13 +12,24 @@ from ancestra_farm.scheduler.tunables import Tunables
 GivenUp = tuple[Literal["quarantined", "lost"], str]
 
 
-def verdict_on(result: Result, tunables: Tunables) -> GivenUp | None:
-    """Whether a candidate is tried again (None), and if not, why not."""
+def verdict_on(result: Result, attempt: AttemptEnded, before: Cause | None, tunables: Tunables) -> GivenUp | None:
+    """Whether a candidate is tried again after this attempt (None), and if not, why not.
+
+    ``before``: how the attempt before it failed. What does not fit into memory is tried once more in a smaller call;
+    what does not fit alone, after that, never will.
+    """
+    if attempt.cause == before == "out_of_memory" and attempt.of == 1:
+        return "quarantined", f"it does not fit into memory alone: {result.reason or 'no message'}"
     if result.strikes >= tunables.strikes:
         return "quarantined", f"{result.strikes} strikes; the last: {result.reason or 'no message'}"
     if result.losses >= tunables.losses:
         return "lost", f"lost with its host {result.losses} times"
     return None
+
+
+def disbelieved(attempt: AttemptEnded) -> AttemptEnded:
+    """The record of an attempt that does not count: what it cost, not what it showed."""
+    return replace(attempt, cause="aborted", passed=False, reasons=(), scores={}, media=None)
 
 
 def taken_back(lease: Lease, cause: Cause, message: str, host: str, now: float) -> list[AttemptEnded]:

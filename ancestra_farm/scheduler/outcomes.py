@@ -274,7 +274,7 @@ def verdicts_voided(state: FarmState, event: VerdictsVoided) -> None:
     for phase in branch.phases.values():
         if phase.rung != event.rung:
             continue
-        for position in set(event.positions).intersection(phase.positions) - phase.open:
+        for position in set(event.positions).intersection(phase.positions):
             result = branch.result(position, event.rung)
             _forget(branch, event.rung, result)
             branch.to_restore.discard(position)

@@ -8,6 +8,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.scheduler.health import Ward
 from ancestra_farm.scheduler.hosts import Host, Lease, Room
 from ancestra_farm.scheduler.lines import Line, Lot, count
 from ancestra_farm.scheduler.share import RANKS, Clock, settle, turn
@@ -23,7 +24,7 @@ class Pool:
 
     ``lines``: by batch; ``waiting``: those with lots; ``hungry``: those with branches that may release. ``room``: hosts
     with nothing, and hosts with one ticket, that may be given another. ``leaving``: hosts that are about to go.
-    ``stale``: a batch began or ended to have work here since slots were shared last.
+    ``stale``: a batch began or ended to have work here since slots were shared last. ``ward``: its sick hosts.
     """
 
     digest: str
@@ -39,6 +40,7 @@ class Pool:
     load_s: float = LOAD_GUESS_S
     leaving: int = 0
     stale: bool = False
+    ward: Ward = field(default_factory=Ward)
     start_failures: int = 0
     last_failure: str = ""
 
@@ -262,5 +264,6 @@ class Pool:
     def drop(self, host: Host) -> None:
         """Take a host out of the pool. What it holds is still on it."""
         del self.hosts[host.name]
+        self.ward.forget(host.name)
         self.leaving -= host.stopping
         self.look_at(host)

@@ -6,7 +6,6 @@ rests on it, so that folding the log (`apply`) gives another scheduler the same 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from ancestra_farm.plan.events import (
@@ -16,13 +15,14 @@ from ancestra_farm.plan.events import (
     Event,
     HostNoted,
     StageClosed,
+    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
 from ancestra_farm.scheduler import chains, orders
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, paused_work
-from ancestra_farm.scheduler.failures import taken_back, verdict_on
+from ancestra_farm.scheduler.failures import disbelieved, taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
@@ -136,22 +136,49 @@ class Scheduler:
             self._emit(happening.timing)
         lease = self.dispatcher.end_lease(happening.host, happening.ticket, happening.attempts)
         if lease is None:
-            return  # it was taken back and given to somebody else: whatever this host did no longer counts
-        branch = lease.lot.branch
+            self._note_late(happening, now)
+            return
+        branch, host = lease.lot.branch, self.dispatcher.fleet.hosts[happening.host]
         for attempt in happening.attempts:
-            self._attempt(branch, attempt, now)
+            if host.sick:
+                self._emit(disbelieved(attempt))
+            else:
+                self._attempt(branch, attempt, now)
         self._give_back(lease)
+        if not host.sick:
+            sick = self.dispatcher.returned(host.name, lease, happening.attempts)
+            if sick is not None:
+                self._drain(host, sick, now)
+
+    def _note_late(self, happening: TicketEnded, now: float) -> None:
+        """The ticket was taken back and given to somebody else: whatever this host did no longer counts."""
+        if happening.attempts:
+            pool = happening.timing.pool if happening.timing is not None else ""
+            what = f"ticket {happening.ticket} came back after it was given to others; its rows count for nothing"
+            self._emit(HostNoted(pool, happening.host, "lost", what, now))
+
+    def _drain(self, host: Host, why: str, now: float) -> None:
+        """A sick host goes, and what it did in waves that are not decided is done again elsewhere."""
+        self._note(host, "drained", why, now)
+        revokes, done = self.dispatcher.drain(host)
+        self._out.extend(revokes)
+        for lot, positions in done:
+            batch, branch = lot.branch.ref
+            self._emit(VerdictsVoided(batch, branch, lot.rung, positions, host.name, why, now))
+            self.dispatcher.again(lot, positions)
 
     def _attempt(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         if phase_of(branch, attempt.position, attempt.rung) is None:
-            # Past a stop, or of a branch that a newer revision or round did away with, all of whose phases are closed:
-            # what it cost is on record, what it showed is not.
-            self._emit(replace(attempt, cause="aborted", passed=False, reasons=(), scores={}, media=None))
+            # Past a stop, or of a branch that a newer revision or round did away with, all of whose phases are closed.
+            self._emit(disbelieved(attempt))
             return
-        self._emit(attempt)
         if attempt.cause == "judged":
+            self._emit(attempt)
             return
-        given_up = verdict_on(branch.result(attempt.position, attempt.rung), self.tunables)
+        result = branch.result(attempt.position, attempt.rung)
+        before = result.cause
+        self._emit(attempt)
+        given_up = verdict_on(result, attempt, before, self.tunables)
         if given_up is not None:
             outcome, reason = given_up
             self._emit(
@@ -200,8 +227,8 @@ class Scheduler:
 
     def _order(self, happening: Order, now: float) -> None:
         given = happening.order
+        self._said_done = False  # who asks again, under the same id, is told again
         if orders.order(self.state, given, self._emit, now):
-            self._said_done = False
             if given.order == "priority":
                 self.dispatcher.rank(self.state.batches[given.batch])
             for shot in shots_of(self.state.batches[given.batch], given):

@@ -23,8 +23,6 @@ class Tunables:
     start_deadline_s: float = 900.0
     #: Strikes (an exception, or a crash or missed deadline while alone) after which a candidate is quarantined.
     strikes: int = 3
-    #: A candidate that did not fit into memory alone, so often, is quarantined: once, and once more.
-    memory_strikes: int = 2
     #: Losses nobody can explain (a node gone) after which a candidate is given up as lost.
     losses: int = 5
     #: A stitch that fails for a reason other than its seams is tried so often.

@@ -1,10 +1,12 @@
 """Failures have causes, and each cause its own consequence."""
 
 from collections import Counter
+from itertools import pairwise
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, HostNoted
 from ancestra_farm.scheduler import Tunables
 from ancestra_farm.scheduler.world import AllDone, HostLost, KillHost, Record, StartHost, TicketEnded, TicketStarted
+from tests.scheduler.timed import TimedWorld
 from tests.scheduler.world import STILLS, Fate, Tick, World, batch_of, finished, number_of
 
 BATCH = batch_of(f"{{still: {STILLS}}}", shots=1)
@@ -184,3 +186,92 @@ def test_a_missed_deadline_is_laid_at_the_ticket_that_missed_it():
     out = world.scheduler.handle(Tick(), begun + hung.deadline_s + 1)
     charged = {i.event.ticket for i in out if isinstance(i, Record) and isinstance(i.event, AttemptEnded)}
     assert charged == {hung.ticket}
+
+
+def test_what_does_not_fit_into_memory_alone_is_tried_once_more_and_then_quarantined():
+    world = finished(BATCH, fate=Fate(trouble=lambda c, n: "out_of_memory" if guilty(c) else None))
+    quarantined = ids(world, "quarantined")
+    assert quarantined == {c for c in world.attempts if guilty(c)}
+    assert all("does not fit into memory alone" in event.reason for event in given_up(world))
+    tries = {c: [e.of for e in world.log if isinstance(e, AttemptEnded) and e.candidate_id == c] for c in quarantined}
+    for sizes in tries.values():
+        assert len(sizes) >= 2
+        assert sizes[-1] == 1
+        assert all(later <= max(1, before // 2) for before, later in pairwise(sizes))
+
+
+def test_a_host_that_never_comes_up_is_ended_and_another_takes_its_slot():
+    world = World(cpus=1, tunables=Tunables(start_deadline_s=60))
+    world.submit(BATCH)
+    (first,) = world.hosts
+    asked = world.now
+    assert not [i for i in world.scheduler.handle(Tick(), asked + 59) if isinstance(i, KillHost)]
+    out = world.scheduler.handle(Tick(), asked + 61)
+    assert [i.host for i in out if isinstance(i, KillHost)] == [first]
+    assert len([i for i in out if isinstance(i, StartHost)]) == 1
+    assert [i.event.what for i in out if isinstance(i, Record) and isinstance(i.event, HostNoted)] == [
+        "failed_to_start"
+    ]
+    world.scheduler.check_invariants()
+
+
+def test_machines_taken_away_while_a_model_loads_say_nothing_about_the_model():
+    world = World(cpus=1)
+    world.submit(BATCH)
+    for _ in range(10):
+        world.lose(next(iter(world.hosts)), "host_lost")
+    assert world.done is None
+    assert world.run()
+    assert world.survivors() == finished(BATCH).survivors()
+
+
+def test_a_ticket_that_never_starts_is_ended_by_its_deadline_too():
+    world = World(cpus=1, tunables=Tunables(deadline_floor_s=10))
+    world.submit(BATCH)
+    world.run(1)
+    ((host, (first, _)),) = world.hosts.items()  # no word of it ever comes: neither a start nor a reply
+    given = world.now
+    out = world.scheduler.handle(Tick(), given + first.deadline_s + 1)
+    assert [i.host for i in out if isinstance(i, KillHost)] == [host]
+    world.scheduler.check_invariants()
+
+
+def test_a_lost_host_costs_the_batch_the_seconds_it_was_held():
+    world = TimedWorld(cpus=1)
+    world.submit(BATCH)
+    world.run_for(6.0)
+    ((host, machine),) = world.machines.items()
+    held = world.now - machine.begun_at
+    before = world.scheduler.state.batches["b"].device_s
+    world.lose(host, "crash")
+    assert abs(world.scheduler.state.batches["b"].device_s - before - held) < 0.01
+
+
+def test_with_fewer_slots_hosts_go_the_lowest_class_first_and_nothing_is_lost():
+    many = "{still: {role: text_to_image, model: test/stills, candidates: 900, wave: 300}}"
+    world = TimedWorld(cpus=6)
+    world.submit(batch_of(many, shots=1, batch="low", priority="backfill"))
+    world.run_for(8.0)
+    clips = "{animate: {role: text_to_video, model: test/clips, candidates: 60}}"
+    world.submit(batch_of(clips, shots=1, batch="high", priority="dailies", max_slots=3))
+    world.run_for(12.0)
+    assert Counter(machine.model for machine in world.machines.values()) == {"test/clips": 3, "test/stills": 3}
+    world.slots_change(3)
+    world.run_for(5.0)
+    assert Counter(machine.model for machine in world.machines.values()) == {"test/clips": 3}
+    assert not [e for e in world.log if isinstance(e, AttemptEnded) and e.cause == "aborted"]
+    world.slots_change(6)
+    assert world.run()
+    judged = {progress.batch: progress.stages[0].judged for progress in world.scheduler.progress()}
+    assert judged == {"low": 900, "high": 60}
+
+
+def test_a_slot_that_is_gone_for_a_moment_costs_no_host():
+    world = TimedWorld(cpus=2)
+    world.submit(BATCH)
+    world.run_for(6.0)
+    hosts = set(world.machines)
+    world.slots_change(1)
+    world.slots_change(2)
+    world.run_for(1.0)
+    assert set(world.machines) == hosts
