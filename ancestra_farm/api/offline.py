@@ -54,10 +54,14 @@ def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], 
         raise StoreBusy(store.url, presence)
     tail = Tail(store)
     events = _follows(list(tail.poll()), orders, tail.epoch, clock())
+    if not events:  # taken before under the same ids, by a controller whose answer was lost
+        return OrderTaken(tail.number, tail.epoch, ())
     read_up_to = tail.number
     writer = Writer.begin(store, orders[0].who, _purpose(orders), clock)
     if any(read_up_to < commit.number < writer.number for commit in writer.history):
         events = _follows(writer.history, orders, writer.epoch, clock())
+    if not events:
+        return OrderTaken(writer.number, writer.epoch, ())
     return OrderTaken(writer.commit(events), writer.epoch, events)
 
 
