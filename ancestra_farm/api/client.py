@@ -146,10 +146,8 @@ class Client:
     # ---- how -------------------------------------------------------------------------------------------------------
 
     def _spelt(self, order: OrderGiven) -> dict[str, Any]:
-        fields = {name: value for name, value in dataclasses.asdict(order).items() if value not in ("", 0, None)}
-        del fields["at"]
-        fields.setdefault("order_id", uuid.uuid4().hex)
-        fields.pop("who", None)
+        told = {name: value for name, value in dataclasses.asdict(order).items() if value not in ("", 0, None)}
+        fields = {"order_id": uuid.uuid4().hex} | {name: told[name] for name in told.keys() - {"at", "who"}}
         return fields | self._named(order.who or self.who)
 
     @staticmethod
