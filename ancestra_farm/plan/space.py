@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -64,6 +64,10 @@ class Space:
     def to_try(self) -> int:
         """How many of the positions are tried at most."""
         return self.candidates * len(self.inputs)
+
+    def with_more(self, candidates: int) -> "Space":
+        """So many more candidates for each input; those there are keep their positions and ids."""
+        return replace(self, candidates=self.candidates + candidates)
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
