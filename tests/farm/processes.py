@@ -53,7 +53,11 @@ class Attended:
 
     def pids(self, title: str = "") -> list[int]:
         """Processes of this run whose command line contains ``title``."""
-        return [pid for pid, line in _marked(self.mark) if title in line]
+        return [pid for pid, line in self.processes() if title in line]
+
+    def processes(self) -> list[tuple[int, str]]:
+        """(process id, command line) of every process of this run."""
+        return list(_marked(self.mark))
 
     def kill_all(self) -> None:
         """Kill -9 everything this run has started, and wait until nothing of it is left."""
@@ -75,11 +79,14 @@ class Attended:
 
 
 class Persisting:
-    """A Ray of its own in another process, and runs on it that go on whoever dies; see `tests.farm.persisting`."""
+    """A Ray of its own in another process, and runs on it that go on whoever dies; see `tests.farm.persisting`.
+
+    ``given``: how many batches it was given.
+    """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] = MappingProxyType({}), **options: Any) -> None:
         self.run = Attended(folder, module="tests.farm.persisting", environment=environment, **options)
-        self._given = 0
+        self.given = 0
 
     @property
     def alive(self) -> bool:
@@ -92,7 +99,7 @@ class Persisting:
         with contextlib.suppress(BrokenPipeError):
             self.run.process.stdin.write(json.dumps(job).encode() + b"\n")
             self.run.process.stdin.flush()
-        self._given += 1
+        self.given += 1
 
     def said(self, key: str) -> list[dict[str, Any]]:
         """Everything it said that has this key."""
@@ -101,9 +108,9 @@ class Persisting:
 
     def result(self, within_s: float = 120.0) -> dict[str, Any] | None:
         """Wait for the end of what was given last: its summary, None if the driver died before."""
-        wait_for(lambda: len(self.said("how")) == self._given or not self.alive, within_s)
+        wait_for(lambda: len(self.said("how")) == self.given or not self.alive, within_s)
         found = self.said("how")
-        return found[-1] if len(found) == self._given else None
+        return found[-1] if len(found) == self.given else None
 
     def gone(self, within_s: float = 60.0) -> bool:
         """Wait until nothing of it is left, without lending a hand; False if something stays."""
