@@ -17,6 +17,7 @@ from ancestra_farm.cli import (
     doctor,
     explain,
     failures,
+    gc,
     hosts,
     manifest,
     orders,
@@ -125,6 +126,7 @@ _add("stitch", stitch.stitch, epilog=stitch.EPILOG)
 _add("manifest", manifest.manifest)
 _add("verify", verify_command.verify)
 _add("repair", repair.repair, epilog=repair.EPILOG)
+_add("gc", gc.gc, epilog=gc.EPILOG)
 _add("schema", schema.schema)
 _add("simulate", simulate.simulate, epilog=simulate.EPILOG)
 _add("doctor", doctor.doctor, epilog=doctor.EPILOG)

@@ -46,6 +46,10 @@ class LocalFolder:
                     ) from error
                 if not made and error.errno != errno.EEXIST:
                     raise
+            if not made and key.startswith("media/"):
+                # It is wanted now, however old: what nobody wants is told by its age.
+                with contextlib.suppress(OSError):
+                    os.utime(target)
             # Also after losing: what the winner made is then durable before anybody builds on it.
             _sync_folder(target.parent)
         return made
@@ -74,6 +78,19 @@ class LocalFolder:
         path = self.root / key
         with _reading(path):
             return path.stat().st_size
+
+    def modified(self, key: str) -> float:
+        """When a file was last written, or created again; NotThere if there is none."""
+        path = self.root / key
+        with _reading(path):
+            return path.stat().st_mtime
+
+    def leftovers(self) -> Iterator[tuple[str, int, float]]:
+        """Temporary files, wherever they lie: key, bytes, when last written."""
+        for path in self.root.rglob(f"{TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                yield path.relative_to(self.root).as_posix(), stat.st_size, stat.st_mtime
 
     def list(self, folder: str) -> list[str]:
         """Keys of all files below a folder (``""``: the whole store), in no order."""

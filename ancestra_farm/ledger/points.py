@@ -25,6 +25,7 @@ POINTS = {
     "pack.between_deletes": "commits are packed; some of the files that the pack covers are gone",
     "snapshot.after_write": "a snapshot is in the store; nothing has used it yet",
     "repair.between_files": "one file of a repair is in its place; others are not, and the log is still damaged",
+    "gc.after_commit_before_deletes": "old rejects are named as collected; their media are all still there",
     "media.before_link": "a medium lies in a temporary file; it is not visible yet",
     "host.before_ticket": "a host has taken a ticket; nothing of it has been generated",
     "host.after_media_before_row": "a medium is in the store; its row is nowhere",

@@ -132,6 +132,16 @@ class Bucket:
         with _errors(path):
             return int(self.fs.info(path, **self._in_time(0))["size"])
 
+    def modified(self, key: str) -> float:
+        """When an object was written; NotThere if there is none."""
+        path = f"{self.root}/{key}"
+        with _errors(path):
+            return float(self.fs.modified(path).timestamp())
+
+    def leftovers(self) -> Iterator[tuple[str, int, float]]:
+        """None: an object appears whole or not at all."""
+        return iter(())
+
     def list(self, folder: str) -> list[str]:
         """Keys of all objects below a folder (``""``: the whole store), in no order."""
         path = f"{self.root}/{folder}" if folder else self.root

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ DAMAGED = "damaged"
 LAYOUT = 1
 
 _SUFFIX = re.compile(r"[a-z0-9]{1,8}")
+_MEDIUM = re.compile(r"media/([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z0-9]{1,8}")
 _COMMIT = re.compile(r"log/[0-9]{8}\.parquet")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -47,6 +48,12 @@ class Backend(Protocol):
 
     def size(self, key: str) -> int:
         """Length in bytes; raises NotThere."""
+
+    def modified(self, key: str) -> float:
+        """When a file was last written, Unix seconds; raises NotThere."""
+
+    def leftovers(self) -> Iterator[tuple[str, int, float]]:
+        """Files in the making: key, bytes, when last written. Most belong to somebody who is at work."""
 
     def list(self, folder: str) -> list[str]:
         """Keys of all files below a folder."""
@@ -136,6 +143,10 @@ class Store:
         """Length of a file in bytes. Raises NotThere."""
         return self._backend.size(check_path(path))
 
+    def modified(self, path: str) -> float:
+        """When a file was last written or put again, Unix seconds. Raises NotThere."""
+        return self._backend.modified(check_path(path))
+
     def list(self, prefix: str = "") -> list[str]:
         """Paths of all files below the folder ``prefix`` (``""``: of the whole store), sorted."""
         return sorted(self._backend.list(check_path(prefix.rstrip("/")) if prefix else ""))
@@ -150,6 +161,22 @@ class Store:
         """Remove a commit that stands in a pack too, which whoever calls has read back. Nothing else goes this way."""
         if not _COMMIT.fullmatch(path):
             raise StoreRefused(f"{path} is not the name of a commit")
+        self._backend.delete(path)
+
+    def delete_collected(self, path: str) -> None:
+        """Remove a medium that nothing in the log names, or names any more. For `gc`, which has made sure of that."""
+        if not _MEDIUM.fullmatch(path):
+            raise StoreRefused(f"{path} is not the name of a medium")
+        self._backend.delete(path)
+
+    def leftovers(self) -> Iterator[tuple[str, int, float]]:
+        """Files in the making, which no listing shows: path, bytes, when last written. The killed leave some."""
+        return self._backend.leftovers()
+
+    def delete_leftover(self, path: str) -> None:
+        """Remove a file in the making that nobody can be making any more."""
+        if not path.rpartition("/")[2].startswith(TEMPORARY):
+            raise StoreRefused(f"{path} is not a file in the making")
         self._backend.delete(path)
 
     def keep_damaged(self, path: str) -> str:
