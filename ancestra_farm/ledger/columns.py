@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 #: The tables of a store.
-TABLES = ("candidates", "picks", "stitches", "deliveries")
+TABLES = ("candidates", "picks", "stitches", "deliveries", "orders")
 
 _TEXT = pa.string()
 _TEXTS = pa.list_(pa.string())
@@ -48,7 +48,7 @@ _CANDIDATES: _Columns = (
             "a passing draft ends as `promoted` or `not_promoted`"
         ),
     ),
-    ("reasons", _TEXTS, False, "filters that rejected it, `duplicate`, or why it was given up"),
+    ("reasons", _TEXTS, False, "filters that rejected it, `duplicate`, `restored by NAME`, or why it was given up"),
     ("judged_in_full", pa.bool_(), False, "every filter ran, whatever the first ones said: the unbiased sample"),
     ("full_sample", _NUMBER, False, "fraction of the stage's candidates in that sample, 0 to 1"),
     ("scores", _SCORES, False, "score by name, of the filters that ran"),
@@ -120,6 +120,26 @@ _DELIVERIES: _Columns = (
     ("delivered_at", _WHEN, False, "when"),
 )
 
+_ORDERS: _Columns = (
+    ("at", _WHEN, False, "when it was given"),
+    ("who", _TEXT, False, "the person who gave it"),
+    (
+        "order",
+        _TEXT,
+        False,
+        "`pick`, `unpick`, `close`, `restore`, `more`, `retry`, `pause`, `unpause`, `cancel` or `priority`",
+    ),
+    ("batch", _TEXT, False, "its batch"),
+    ("show", _TEXT, False, "its show"),
+    ("shot", _TEXT, True, "the shot it is about; null: the whole batch"),
+    ("stage", _TEXT, True, "the stage it is about; null: every stage"),
+    ("candidate_id", _TEXT, True, "the candidate it is about, if one"),
+    ("says", _TEXT, False, "how many, which cause, which class: `12 more`, `crash`, `dailies, weight 2`; else empty"),
+    ("note", _TEXT, False, "what they noted"),
+    ("order_id", _TEXT, True, "the id its giver gave it"),
+    ("epoch", pa.int64(), False, "epoch under which it was taken"),
+)
+
 
 def _schema(columns: _Columns) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable, {"doc": doc}) for name, kind, nullable, doc in columns])
@@ -130,6 +150,7 @@ _SCHEMAS: Mapping[str, pa.Schema] = {
     "picks": _schema(_PICKS),
     "stitches": _schema(_STITCHES),
     "deliveries": _schema(_DELIVERIES),
+    "orders": _schema(_ORDERS),
 }
 
 
@@ -156,6 +177,11 @@ def stitch_schema() -> pa.Schema:
 def delivery_schema() -> pa.Schema:
     """One row per published file."""
     return _SCHEMAS["deliveries"]
+
+
+def order_schema() -> pa.Schema:
+    """One row per order that was taken."""
+    return _SCHEMAS["orders"]
 
 
 def markdown() -> str:

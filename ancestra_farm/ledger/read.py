@@ -10,7 +10,7 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.story import story
 from ancestra_farm.ledger.tables import concatenated, decode_part
 
-__all__ = ["candidates", "deliveries", "parts_of", "picks", "read_table", "stitches", "story"]
+__all__ = ["candidates", "deliveries", "orders", "parts_of", "picks", "read_table", "stitches", "story"]
 
 
 def parts_of(store: Store, table: str) -> Iterator[tuple[str, str, str]]:
@@ -57,3 +57,8 @@ def stitches(store: Store, batch: str | None = None, shot: str | None = None) ->
 def deliveries(store: Store, batch: str | None = None, shot: str | None = None) -> pa.Table:
     """The files that were published."""
     return read_table(store, "deliveries", batch, shot)
+
+
+def orders(store: Store, batch: str | None = None, shot: str | None = None) -> pa.Table:
+    """The orders that were taken; those about a whole batch only where no shot is named."""
+    return read_table(store, "orders", batch, shot)

@@ -19,7 +19,7 @@ from ancestra_farm.plan.space import Space
 class Row:
     """What has become of one candidate. Names and meanings are those of the columns; times are microseconds.
 
-    ``awaited``: a verdict would count. Not a column.
+    ``awaited``: a verdict would count. ``by_word``: a person wants it made, whatever the verdict. Neither is a column.
     """
 
     epoch: int
@@ -40,6 +40,7 @@ class Row:
     duplicate_of: str | None = None
     phash: int | None = None
     awaited: bool = True
+    by_word: bool = False
 
     def attempt(self, ended: AttemptEnded, epoch: int) -> None:
         """Fold an attempt in. Its cost always counts; its verdict only while one is awaited, so never a second one."""
@@ -60,8 +61,8 @@ class Row:
         self.media, self.thumbnail = ended.media, ended.thumbnail
         self.generate_s, self.judge_s = ended.generate_s, ended.judge_s
         self.message = ended.message
-        # No wave can save a reject. What passed stays `released` until its wave is closed.
-        self.outcome = "released" if ended.passed else "rejected"
+        # No wave can save a reject, a person can. What passed stays `released` until its wave is closed.
+        self.outcome = "released" if ended.passed or self.by_word else "rejected"
 
     def release_again(self, epoch: int) -> None:
         """A newer revision or round wants this candidate too: what is known of it stays, the decision is open again."""
@@ -70,20 +71,37 @@ class Row:
         if self.duplicate_of is not None or self.passed is not False:
             self.reasons, self.duplicate_of = (), None
 
+    def try_again(self, epoch: int, *, by_word: bool) -> None:
+        """It is made once more. What was known of it is void; but of one that is restored and kept, it holds."""
+        self.epoch, self.outcome, self.by_word, self.duplicate_of = epoch, "released", by_word, None
+        self.awaited = not (by_word and self.media is not None)
+        if self.awaited:
+            self.forget(epoch)
+
+    def forget(self, epoch: int) -> None:
+        """Its verdict counts no more and another is awaited. What its attempts cost stays."""
+        self.epoch, self.outcome, self.awaited = epoch, "released", True
+        self.passed, self.judged_in_full, self.reasons, self.scores = None, False, (), {}
+        self.phash, self.media, self.thumbnail, self.duplicate_of = None, None, None, None
+        self.generate_s, self.judge_s = None, None
+
     def decide(self, outcome: Outcome, epoch: int) -> None:
         """Set the outcome that a closed wave, a stop or too many failures give it. Verdict and reasons stay."""
-        self.epoch, self.outcome, self.awaited = epoch, outcome, False
+        self.epoch, self.outcome, self.awaited, self.by_word = epoch, outcome, False, False
 
 
 _CHANGING = tuple(column.name for column in fields(Row))
 _CHANGING_SCHEMA = pa.schema(
-    [candidate_schema().field(name) if name != "awaited" else pa.field(name, pa.bool_()) for name in _CHANGING]
+    [
+        pa.field(name, pa.bool_()) if name in ("awaited", "by_word") else candidate_schema().field(name)
+        for name in _CHANGING
+    ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What all candidates of a branch share. ``full_sample``: of its stage, 0 to 1."""
+    """What all candidates of a branch share. ``full_sample``: of its stage, 0 to 1. ``root``: it follows no tail."""
 
     batch: str
     show: str
@@ -91,6 +109,7 @@ class Branch:
     shot: str
     full_sample: float
     space: Space
+    root: bool = True
 
 
 class WaveRows:

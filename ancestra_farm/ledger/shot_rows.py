@@ -1,7 +1,7 @@
 """The rows of one shot, and of one batch: how each event changes them. `tables` says which rows of which shot."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from ancestra_farm.plan.events import (
     OrderGiven,
     StitchEnded,
     StitchPlanned,
+    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
@@ -24,17 +25,19 @@ from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
-CandidateEvent = WaveReleased | WaveClosed | BranchClosed | AttemptEnded | CandidateGivenUp
+CandidateEvent = WaveReleased | WaveClosed | BranchClosed | AttemptEnded | CandidateGivenUp | VerdictsVoided
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a candidate stands in any space that has it: what `Space.place` says, and its rung."""
+    """Where a candidate stands in any space that has it: what `Space.place` says, its rung, and its shot and stage."""
 
     index: int
     variant: str
     parents: tuple[str, ...]
     rung: Rung
+    shot: str
+    stage: str
 
     def position_in(self, space: Space) -> int | None:
         """Its position in a space of the same stage and segment; None where it has no place there."""
@@ -58,7 +61,9 @@ class ShotRows:
         self._places: dict[bytes, tuple[int, int]] = {}
         #: positions of the waves that are open, by branch, wave and rung
         self._open: dict[tuple[str, int, Rung], tuple[Branch, tuple[int, ...]]] = {}
-        self._listed: dict[str, list[dict[str, Any]]] = {"picks": [], "stitches": [], "deliveries": []}
+        self._listed: dict[str, list[dict[str, Any]]] = {"picks": [], "stitches": [], "deliveries": [], "orders": []}
+        #: who restored a candidate, by the id of the full one
+        self._restored: dict[str, str] = {}
 
     def __contains__(self, candidate_id: str) -> bool:
         return self.find(candidate_id) is not None
@@ -78,7 +83,7 @@ class ShotRows:
             return None
         wave, number = found
         index, variant, parents = wave.branch.space.place(wave.positions[number])
-        return Place(index, variant.id, parents, wave.rung)
+        return Place(index, variant.id, parents, wave.rung, self.name, wave.branch.space.stage)
 
     def _row(self, candidate_id: str) -> Row | None:
         found = self.find(candidate_id)
@@ -108,6 +113,10 @@ class ShotRows:
                 return f"position {event.position} of {event.batch}/{event.branch} was given up, but never released"
             row.decide(event.outcome, epoch)
             row.reasons = (event.reason,)
+        elif isinstance(event, VerdictsVoided):
+            for position in event.positions:
+                if (row := self._row(branch.space.id_of(position, event.rung))) is not None:
+                    row.forget(epoch)
         else:
             self._skip(branch, epoch)
         return None
@@ -119,13 +128,17 @@ class ShotRows:
         for position in positions:
             candidate_id = branch.space.id_of(position, event.rung)
             row = self._row(candidate_id)
-            if row is not None:
+            if row is not None and event.again:
+                row.try_again(epoch, by_word=event.by_word)
+            elif row is not None:
                 row.release_again(epoch)
             else:
                 new.setdefault(bytes.fromhex(candidate_id), position)
         if new:
             self._places.update((key, (len(self._waves), number)) for number, key in enumerate(new))
             wave = WaveRows(branch, event.rung, event.wave, tuple(new.values()), epoch=epoch, released_at=event.at)
+            for row in wave.rows if event.by_word else ():
+                row.by_word = True
             self._waves.append(wave)
 
     def _close(self, event: WaveClosed, branch: Branch, epoch: int) -> str | None:
@@ -138,6 +151,8 @@ class ShotRows:
             assert row is not None
             if position in survivors:
                 row.decide("survivor", epoch)
+                if (who := self._restored.get(branch.space.id_of(position, "full"))) is not None:
+                    row.reasons, row.duplicate_of = (f"restored by {who}",), None
             elif position in skipped:
                 row.decide("skipped", epoch)
             elif position in event.duplicates:
@@ -145,6 +160,8 @@ class ShotRows:
                 row.reasons, row.duplicate_of = ("duplicate",), event.duplicates[position]
             elif event.rung == "draft" and row.passed and row.outcome == "released":
                 row.decide("promoted" if position in promoted else "not_promoted", epoch)
+            elif row.by_word and row.passed is not None:  # made, but nothing could be written of it
+                row.decide("rejected", epoch)
         return None
 
     def _skip(self, branch: Branch | None, epoch: int) -> bool:
@@ -161,6 +178,13 @@ class ShotRows:
                         row.decide("skipped", epoch)
                         changed = True
         return changed
+
+    def collected(self, candidate_ids: Iterable[str]) -> bool:
+        """The media of these are gone; whether any of them is of this shot."""
+        rows = [row for name in candidate_ids if (row := self._row(name)) is not None]
+        for row in rows:
+            row.media = None
+        return bool(rows)
 
     def skip_open(self, epoch: int) -> bool:
         """A newer revision: whatever is undecided is skipped; whether anything was."""
@@ -194,10 +218,11 @@ class ShotRows:
         """The rows of one of the small tables, in the order of events."""
         return pa.Table.from_pylist(self._listed[table], schema_of(table))
 
-    def record(self, event: OrderGiven | StitchPlanned | StitchEnded, show: str) -> tuple[str, ...]:
+    def record(self, event: OrderGiven | StitchPlanned | StitchEnded, show: str, epoch: int) -> tuple[str, ...]:
         """Change the small tables by one event; the tables that changed."""
         if isinstance(event, OrderGiven):
-            return self._order(event, show)
+            self._listed["orders"].append(order_row(event, show, epoch))
+            return ("orders", *self._order(event, show))
         if isinstance(event, StitchPlanned):
             self._listed["stitches"].append(
                 {
@@ -246,6 +271,9 @@ class ShotRows:
             for pick in standing:
                 pick["withdrawn_at"] = round(event.at * 1e6)
             return ("picks",) if standing else ()
+        if event.order == "restore" and (found := self.find(event.candidate_id)) is not None:
+            wave, number = found
+            self._restored[wave.branch.space.id_of(wave.positions[number], "full")] = event.who
         return ()
 
     def _stitched(self, event: StitchEnded, show: str) -> tuple[str, ...]:
@@ -282,8 +310,36 @@ class ShotRows:
         return ("stitches", "deliveries")
 
 
+def order_row(event: OrderGiven, show: str, epoch: int) -> dict[str, Any]:
+    """An order as a row of its table."""
+    says = {
+        "more": f"{event.candidates} more",
+        "retry": f"rejected by {event.filter}" if event.filter else event.cause,
+        "priority": ", ".join(
+            part for part in (event.priority, "" if event.weight is None else f"weight {event.weight:g}") if part
+        ),
+    }
+    return {
+        "at": round(event.at * 1e6),
+        "who": event.who,
+        "order": event.order,
+        "batch": event.batch,
+        "show": show,
+        "shot": event.shot or None,
+        "stage": event.stage or None,
+        "candidate_id": event.candidate_id or None,
+        "says": says.get(event.order, ""),
+        "note": event.note,
+        "order_id": event.order_id or None,
+        "epoch": epoch,
+    }
+
+
 class BatchRows:
-    """The rows of one batch by shot, with what of its plan they need."""
+    """The rows of one batch by shot, with what of its plan they need.
+
+    Orders about the whole batch stand among the rows of a shot without a name.
+    """
 
     def __init__(self, submitted: BatchSubmitted) -> None:
         self.name = submitted.batch
@@ -291,6 +347,8 @@ class BatchRows:
         self.branches: dict[str, Branch] = {}
         self._shot_of_branch: dict[str, str] = {}
         self._plan = Plan.from_documents(submitted.document, submitted.cards)
+        #: candidates ordered beyond the file, by shot and stage
+        self._more: dict[tuple[str, str], int] = {}
 
     @property
     def show(self) -> str:
@@ -301,6 +359,8 @@ class BatchRows:
         """Take the newer revision: its branches are opened anew. The shots that have rows already."""
         self._plan = Plan.from_documents(submitted.document, submitted.cards)
         self.branches = {}
+        stages = {(shot.name, stage.name) for shot in self._plan.shots for stage in shot.stages}
+        self._more = {key: candidates for key, candidates in self._more.items() if key in stages}
         yield from self.shots.values()
 
     def open(self, event: BranchOpened) -> None:
@@ -313,8 +373,19 @@ class BatchRows:
             name=event.branch,
             shot=event.shot,
             full_sample=stage.spec.full_sample,
-            space=stage.space(event.segment, event.inputs),
+            space=stage.space(event.segment, event.inputs).with_more(
+                self._more.get((event.shot, event.stage), 0) if event.tail is None else 0
+            ),
+            root=event.tail is None,
         )
+
+    def more(self, given: OrderGiven) -> None:
+        """More candidates were ordered: the first segments of the stage have so many more."""
+        where = (given.shot, given.stage)
+        self._more[where] = self._more.get(where, 0) + given.candidates
+        for name, branch in self.branches.items():
+            if branch.root and (branch.shot, branch.space.stage) == where:
+                self.branches[name] = replace(branch, space=branch.space.with_more(given.candidates))
 
     def shot(self, name: str) -> ShotRows:
         """The rows of a shot, made if there are none yet."""

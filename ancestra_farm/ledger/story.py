@@ -16,6 +16,7 @@ from ancestra_farm.plan.events import (
     StageClosed,
     StitchEnded,
     StitchPlanned,
+    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
@@ -59,6 +60,10 @@ class _Teller:
                 told = True
             case BranchOpened():
                 told = self._opened(event)
+            case OrderGiven():
+                told = self._ordered(event)
+            case VerdictsVoided():
+                told = self._position(event.branch, event.rung) in event.positions
             case WaveReleased():
                 among = range(event.start, event.stop) if event.positions is None else event.positions
                 told = self._position(event.branch, event.rung) in among
@@ -83,6 +88,16 @@ class _Teller:
         self._rows.open(event)
         return self._position(event.branch, self._place.rung) is not None
 
+    def _ordered(self, event: OrderGiven) -> bool:
+        """Orders about it, and those about its stage or more that make it be tried again or end it."""
+        assert self._rows is not None
+        if event.order == "more":
+            self._rows.more(event)
+        if event.candidate_id:
+            return event.candidate_id == self._id
+        here = event.shot in ("", self._place.shot) and event.stage in ("", self._place.stage)
+        return here and event.order in ("retry", "cancel")
+
     def _position(self, branch: str, rung: str) -> int | None:
         """The candidate's position in a branch as it is open now; None where it is not among its candidates."""
         opened = None if self._rows is None else self._rows.branches.get(branch)
@@ -96,7 +111,7 @@ class _Teller:
 def _names(event: Event, candidate_id: str) -> bool:
     """Whether an event that spells candidate ids out names this one."""
     match event:
-        case AttemptEnded() | OrderGiven():
+        case AttemptEnded():
             return event.candidate_id == candidate_id
         case BranchClosed():
             return candidate_id in event.tails

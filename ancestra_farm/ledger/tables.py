@@ -14,7 +14,9 @@ How outcomes follow from events:
 - a draft wave closes: passing drafts are ``promoted`` or ``not_promoted``;
 - given up: ``quarantined``, ``lost`` or ``failed``;
 - a branch ends, or a newer revision of the batch comes: what was still ``released`` is ``skipped``;
-- released again by a newer revision or round: the same row, undecided again; the verdict it has is kept and counts.
+- released again by a newer revision or round: the same row, undecided again; the verdict it has is kept and counts;
+- tried again by order, or its verdict void because its host was sick: the same row, undecided, the verdict gone;
+- restored: ``survivor`` once it is made, whatever the verdict, with the reason ``restored by NAME``.
 """
 
 import io
@@ -25,7 +27,7 @@ import pyarrow.parquet as pq
 
 from ancestra_farm.ledger.columns import TABLES, schema_of
 from ancestra_farm.ledger.commit import Commit
-from ancestra_farm.ledger.shot_rows import BatchRows, Place
+from ancestra_farm.ledger.shot_rows import BatchRows, CandidateEvent, Place
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import (
@@ -36,9 +38,11 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     EpochTaken,
     Event,
+    MediaCollected,
     OrderGiven,
     StitchEnded,
     StitchPlanned,
+    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
@@ -85,6 +89,10 @@ class Projection:
                 self._submitted(event)
             case BranchOpened() | WaveReleased() | WaveClosed() | BranchClosed() | AttemptEnded() | CandidateGivenUp():
                 self._candidates(event)
+            case VerdictsVoided():
+                self._candidates(event)
+            case MediaCollected():
+                self._collected(event)
             case OrderGiven() | StitchPlanned() | StitchEnded():
                 self._rest(event)
             case _:
@@ -101,9 +109,7 @@ class Projection:
             if shot.skip_open(self._epoch):
                 self._mark("candidates", event.batch, shot.name)
 
-    def _candidates(
-        self, event: BranchOpened | WaveReleased | WaveClosed | BranchClosed | AttemptEnded | CandidateGivenUp
-    ) -> None:
+    def _candidates(self, event: BranchOpened | CandidateEvent) -> None:
         batch = self._batches.get(event.batch)
         if batch is None:
             self.oddities.append(f"{type(event).__name__} of {event.batch}, a batch that was never submitted")
@@ -121,6 +127,12 @@ class Projection:
             self.oddities.append(problem)
         self._mark("candidates", event.batch, shot.name)
 
+    def _collected(self, event: MediaCollected) -> None:
+        gone = set(event.candidate_ids)
+        for name, shot in (self._batches[event.batch].shots if event.batch in self._batches else {}).items():
+            if shot.collected(gone):
+                self._mark("candidates", event.batch, name)
+
     def _rest(self, event: OrderGiven | StitchPlanned | StitchEnded) -> None:
         batch = self._batches.get(event.batch)
         if batch is None:
@@ -129,7 +141,9 @@ class Projection:
         name = event.shot
         if not name and isinstance(event, OrderGiven):
             name = next((shot.name for shot in batch.shots.values() if event.candidate_id in shot), "")
-        for table in batch.shot(name).record(event, batch.show):
+        if isinstance(event, OrderGiven) and event.order == "more":
+            batch.more(event)
+        for table in batch.shot(name).record(event, batch.show, self._epoch):
             self._mark(table, event.batch, name)
 
     def _mark(self, table: str, batch: str, shot: str) -> None:

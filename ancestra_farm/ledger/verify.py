@@ -14,12 +14,15 @@ import pyarrow as pa
 
 from ancestra_farm.ledger.columns import TABLES
 from ancestra_farm.ledger.commit import Commit, commit_path, decode_commit
-from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError
+from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError, StoreUnavailable
 from ancestra_farm.ledger.packs import LogFiles, decode_pack
 from ancestra_farm.ledger.read import parts_of
-from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
+from ancestra_farm.ledger.snapshot import decode_snapshot
+from ancestra_farm.ledger.store import DAMAGED, Store
 from ancestra_farm.ledger.tables import EMPTY_PART, THROUGH_PATH, Projection, decode_part, part_path
 from ancestra_farm.ledger.tail import Tail
+from ancestra_farm.plan.events import Repaired
 
 _FRAGMENT = re.compile(r"xywh=\d+,\d+,\d+,\d+")
 _MEDIUM = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z0-9]{1,8}")
@@ -76,6 +79,7 @@ def verify(store: Store) -> Report:
         found.problems += stuck
         tables.finish(projection)
     candidates = _check_files(store, found, projection)
+    _check_rest(store, found)
     return Report(
         problems=tuple(found.problems),
         notes=tuple(found.notes),
@@ -115,12 +119,15 @@ def _check_log(store: Store, found: _Findings, projection: Projection, tables: "
         except NotThere:
             found.problems.append(f"{path} is missing though later commits are there")
             trusted = False
-        except LogDamaged as damage:
+        except (LogDamaged, StoreUnavailable) as damage:
             found.problems.append(str(damage))
             trusted = False
         number = number + 1 if pack is None else pack.last
     if not trusted:
         found.notes.append(f"the log is trusted up to commit {tail.number}; what lies after it was not folded")
+        found.notes.append(
+            "nobody writes to a damaged log; `ancestra repair` saves what can be saved (--dry-run first)"
+        )
     return trusted
 
 
@@ -140,12 +147,37 @@ def _count(
 
 def _fold(commit: Commit, path: str, found: _Findings, projection: Projection, tables: "_TableCheck") -> None:
     found.events += len(commit.events)
+    for event in commit.events:
+        if isinstance(event, Repaired):
+            _note_repair(commit.number, event, found)
     try:
         projection.fold(commit)
     except (ValueError, KeyError, IndexError) as error:
         place = "" if path == commit_path(commit.number) else f" (commit {commit.number})"
         found.problems.append(f"{path}{place} says what cannot be folded: {type(error).__name__}: {error}")
     tables.compare(projection, commit.number)
+
+
+def _note_repair(number: int, event: Repaired, found: _Findings) -> None:
+    where = f"; its file is {event.was}" if event.was else ""
+    found.notes.append(f"commit {number} was lost and stands repaired by {event.who} ({event.what}){where}")
+
+
+def _check_rest(store: Store, found: _Findings) -> None:
+    """What nothing rests on: snapshots, files in the making, what repairs set aside."""
+    for path in store.list(SNAPSHOTS):
+        try:
+            decode_snapshot(path, store.read(path), store.id)
+        except NotThere:
+            continue
+        except (LogDamaged, StoreUnavailable) as damage:
+            found.problems.append(f"{damage}; it is passed over, and starting takes longer until the next one is there")
+    making = sum(1 for _ in store.leftovers())
+    if making:
+        found.notes.append(f"{making} files are in the making, or were left by the killed (`ancestra gc`)")
+    aside = len(store.list(DAMAGED))
+    if aside:
+        found.notes.append(f"{aside} files that repairs set aside lie in {DAMAGED}/; nothing needs them")
 
 
 class _TableCheck:
@@ -162,7 +194,7 @@ class _TableCheck:
             for path, batch, shot in parts_of(store, table):
                 self._seen.add(path)
                 read = self._read(path)
-                if read is not None and shot:
+                if read is not None:
                     self._waiting.setdefault(read[1], []).append((path, table, batch, shot))
 
     def _complete_through(self) -> int | None:

@@ -4,7 +4,6 @@ What an order makes the farm do (waves, closings, stitches) follows from the sta
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import cast
 
 from ancestra_farm.batch.schema import Priority
@@ -97,7 +96,7 @@ def _more(batch: BatchState, given: OrderGiven) -> None:
 
 def extend(branch: Branch, candidates: int) -> None:
     """So many more candidates for each input; those there were keep their positions and ids."""
-    branch.space = replace(branch.space, candidates=branch.space.candidates + candidates)
+    branch.space = branch.space.with_more(candidates)
     positions = candidates * len(branch.opened.inputs)
     branch.wanted += positions
     branch.limit += positions

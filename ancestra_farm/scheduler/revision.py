@@ -12,8 +12,9 @@ from ancestra_farm.scheduler.state import BatchState, ShotState, StageState, jud
 
 def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None) -> BatchState:
     """The state of a batch just submitted: nothing opened yet, everything already judged under its name known."""
-    for branch in list(before.branches.values()) if before is not None else ():
-        before.put_away(branch)
+    if before is not None:
+        for branch in list(before.branches.values()):
+            before.put_away(branch)
     plan = Plan.from_documents(submitted.document, submitted.cards)
     batch = BatchState(
         number=number,

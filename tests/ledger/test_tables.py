@@ -315,7 +315,7 @@ def test_refreshing_step_by_step_gives_what_a_rebuild_gives(store: Store):
     rebuild(store)
     after = logical(store)
     assert before.keys() == after.keys()
-    assert len(before) == 4 * 3
+    assert len(before) == 5 * 3
     assert all(before[path].equals(after[path]) for path in before)
     bytes_before = {path: store.read(path) for path in after}
     rebuild(store)
