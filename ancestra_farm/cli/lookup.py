@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, BranchOpened, Event, WaveReleased
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, BranchOpened, Event, OrderGiven, WaveReleased
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
@@ -113,6 +113,8 @@ class _Search:
         self._plans: dict[str, Plan] = {}
         self._plan_of: dict[tuple[str, str], Plan] = {}
         self._untried: dict[tuple[str, str, Rung], set[int]] = {}
+        #: candidates ordered beyond the file, by batch, shot and stage
+        self._more: dict[tuple[str, str, str], int] = {}
 
     def look_at(self, event: Event) -> None:
         """Take in one event."""
@@ -122,6 +124,9 @@ class _Search:
             case BranchOpened():
                 self.opened[event.batch, event.branch] = event
                 self._plan_of[event.batch, event.branch] = self._plans[event.batch]
+            case OrderGiven() if event.order == "more":
+                where = (event.batch, event.shot, event.stage)
+                self._more[where] = self._more.get(where, 0) + event.candidates
             case WaveReleased():
                 positions = range(event.start, event.stop) if event.positions is None else event.positions
                 self._untried.setdefault((event.batch, event.branch, event.rung), set()).update(positions)
@@ -146,4 +151,5 @@ class _Search:
         """The space of a branch, as it was last opened."""
         opened = self.opened[batch, branch]
         plan = self._plan_of[batch, branch]
-        return plan.shot(opened.shot).stage(opened.stage).space(opened.segment, opened.inputs)
+        space = plan.shot(opened.shot).stage(opened.stage).space(opened.segment, opened.inputs)
+        return space.with_more(self._more.get((batch, opened.shot, opened.stage), 0))

@@ -16,7 +16,7 @@ from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLES = ("candidates", "picks", "stitches", "deliveries")
+TABLES = ("candidates", "picks", "stitches", "deliveries", "orders")
 FORMATS = ("table", "csv", "json", "parquet")
 #: What a person wants to see of each table; everything is exported.
 SHOWN = {
@@ -24,6 +24,7 @@ SHOWN = {
     "picks": ("candidate_id", "shot", "stage", "who", "note", "at", "withdrawn_at"),
     "stitches": ("shot", "version", "state", "picked", "frames", "seconds", "message"),
     "deliveries": ("shot", "version", "kind", "frames", "rate", "path"),
+    "orders": ("at", "who", "order", "shot", "stage", "candidate_id", "says", "note"),
 }
 
 

@@ -20,6 +20,7 @@ from ancestra_farm.plan.events import (
     StageClosed,
     StitchEnded,
     StitchPlanned,
+    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
@@ -59,6 +60,8 @@ class Teller:
         self._id = recipe.candidate_id
         self._plan: Plan | None = None
         self._positions: dict[str, int] = {}
+        self._spaces: dict[str, Space] = {}
+        self._more = 0
         self._waves: set[tuple[str, int]] = set()
         self._versions: set[str] = set()
         self._attempts = 0
@@ -87,8 +90,10 @@ class Teller:
                 return f"{_rank(event.tails.index(self._id))} of the branch when it closed ({_plain(event.why)})"
             case StageClosed():
                 return self._stage_closed(event)
-            case OrderGiven() if event.candidate_id == self._id:
-                return f"{event.order}ed by {event.who}" + (f": {event.note}" if event.note else "")
+            case OrderGiven():
+                return self._ordered(event)
+            case VerdictsVoided() if self._positions.get(event.branch) in event.positions:
+                return f"its verdict counts no more: {event.why} ({event.host})"
             case StitchPlanned() if self._id in event.chain:
                 self._versions.add(event.version)
                 return f"goes into {event.version} of {event.shot}" + (", picked by people" if event.picked else "")
@@ -102,14 +107,38 @@ class Teller:
         used = any(self._id in parents for parents in event.inputs)
         if event.shot == self._recipe.shot and event.stage == self._recipe.stage and not used:
             space = self._plan.shot(event.shot).stage(event.stage).space(event.segment, event.inputs)
-            position = position_of(space, self._recipe)
-            if position is None:
-                self._positions.pop(event.branch, None)
-            else:
-                self._positions[event.branch] = position
+            self._spaces[event.branch] = space.with_more(self._more if event.tail is None else 0)
+            self._place(event.branch)
         if event.tail == self._id:
             return f"segment {event.segment} goes on from it ({event.branch})"
         return f"is an input of {event.stage} ({event.branch})" if used else ""
+
+    def _place(self, branch: str) -> None:
+        """Note where a branch holds it, if it does."""
+        position = position_of(self._spaces[branch], self._recipe)
+        if position is None:
+            self._positions.pop(branch, None)
+        else:
+            self._positions[branch] = position
+
+    def _ordered(self, event: OrderGiven) -> str:
+        """What a person ordered about it, or about its stage or more so that it is tried again, or ends."""
+        by = f"by {event.who}" + (f": {event.note}" if event.note else "")
+        if event.candidate_id:
+            return f"{_DONE[event.order]} {by}" if event.candidate_id == self._id else ""
+        if event.shot not in ("", self._recipe.shot) or event.stage not in ("", self._recipe.stage):
+            return ""
+        about = "/".join(filter(None, (event.shot or event.batch, event.stage)))
+        if event.order == "more":
+            self._more += event.candidates
+            for branch, space in self._spaces.items():
+                self._spaces[branch] = space.with_more(event.candidates)
+                self._place(branch)
+            return f"{event.candidates:,} more candidates of {about} ordered {by}"
+        if event.order == "retry":
+            what = f"what {event.filter} rejected" if event.filter else f"what failed ({event.cause or 'any cause'})"
+            return f"{what} of {about} ordered to be tried again {by}"
+        return f"{about} cancelled {by}" if event.order == "cancel" else ""
 
     def _of_branch(self, event: WaveReleased | AttemptEnded | CandidateGivenUp | WaveClosed, position: int) -> str:
         match event:
@@ -118,7 +147,8 @@ class Teller:
                 if position not in positions:
                     return ""
                 self._waves.add((event.branch, event.wave))
-                return f"released in wave {event.wave} of {event.branch}, number {position}, at {event.rung}"
+                how = "made again by a person's word" if event.by_word else "tried again" if event.again else "released"
+                return f"{how} in wave {event.wave} of {event.branch}, number {position}, at {event.rung}"
             case AttemptEnded() if event.candidate_id == self._id:
                 self._attempts += 1
                 return self._attempt(event)
@@ -173,6 +203,10 @@ def _decision(event: WaveClosed, position: int) -> str:
     if position in event.skipped:
         return f"{begin}skipped, the stage had enough"
     return f"{begin}not among the {'promoted' if event.rung == 'draft' else 'survivors'}"
+
+
+#: What has been done to a candidate, by the order that did it.
+_DONE = {"pick": "picked", "unpick": "unpicked", "restore": "restored"}
 
 
 def _rank(at: int) -> str:
