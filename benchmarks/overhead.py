@@ -1,9 +1,11 @@
 """What the farm costs over doing the same work without one: the farm, Ray Data, and a bare loop, in one run.
 
-All three generate the same 64x64 procedural stills, judge them with the same filters, write the same media through the
-same store, and keep the same rows in Parquet files with page checksums, flushed to the disk at least every `FLUSH_S`
-seconds of work. Numerical libraries have one thread everywhere. Each system runs in a process of its own, the systems
-in turn, several times over; figures are medians, and every single run is reported with them.
+The work is next to nothing on purpose: pictures that take milliseconds would hide what is around them. All three
+generate the same 64x64 procedural stills (pieces of one picture; ``--scenes``: a scene each), judge them with the same
+filters, write the same media through the same store, and keep the same rows in Parquet files with page checksums,
+flushed to the disk at least every `FLUSH_S` seconds of work. Numerical libraries have one thread everywhere. Each
+system runs in a process of its own, the systems in turn, several times over; figures are medians, and every single run
+is reported with them.
 
     python benchmarks/overhead.py [--candidates N] [--runs N] [--json]
 """
@@ -30,6 +32,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from ancestra_farm.batch.schema import Batch  # noqa: E402
 from ancestra_farm.farm.judging import cascade_of  # noqa: E402
+from ancestra_farm.filters.protocol import Judgement  # noqa: E402
 from ancestra_farm.ledger.store import Store  # noqa: E402
 from ancestra_farm.models.build import build_generator  # noqa: E402
 from ancestra_farm.models.catalog import load_catalog  # noqa: E402
@@ -48,7 +51,7 @@ BLOCKS = (256, 512, 1024, 2048)
 CPUS = os.cpu_count() or 1
 
 
-def the_batch(candidates: int) -> dict[str, Any]:
+def the_batch(candidates: int, model: str) -> dict[str, Any]:
     """The batch of the benchmark, as a document."""
     return {
         "schema": "ancestra/v1",
@@ -59,18 +62,20 @@ def the_batch(candidates: int) -> dict[str, Any]:
         "stages": {
             "still": {
                 "role": "text_to_image",
-                "model": "procedural/stills",
+                "model": model,
                 "candidates": candidates,
                 "wave": 4096,
                 "distinct_bits": -1,
-                "parameters": {"fault_rate": 0.9},
+                "parameters": {"fault_rate": 0.95},
             }
         },
         "shots": [
             {
                 "shot": "sea",
                 "frames": 24,
-                "prompt": {"text": ["the ocean seen from a helicopter", "stars and dust", "light breaking like petals"]},
+                "prompt": {
+                    "text": ["the ocean seen from a helicopter", "stars and dust", "light breaking like petals"]
+                },
             }
         ],
     }
@@ -79,18 +84,20 @@ def the_batch(candidates: int) -> dict[str, Any]:
 class Work:
     """The work itself, candidate by candidate, without a farm: what the bare loop and Ray Data's actors do."""
 
-    def __init__(self, candidates: int, store: Store) -> None:
+    def __init__(self, candidates: int, model: str, store: Store) -> None:
         catalog = load_catalog(None)
-        plan = Plan.of(Batch.model_validate(the_batch(candidates)), catalog)
+        plan = Plan.of(Batch.model_validate(the_batch(candidates, model)), catalog)
         self._stage = plan.shots[0].stages[0]
         self._space = self._stage.space(0, ((),))
         self._store = store
-        self._generator = build_generator(catalog["procedural/stills"])
+        self._generator = build_generator(catalog[model])
         self._generator.setup()
         self._judge = cascade_of(self._ticket())
 
     def _ticket(self) -> Ticket:
-        return Ticket("", 0, "overhead", "", "full", (), self._space, (), {}, 0.05, False, {}, 0.0)
+        return Ticket(
+            "", 0, "overhead", "", "full", (), self._space, (), {}, 0.05, keep_rejects=False, parents={}, deadline_s=0.0
+        )
 
     def rows(self, start: int, stop: int) -> list[AttemptEnded]:
         """Make, judge and write candidates ``start`` to ``stop``; a row each."""
@@ -114,7 +121,7 @@ class Work:
 
 
 def _row(
-    position: int, candidate_id: str, verdict: Any, media: str | None, generate_s: float, judge_s: float
+    position: int, candidate_id: str, verdict: Judgement, media: str | None, generate_s: float, judge_s: float
 ) -> AttemptEnded:
     return AttemptEnded(
         batch="overhead",
@@ -158,10 +165,10 @@ def table_of(rows: list[AttemptEnded]) -> pa.Table:
 # ---- the three systems ---------------------------------------------------------------------------------------------
 
 
-def bare_loop(candidates: int, folder: Path) -> Iterator[tuple[str, float]]:
+def bare_loop(candidates: int, model: str, folder: Path) -> Iterator[tuple[str, float]]:
     """One process, one loop."""
     store = Store.open(str(folder), create=True)
-    work = Work(candidates, store)
+    work = Work(candidates, model, store)
     yield "ready", time.time()
     out, part, waiting, flushed = folder / "rows", 0, [], time.monotonic()
     out.mkdir()
@@ -183,7 +190,7 @@ def write_durably(table: pa.Table, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def farm(candidates: int, folder: Path) -> Iterator[tuple[str, float]]:
+def farm(candidates: int, model: str, folder: Path) -> Iterator[tuple[str, float]]:
     """The farm as `ancestra run` has it."""
     import yaml
 
@@ -191,7 +198,7 @@ def farm(candidates: int, folder: Path) -> Iterator[tuple[str, float]]:
     from ancestra_farm.ledger.tail import read_commits
 
     file = folder.parent / "overhead.yaml"
-    file.write_text(yaml.safe_dump(the_batch(candidates)))
+    file.write_text(yaml.safe_dump(the_batch(candidates, model)))
     summary = run_batch(file, str(folder), cpus=CPUS)
     if summary.how != "done":
         raise SystemExit(f"the run ended as {summary.how}: {summary.message}")
@@ -210,7 +217,7 @@ def farm(candidates: int, folder: Path) -> Iterator[tuple[str, float]]:
     yield "done", commit.at
 
 
-def ray_data(candidates: int, folder: Path, block: int) -> Iterator[tuple[str, float]]:
+def ray_data(candidates: int, model: str, folder: Path, block: int) -> Iterator[tuple[str, float]]:
     """Ray Data: a pool of actors over blocks of numbers, writing Parquet."""
     import pyarrow.fs
     import ray
@@ -218,7 +225,7 @@ def ray_data(candidates: int, folder: Path, block: int) -> Iterator[tuple[str, f
 
     class Actor:
         def __init__(self) -> None:
-            self._work = Work(candidates, Store.open(str(folder)))
+            self._work = Work(candidates, model, Store.open(str(folder)))
             (folder / f"ready-{os.getpid()}").write_text(repr(time.time()))
 
         def __call__(self, numbers: pa.Table) -> pa.Table:
@@ -259,10 +266,10 @@ def ray_data(candidates: int, folder: Path, block: int) -> Iterator[tuple[str, f
 # ---- measuring -----------------------------------------------------------------------------------------------------
 
 
-def measured(system: str, candidates: int, block: int) -> dict[str, float]:
+def measured(system: str, candidates: int, model: str, block: int) -> dict[str, float]:
     """One run in a fresh process and a fresh folder. Seconds from the start of the process."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-        command = [sys.executable, __file__, "--one", system, "--candidates", str(candidates)]
+        command = [sys.executable, __file__, "--one", system, "--candidates", str(candidates), "--model", model]
         began = time.time()
         environment = os.environ | {"RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
         answer = subprocess.run(
@@ -283,23 +290,23 @@ def measured(system: str, candidates: int, block: int) -> dict[str, float]:
     }
 
 
-def one(system: str, candidates: int, block: int, folder: Path) -> None:
+def one(system: str, candidates: int, model: str, block: int, folder: Path) -> None:
     """Run one system here and print when what happened, as JSON."""
     store = folder / "store"
     moments: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
-        "farm": lambda: farm(candidates, store),
-        "ray_data": lambda: ray_data(candidates, store, block),
-        "bare_loop": lambda: bare_loop(candidates, store),
+        "farm": lambda: farm(candidates, model, store),
+        "ray_data": lambda: ray_data(candidates, model, store, block),
+        "bare_loop": lambda: bare_loop(candidates, model, store),
     }
     found = dict(moments[system]())
     print(json.dumps(found), flush=True)
     shutil.rmtree(store, ignore_errors=True)
 
 
-def best_block(candidates: int) -> tuple[int, dict[int, float]]:
+def best_block(candidates: int, model: str) -> tuple[int, dict[int, float]]:
     """The block size with which Ray Data is fastest, on a tenth of the work, and what each came to."""
     some = max(candidates // 10, 2 * CPUS * max(BLOCKS))
-    rates = {block: measured("ray_data", min(some, candidates), block)["per_s"] for block in BLOCKS}
+    rates = {block: measured("ray_data", min(some, candidates), model, block)["per_s"] for block in BLOCKS}
     return max(rates, key=lambda block: rates[block]), rates
 
 
@@ -330,22 +337,31 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--block", type=int, default=0, help="rows of a block of Ray Data; 0: the best of several")
     parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--scenes", action="store_const", const="procedural/stills", dest="model")
+    parser.add_argument("--model", default="procedural/load", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", choices=SYSTEMS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        one(given.one, given.candidates, given.block, given.folder)
+        one(given.one, given.candidates, given.model, given.block, given.folder)
         return
     systems = given.systems.split(",")
-    block, blocks = (given.block, {}) if given.block or "ray_data" not in systems else best_block(given.candidates)
+    block, blocks = (
+        (given.block, {}) if given.block or "ray_data" not in systems else best_block(given.candidates, given.model)
+    )
     runs: dict[str, list[dict[str, float]]] = {system: [] for system in systems}
     for number in range(given.runs):
         for system in systems:
-            run = measured(system, given.candidates, block)
+            run = measured(system, given.candidates, given.model, block)
             runs[system].append(run)
             print(f"run {number + 1} {system:9s} {run['per_s']:8.0f}/s  {run['total_s']:6.1f} s", file=sys.stderr)
-    result = summary(runs) | {"candidates": given.candidates, "cpus": CPUS, "ray_data_block": block}
+    result = summary(runs) | {
+        "model": given.model,
+        "candidates": given.candidates,
+        "cpus": CPUS,
+        "ray_data_block": block,
+    }
     result |= {"ray_data_blocks_per_s": blocks, "runs": runs}
     if given.json:
         print(json.dumps(result, indent=1))

@@ -100,7 +100,8 @@ class ProceduralGenerator:
             if given:
                 strength = self._parameter(recipe, "strength")
                 return iter([clips.restyled(given[0][-1], recipe.prompt, seed, strength)])
-            return iter([scenes.still(recipe.prompt, seed, recipe.size)])
+            draw = scenes.crop if recipe.parameters.get("crop") else scenes.still
+            return iter([draw(recipe.prompt, seed, recipe.size)])
         moving = self._parameter(recipe, "motion")
         if recipe.role == "first_last_frame":
             if len(given) != 2:
