@@ -78,7 +78,7 @@ class Client:
         presence = who_is_alive(store)
         if presence is None:
             return None
-        return cls(store, presence, token or own_token(store, who), who, patience_s)
+        return cls(store, presence, token or own_token(store), who, patience_s)
 
     @property
     def presence(self) -> Presence:

@@ -1,7 +1,6 @@
 """Giving orders to a store, whoever is at work in it: to the live controller, else by oneself."""
 
 import dataclasses
-import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,4 +64,4 @@ def give(store: Store, orders: Sequence[OrderGiven], who: str = "") -> Given:
 def own_name(store: Store) -> str:
     """Whose orders these are where nobody else is named: the token's owner, else the user."""
     token = kept_token(store.id)
-    return (token.name if token is not None else "") or checked_name(os.environ.get("USER") or user_name())
+    return (token.name if token is not None else "") or checked_name(user_name())

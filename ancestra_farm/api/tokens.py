@@ -87,16 +87,16 @@ def keep_token(store_id: str, token: str, name: str) -> Path:
     return path
 
 
-def own_token(store: Store, name: str = "") -> OwnToken:
-    """The token for this store; one is made on first use by somebody who can write the store.
+def own_token(store: Store) -> OwnToken:
+    """The token for this store; one is made, under the user's name, on first use by somebody who can write the store.
 
-    ``name``: what a new one is to be called, by default the user's name. Raises NotAllowed.
+    Raises NotAllowed where there is none and none can be made.
     """
     found = kept_token(store.id)
     if found is not None:
         return found
     try:
-        name = checked_name(name or user_name())
+        name = checked_name(user_name())
         token = issue(store, name, "operator", by=name)
     except (StoreError, OSError, ValueError) as error:
         raise NotAllowed(
@@ -114,6 +114,6 @@ def looks_like_token(text: str) -> bool:
 def user_name() -> str:
     """What the machine calls the user; ``somebody`` where it has no name for them."""
     try:
-        return getpass.getuser()
+        return os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):
         return "somebody"

@@ -111,7 +111,7 @@ def test_a_record_under_another_name_is_nobodys(store: Store) -> None:
 def test_the_first_use_makes_a_token_that_nobody_else_can_read(store: Store, own_state: Path) -> None:
     before = os.umask(0)
     try:
-        own = own_token(store, "ada")
+        own = own_token(store)
     finally:
         os.umask(before)
     path = token_path(store.id)
@@ -120,7 +120,7 @@ def test_the_first_use_makes_a_token_that_nobody_else_can_read(store: Store, own
     person = Register(store).person(own.token)
     assert person is not None
     assert (person.name, person.role) == ("ada", "operator")
-    assert own_token(store, "somebody else").token == own.token
+    assert own_token(store).token == own.token
     assert own.token not in repr(own)
     assert [one.name for one in path.parent.iterdir()] == ["token"]
 
