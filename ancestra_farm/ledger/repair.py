@@ -25,6 +25,7 @@ from ancestra_farm.ledger.errors import StoreInUse
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.recovered import Told, recovered
+from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.survey import Survey, commits_of, survey
 from ancestra_farm.ledger.tables import rebuild
@@ -235,6 +236,10 @@ def _carry_out(store: Store, seen: Survey, plan: _Plan | None, who: str, now: fl
         if store.exists(path):
             was[path] = store.keep_damaged(path)
             yield was[path]
+    for path in store.list(SNAPSHOTS) if plan is not None else ():
+        # They know what the log will not say any more. Gone before it can be read again, or somebody starts from them.
+        yield store.keep_damaged(path)
+        store.delete(path)
     for number, data in bytes_of.items():
         store.replace(commit_path(number), data)
         reached("repair.between_files")

@@ -19,9 +19,10 @@ from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.packs import Packer, pack_of
 from ancestra_farm.ledger.repair import repair
+from ancestra_farm.ledger.snapshot import Section, Snapshot, snapshots, write_snapshot
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, rebuild
-from ancestra_farm.ledger.tail import read_commits
+from ancestra_farm.ledger.tail import Tail, read_commits
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import (
     AttemptEnded,
@@ -246,6 +247,17 @@ def test_bad_files_are_kept_and_what_was_done_is_in_the_log(local_store: Store):
     note = next(event for event in events_of(local_store) if isinstance(event, Repaired))
     assert (note.was, note.who, note.at) == (moved, "noor", 2000.0)
     assert note.what == done.damage[0]
+
+
+def test_snapshots_of_what_the_log_no_longer_says_are_set_aside(local_store: Store):
+    log_of(local_store, WHOLE["plain"])
+    tail = Tail(local_store)
+    list(tail.poll())
+    write_snapshot(local_store, Snapshot(tail.mark, {"state": Section("1", {"known": "all"})}))
+    flip(local_store, 5)
+    repair(local_store, retell, "ann", now=2000.0)
+    assert list(snapshots(local_store)) == []
+    assert [path for path in local_store.list("damaged") if path.startswith("damaged/snapshots/")]
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(local_store: Store):

@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from ancestra_farm.ledger.commit import commit_path
+from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.log import Writer
+from ancestra_farm.ledger.packs import Packer
+from ancestra_farm.ledger.repair import repair
+from ancestra_farm.ledger.snapshot import Section, Snapshot, write_snapshot
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, rebuild
-from ancestra_farm.ledger.tail import read_commits
+from ancestra_farm.ledger.tail import Tail, read_commits
 from ancestra_farm.ledger.verify import Report, verify
+from ancestra_farm.plan.events import HostNoted
+from ancestra_farm.scheduler.retell import retell
 from tests.ledger.film import Film, plan_of, shoot, submitted
 
 
@@ -300,6 +306,61 @@ def test_a_part_of_a_shot_that_the_log_does_not_know_is_found(sound: Store):
 def test_a_through_file_that_is_no_number_is_found(sound: Store):
     sound.replace("tables/THROUGH", b"soon")
     assert only_problem(sound) == "tables/THROUGH does not hold a number"
+
+
+# ---- the rest ------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_log_says_what_to_do(sound: Store):
+    flip(sound.local_path(commit_path(4)), 40)
+    assert any("`ancestra repair` saves what can be saved" in note for note in verify(sound).notes)
+
+
+def test_a_commit_that_the_disk_does_not_give_back_is_named_like_any_other(
+    sound: Store, monkeypatch: pytest.MonkeyPatch
+):
+    read = sound.read
+
+    def failing(path: str) -> bytes:
+        if path == commit_path(4):
+            raise StoreUnavailable(f"{path}: Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(sound, "read", failing)
+    assert only_problem(sound) == "log/00000004.parquet: Input/output error"
+
+
+def test_a_damaged_snapshot_is_found_and_said_to_be_passed_over(sound: Store):
+    tail = Tail(sound)
+    list(tail.poll())
+    write_snapshot(sound, Snapshot(tail.mark, {"state": Section("1", {"known": "all"})}))
+    assert verify(sound).problems == ()
+    (path,) = files_of(sound, "snapshots")
+    flip(path, 50)
+    assert f"snapshots/{path.name} has been changed" in only_problem(sound)
+    assert "it is passed over" in only_problem(sound)
+
+
+def test_a_damaged_pack_is_found_with_everything_it_holds(local_store: Store):
+    writer = Writer.begin(local_store, "ann", "run")
+    while writer.number < 290:
+        writer.commit([HostNoted("pool", "host", "ready", "", 1.0)])
+    Packer(local_store).run(writer.number)
+    (path,) = [path for path in files_of(local_store, "log") if path.name.startswith("pack-")]
+    flip(path, 1000)
+    report = verify(local_store)
+    assert [f"log/{path.name} has been changed" in problem for problem in report.problems] == [True]
+    assert report.commits == 290 - 256
+
+
+def test_what_a_repair_did_and_the_killed_left_are_notes(sound: Store):
+    flip(sound.local_path(commit_path(4)), 40)
+    repair(sound, retell, "noor", now=1.7e9)
+    (sound.local_path("log") / ".tmp-left").write_bytes(b"half")
+    notes = verify(sound).notes
+    assert any(note.startswith("commit 4 was lost and stands repaired by noor") for note in notes)
+    assert any("1 files are in the making" in note for note in notes)
+    assert any("1 files that repairs set aside lie in damaged/" in note for note in notes)
 
 
 def test_verifying_changes_nothing(sound: Store):
