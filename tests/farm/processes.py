@@ -106,7 +106,7 @@ class Persisting:
         lines = [line for line in self.run.log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
         return [said for line in lines if key in (said := json.loads(line))]
 
-    def result(self, within_s: float = 120.0) -> dict[str, Any] | None:
+    def result(self, within_s: float = 300.0) -> dict[str, Any] | None:
         """Wait for the end of what was given last: its summary, None if the driver died before."""
         wait_for(lambda: len(self.said("how")) == self.given or not self.alive, within_s)
         found = self.said("how")

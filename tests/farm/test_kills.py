@@ -15,7 +15,7 @@ from tests.farm.processes import Attended, Persisting, wait_for
 from tests.farm.soundness import faults_of
 from tests.farm.threads import ThreadFarm, submission
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 #: A Ray whose GCS is gone is waited for by its raylet, for a minute unless told otherwise.
 SOON = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
@@ -29,9 +29,9 @@ HOST_AND_STITCH = (
 )
 CONTROLLER = (
     "control.after_order",
-    "control.before_commit:3",
-    "control.after_commit_before_acknowledgement:4",
-    "commit.before_create:5",
+    "control.before_commit:2",
+    "control.after_commit_before_acknowledgement:3",
+    "commit.before_create:4",
     "commit.after_create:6",
 )
 
