@@ -172,6 +172,7 @@ def _range_of(data: Any) -> range:
 _LEAVES = frozenset({str, int, float, bool})
 _SCALARS: dict[Any, Special] = {
     bytes: (bytes.hex, bytes.fromhex),
+    bytearray: (bytearray.hex, bytearray.fromhex),
     range: (lambda value: [value.start, value.stop, value.step], _range_of),
     Fraction: (str, Fraction),
 }
