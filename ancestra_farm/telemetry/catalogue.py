@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: The only labels there are.
-LABELS = ("show", "class", "stage", "model", "filter", "cause")
+LABELS = ("show", "class", "stage", "model", "filter", "cause", "order")
 _STAGE = ("show", "class", "stage", "model")
 _SHOW = ("show", "class")
 
@@ -137,6 +137,7 @@ CATALOGUE: tuple[MetricRow, ...] = (
         buckets=COMMIT_BUCKETS_S,
     ),
     # Finished film and people.
+    MetricRow("ancestra_orders_total", "counter", "", (*_SHOW, "order"), "Orders taken, by kind: pick, pause, more, …"),
     MetricRow("ancestra_stitches_waiting", "gauge", "", _SHOW, "Stitches planned and not ended."),
     MetricRow("ancestra_stitches_published_total", "counter", "", _SHOW, "Stitches published."),
     MetricRow(

@@ -33,7 +33,7 @@ class _Folded:
 
 _FOLDED = Codec(_Folded)
 #: Of what `Metrics.dump` writes. The number goes up when an event comes to be counted otherwise than before.
-DUMP_VERSION = _FOLDED.digest(__version__, "1")
+DUMP_VERSION = _FOLDED.digest(__version__, "2")
 
 
 def _family(row: MetricRow) -> _Family:

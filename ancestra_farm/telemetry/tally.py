@@ -1,8 +1,9 @@
 """Counting the log: which metric each event moves, and by how much. Pure: amounts go to a function it is given.
 
-It remembers no more than it must to move a candidate from one gauge to another: the state of candidates in open waves
-(forgotten when the wave closes) and, per branch, how many stand in which gauge (so that a branch that a newer revision
-or a later round supersedes can leave them). Nothing is decided here; what a candidate came to, the events say.
+It remembers no more than it must to move a candidate from one gauge to another: the state of candidates in open waves;
+of those in closed ones a byte each (they may be tried again); and, per branch, how many stand in which gauge (so that a
+branch that a newer revision or a later round supersedes can leave them). Nothing is decided here; what a candidate came
+to, the events say.
 """
 
 from collections import Counter, defaultdict
@@ -23,6 +24,7 @@ from ancestra_farm.plan.events import (
     Repaired,
     StitchEnded,
     StitchPlanned,
+    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
@@ -31,14 +33,17 @@ from ancestra_farm.plan.recipe import Rung
 Labels = tuple[str, ...]
 #: A gauge of candidates and its labels.
 Standing = tuple[str, Labels]
-
-#: The one priority class until farms have several.
-CLASS = "shot"
+#: As many as a byte tells apart, but for 0.
+MOST_STANDINGS = 255
 
 
 @dataclass(slots=True)
 class _BranchTally:
-    """One branch. ``open``: where each candidate of an open wave stands, by (rung, position)."""
+    """One branch. ``open``: where each candidate of an open wave stands, by (rung, position).
+
+    ``ended``: by rung and position, the number in ``standings`` (from 1) of where a candidate of a closed wave stands.
+    ``by_word``: open waves whose candidates survive by a person's word.
+    """
 
     labels: Labels
     shot: str
@@ -47,13 +52,45 @@ class _BranchTally:
     waves: dict[tuple[int, Rung], tuple[int, ...] | range] = field(default_factory=dict)
     causes: dict[tuple[Rung, int], str] = field(default_factory=dict)
     standing: Counter[Standing] = field(default_factory=Counter)
+    standings: list[Standing] = field(default_factory=list)
+    ended: dict[Rung, bytearray] = field(default_factory=lambda: {"draft": bytearray(), "full": bytearray()})
+    by_word: set[tuple[int, Rung]] = field(default_factory=set)
+
+    def end(self, rung: Rung, position: int, standing: Standing) -> None:
+        """Keep where a candidate of a closed wave stands. Past 255 different standings, where none is kept."""
+        if standing not in self.standings and len(self.standings) < MOST_STANDINGS:
+            self.standings.append(standing)
+        numbers = self.ended[rung]
+        numbers.extend(bytes(max(0, position + 1 - len(numbers))))
+        numbers[position] = self.standings.index(standing) + 1 if standing in self.standings else 0
+
+    def taken_up(self, rung: Rung, position: int) -> Standing | None:
+        """Where a candidate stood that is tried again; None: it is new."""
+        numbers = self.ended[rung]
+        if position >= len(numbers) or not numbers[position]:
+            return None
+        standing = self.standings[numbers[position] - 1]
+        numbers[position] = 0
+        return standing
+
+    def relabelled(self, change: Callable[[Labels], Labels]) -> None:
+        """Every label as the change has it."""
+        self.labels = change(self.labels)
+        self.open = {key: (name, change(labels)) for key, (name, labels) in self.open.items()}
+        self.standings = [(name, change(labels)) for name, labels in self.standings]
+        self.standing = Counter({(name, change(labels)): n for (name, labels), n in self.standing.items()})
 
 
 @dataclass(slots=True)
 class _BatchTally:
-    """One batch: its show, its stages' models, its branches by key. ``models``: by stage, then by (shot, stage)."""
+    """One batch: its show, its stages' models, its branches by key. ``models``: by stage, then by (shot, stage).
+
+    ``filed``: the class its file says, ``priority``: the one it is of.
+    """
 
     show: str
+    filed: str
+    priority: str
     models: dict[str, str]
     changed_models: dict[tuple[str, str], str]
     branches: dict[str, _BranchTally] = field(default_factory=dict)
@@ -64,7 +101,7 @@ class _BatchTally:
     @property
     def labels(self) -> Labels:
         """(show, class)."""
-        return (self.show, CLASS)
+        return (self.show, self.priority)
 
     def model_of(self, shot: str, stage: str) -> str:
         """The model that makes a stage of a shot; empty if the batch no longer has the stage."""
@@ -112,7 +149,9 @@ class Tally:
                 self._stitch(batch, event)
             case OrderGiven():
                 self._order(batch, event)
-            case WaveReleased() | AttemptEnded() | CandidateGivenUp() | WaveClosed() | BranchClosed():
+            case (
+                WaveReleased() | AttemptEnded() | CandidateGivenUp() | VerdictsVoided() | WaveClosed() | BranchClosed()
+            ):
                 branch = batch.branches.get(event.branch)
                 if branch is not None:
                     self._of_branch(branch, event)
@@ -144,6 +183,8 @@ class Tally:
         before = self._batches.get(event.batch)
         batch = _BatchTally(
             show=document.show,
+            filed=document.priority,
+            priority=before.priority if before is not None and before.filed == document.priority else document.priority,
             models={name: stage.model for name, stage in document.stages.items()},
             changed_models={
                 (shot.shot, name): change.model
@@ -155,9 +196,10 @@ class Tally:
         if before is None:
             self._add("ancestra_batches", batch.labels, 1)
         else:
+            batch.stitches, batch.picks = before.stitches, before.picks
             self._add("ancestra_batches", before.labels, -1)
             self._add("ancestra_batches", batch.labels, 1)
-            batch.stitches, batch.picks = before.stitches, before.picks
+            self._move_film(before.labels, batch)
             for branch in before.branches.values():
                 self._supersede(branch)
         self._batches[event.batch] = batch
@@ -171,7 +213,7 @@ class Tally:
                     self._supersede(branch)
         elif event.branch in batch.branches:
             self._supersede(batch.branches[event.branch])
-        labels = (batch.show, CLASS, event.stage, batch.model_of(event.shot, event.stage))
+        labels = (*batch.labels, event.stage, batch.model_of(event.shot, event.stage))
         batch.branches[event.branch] = _BranchTally(labels, event.shot, event.stage)
 
     def _supersede(self, branch: _BranchTally) -> None:
@@ -188,11 +230,15 @@ class Tally:
         branch.open.clear()
         branch.waves.clear()
         branch.causes.clear()
+        branch.by_word.clear()
+        branch.ended = {"draft": bytearray(), "full": bytearray()}
 
     # ---- candidates ------------------------------------------------------------------------------------------------
 
     def _of_branch(
-        self, branch: _BranchTally, event: WaveReleased | AttemptEnded | CandidateGivenUp | WaveClosed | BranchClosed
+        self,
+        branch: _BranchTally,
+        event: WaveReleased | AttemptEnded | CandidateGivenUp | VerdictsVoided | WaveClosed | BranchClosed,
     ) -> None:
         match event:
             case WaveReleased():
@@ -202,6 +248,9 @@ class Tally:
             case CandidateGivenUp():
                 cause = branch.causes.get((event.rung, event.position), "")
                 self._move(branch, event.rung, event.position, event.outcome, cause)
+            case VerdictsVoided():
+                for position in event.positions:
+                    self._move(branch, event.rung, position, "pending")
             case WaveClosed():
                 self._wave_closed(branch, event)
             case BranchClosed() if event.why == "superseded":
@@ -212,11 +261,20 @@ class Tally:
     def _released(self, branch: _BranchTally, event: WaveReleased) -> None:
         positions = range(event.start, event.stop) if event.positions is None else event.positions
         branch.waves[event.wave, event.rung] = positions
+        if event.by_word:
+            branch.by_word.add((event.wave, event.rung))
         pending = ("ancestra_candidates_pending", branch.labels)
+        stood: Counter[Standing] = Counter()
         for position in positions:
+            # Of an open wave: a reject restored before its wave was decided.
+            before = branch.taken_up(event.rung, position) or branch.open.get((event.rung, position))
+            if before is not None:
+                stood[before] += 1
             branch.open[event.rung, position] = pending
+        for standing, count in stood.items():
+            self._stand(branch, standing, -count)
         self._stand(branch, pending, len(positions))
-        self._add("ancestra_candidates_released_total", branch.labels, len(positions))
+        self._add("ancestra_candidates_released_total", branch.labels, len(positions) - stood.total())
 
     def _attempt(self, branch: _BranchTally, event: AttemptEnded) -> None:
         labels = branch.labels
@@ -245,22 +303,26 @@ class Tally:
         decided = dict.fromkeys(event.skipped, "skipped") | dict.fromkeys(event.survivors, "survivor")
         if event.rung == "draft":
             decided |= dict.fromkeys(event.promoted, "promoted")
+        by_word = (event.wave, event.rung) in branch.by_word
+        branch.by_word.discard((event.wave, event.rung))
+        # Who is being restored waits for a wave of their own.
+        elsewhere = {position for key in branch.by_word for position in branch.waves[key] if key[1] == event.rung}
         for position in branch.waves.pop((event.wave, event.rung), ()):
             standing = branch.open.get((event.rung, position))
-            if standing is None:
+            if standing is None or position in elsewhere:
                 continue
             outcome = decided.get(position)
             if position in event.duplicates:
                 self._move(branch, event.rung, position, "rejected", "duplicate")
             elif outcome is not None:
-                if outcome == "survivor" and standing[0] != "ancestra_candidates_pending":
+                if outcome == "survivor" and (by_word or standing[0] != "ancestra_candidates_pending"):
                     self._survived(branch.labels)
                 self._move(branch, event.rung, position, outcome)
             elif standing[0] == "ancestra_candidates_undecided":
                 self._move(branch, event.rung, position, "not_promoted" if event.rung == "draft" else "skipped")
             elif standing[0] == "ancestra_candidates_pending":
                 self._move(branch, event.rung, position, "reused")
-            del branch.open[event.rung, position]
+            branch.end(event.rung, position, branch.open.pop((event.rung, position)))
             branch.causes.pop((event.rung, position), None)
 
     def _survived(self, labels: Labels) -> None:
@@ -305,6 +367,7 @@ class Tally:
             self._add("ancestra_stitches_failed_total", (*batch.labels, cause), 1)
 
     def _order(self, batch: _BatchTally, event: OrderGiven) -> None:
+        self._add("ancestra_orders_total", (*batch.labels, event.order), 1)
         key = (event.who, event.candidate_id)
         if event.order == "pick" and key not in batch.picks:
             batch.picks.add(key)
@@ -312,3 +375,27 @@ class Tally:
         elif event.order == "unpick" and key in batch.picks:
             batch.picks.remove(key)
             self._add("ancestra_picks", batch.labels, -1)
+        elif event.order == "priority" and event.priority not in ("", batch.priority):
+            self._rank(batch, event.priority)
+
+    def _rank(self, batch: _BatchTally, priority: str) -> None:
+        """The gauges of a batch go over to its new class; what was counted stays where it was counted."""
+        before = batch.labels
+        batch.priority = priority
+        self._add("ancestra_batches", before, -1)
+        self._add("ancestra_batches", batch.labels, 1)
+        self._move_film(before, batch)
+        for branch in batch.branches.values():
+            for sign in (-1, 1):
+                for (name, labels), count in branch.standing.items():
+                    if count:
+                        self._add(name, labels, sign * count)
+                if sign < 0:
+                    branch.relabelled(lambda labels: (labels[0], priority, *labels[2:]))
+
+    def _move_film(self, before: Labels, batch: _BatchTally) -> None:
+        """Waiting stitches and picks, of a batch whose show or class may have changed."""
+        for name, count in (("ancestra_stitches_waiting", len(batch.stitches)), ("ancestra_picks", len(batch.picks))):
+            if count and before != batch.labels:
+                self._add(name, before, -count)
+                self._add(name, batch.labels, count)

@@ -9,6 +9,8 @@ from ancestra_farm.ledger.tables import Projection
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.world import Order, OrderRefused
+from ancestra_farm.telemetry.catalogue import CATALOGUE
+from ancestra_farm.telemetry.metrics import Metrics
 from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, number_of, submission
 
 DRAFTS = "{role: text_to_image, model: test/stills, candidates: 30, wave: 10, keep: 6, draft: {promote: 0.4}}"
@@ -23,6 +25,7 @@ LINES = {
     "keyframes": (f"{{still: {STILLS}, animate: {KEYS}}}", 60),
     "by yield": (f"{{still: {STILLS.replace('wave: 10', 'wave: 10, keep: 9, spend: by_yield')}}}", 20),
 }
+GAUGES = {row.name for row in CATALOGUE if row.name.startswith("ancestra_candidates_") and row.type == "gauge"}
 ORDERS = ("pick", "unpick", "close", "restore", "more", "retry", "pause", "unpause", "cancel", "priority", "again")
 
 
@@ -159,6 +162,40 @@ def test_any_orders_at_any_moments_leave_a_sound_state_that_the_log_tells(seed, 
     let_it_end(world)
     assert picture(folded(world.log)) == picture(world.scheduler)
     _tables_agree(world)
+    _metrics_agree(world)
+
+
+def _metrics_agree(world):
+    """Every released candidate stands in one gauge, and the survivors among the survivors, under the batch's class."""
+    metrics = Metrics()
+    for event in world.log:
+        metrics.fold(event)
+    now = {
+        (sample.name, sample.labels["class"]): 0.0
+        for family in metrics.collect()
+        for sample in family.samples
+        if sample.name in GAUGES
+    }
+    for family in metrics.collect():
+        for sample in family.samples:
+            if sample.name in GAUGES:
+                now[sample.name, sample.labels["class"]] += sample.value
+    batch = world.scheduler.state.batches["b"]
+    results = [
+        (rung, result)
+        for branch in batch.branches.values()
+        for rung, results in branch.results.items()
+        for result in results.values()
+    ]
+    assert {name for name, value in now.items() if value and name[1] != batch.priority} == set()
+    standing = {name: value for (name, priority), value in now.items() if priority == batch.priority}
+    superseded = standing.pop("ancestra_candidates_superseded", 0.0)
+    assert superseded >= 0
+    ended = [branch for branch in batch.branches.values() if branch.closed.why == "superseded"]
+    gone = sum(len(results) for branch in ended for results in branch.results.values())
+    assert sum(standing.values()) == len(results) - gone
+    survivors = [r for rung, r in results if rung == "full" and r.outcome == "survivor"]
+    assert standing.get("ancestra_candidates_survivor", 0.0) == len(survivors)
 
 
 def _tables_agree(world):
