@@ -142,7 +142,7 @@ class _Turn:
 
 
 class ControlLoop:
-    """Made for one run. ``writer`` has begun its epoch and ``scheduler`` has not folded anything yet.
+    """Made for one run. ``writer`` has begun its epoch; ``scheduler`` has folded all but the writer's history.
 
     ``stay``: go on when nothing is left to do, until a stop; people may want more.
     """
@@ -185,6 +185,7 @@ class ControlLoop:
             return ending
         finally:
             self._hands.close()
+            self._upkeep.close()
 
     def _begin(self, first: Sequence[Asked]) -> None:
         for commit in self._writer.history:
@@ -197,7 +198,7 @@ class ControlLoop:
         for asked in first:
             self._ask(turn, asked)
         self._carry_out(turn)
-        self._upkeep.now(self._scheduler, self._hands)
+        self._upkeep.begin(self._writer.mark, self._scheduler, self._hands)
 
     def _turn(self) -> None:
         turn = _Turn()
@@ -213,7 +214,7 @@ class ControlLoop:
         turn.events.extend(self._hands.last_words())
         self._carry_out(turn)
         self._upkeep.done = self._done
-        self._upkeep.sometimes(self._scheduler, self._hands)
+        self._upkeep.sometimes(self._writer.mark, self._scheduler, self._hands)
 
     def _wind_up(self) -> None:
         """Let every host go, take down what its clock said last, and leave tables that are complete."""
@@ -226,7 +227,7 @@ class ControlLoop:
                     news()
         if words := self._hands.last_words():
             self._upkeep.committed(self._writer.commit(words), words)
-        self._upkeep.now(self._scheduler, self._hands)
+        self._upkeep.end(self._writer.mark, self._scheduler, self._hands)
 
     def _hear(self, turn: _Turn, happening: Happening) -> None:
         self._take(turn, happening, self._scheduler.handle(happening, self._now()))

@@ -14,12 +14,14 @@ import ray
 
 from ancestra_farm.api.app import LOOPBACK_NAMES, build_app
 from ancestra_farm.api.server import endpoint_of, is_loopback, listening, serve_app
+from ancestra_farm.api.standing import Standing
 from ancestra_farm.farm.control import ControlLoop, Ending
 from ancestra_farm.farm.crew import Crew
 from ancestra_farm.farm.desk import LoopDesk, Recent
 from ancestra_farm.farm.lifeline import end_with_parent
 from ancestra_farm.farm.news import Asked, Inbox
 from ancestra_farm.farm.upkeep import Picture, Upkeep
+from ancestra_farm.ledger.commit import Commit
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.log import Writer
@@ -104,12 +106,19 @@ class Controller:
         settings = self._settings
         listener = listening(settings.listen)  # before an epoch is taken: a taken port must not end somebody's work
         with closing(listener):
-            writer = Writer.begin(store, settings.who, settings.purpose)
-            inbox = self._inbox = Inbox()
-            scheduler = Scheduler(writer.epoch, settings.tunables)
+            standing = Standing(Scheduler(tunables=settings.tunables), metrics)
             recent = Recent()
+
+            def fold(commit: Commit) -> None:
+                standing.fold(commit)
+                recent.add(commit.number, commit.events)
+
+            writer = Writer.begin(store, settings.who, settings.purpose, tail=standing.begin(store), fold=fold)
+            inbox = self._inbox = Inbox()
+            scheduler = standing.scheduler
+            scheduler.epoch = writer.epoch
             presence = Presence.here(settings.who, writer.epoch, endpoint_of(listener))
-            upkeep = self._upkeep = Upkeep(store, presence, metrics, recent.add)
+            upkeep = self._upkeep = Upkeep(store, presence, metrics, recent.add, standing)
             crew = Crew(
                 inbox,
                 self._store_url,

@@ -1,6 +1,7 @@
-"""What a controller does besides deciding: be seen to be alive, tables, metrics, and the picture of where things stand.
+"""What a controller does besides deciding: be seen to be alive, metrics, snapshots, the picture of where things stand.
 
-None of it may slow the farm down: whatever takes seconds is done so seldom that it stays a small share of the time.
+None of it may slow the farm down: what takes long is the keeper's, on a thread of its own, and what has to be done
+between two turns is done so seldom that it stays a small share of the time.
 """
 
 import time
@@ -8,20 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ancestra_farm.api.standing import Standing
+from ancestra_farm.farm.keeper import Keeper
+from ancestra_farm.farm.pace import Pace
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.tables import Projection
+from ancestra_farm.ledger.tail import Mark
 from ancestra_farm.plan.events import Event
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.world import AllDone
 from ancestra_farm.telemetry.metrics import Metrics
 
-#: The share of time that upkeep of one kind may take.
-SHARE = 0.02
 #: A controller that was not heard of for 20 s counts as gone; four tries fit into that.
 PRESENCE_S = 5.0
-#: Tables are refreshed so often at most: people read them, and each part is written whole.
-TABLES_S = 5.0
+#: A snapshot is taken after so many commits or events, whichever comes first, and at most every half minute.
+SNAPSHOT_COMMITS = 512
+SNAPSHOT_ROWS = 50_000
+SNAPSHOT_S = 30.0
 #: Progress bars look alive at this rate.
 PICTURE_S = 0.5
 
@@ -70,7 +74,8 @@ class Staff(Protocol):
 class Upkeep:
     """For one controller under one epoch. ``picture`` is replaced whole, so any thread may read it at any time.
 
-    ``told``: called with every commit that is durable. ``done``: set by the loop, for the next picture.
+    ``told``: called with every commit that is durable. ``standing``: what snapshots are taken of; None: none are.
+    ``done``: set by the loop, for the next picture.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Upkeep:
         presence: Presence,
         metrics: Metrics,
         told: Callable[[int, Sequence[Event]], None] | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.picture = Picture(epoch=presence.epoch)
         self.done: AllDone | None = None
@@ -86,53 +92,72 @@ class Upkeep:
         self._store = store
         self._presence = presence
         self._metrics = metrics
-        self._tables = Projection()
+        self._standing = standing
+        self._keeper = Keeper(store)
+        self._pace = Pace()
         self._commits = 0
-        self._next: dict[str, float] = {}
+        self._rows_since = self._commits_since = 0
         self._pools: set[str] = set()
 
     def committed(self, number: int, events: Sequence[Event], seconds: float | None = None) -> None:
         """These events are durable. ``seconds``: how long the commit took, None for those of the past."""
-        for event in events:
-            self._tables.apply(event)
-        self._metrics.fold_commit(number, events)
+        self._keeper.committed(number, events)
+        if self._standing is not None:
+            self._standing.note(number, events, time.time())
+        else:
+            self._metrics.fold_commit(number, events)
         if seconds is not None:
             self._metrics.observe_commit(seconds)
         self._commits = number
+        self._commits_since += 1
+        self._rows_since += len(events)
         if self._told is not None:
             self._told(number, events)
 
     def due(self, what: str, every_s: float) -> bool:
         """Whether ``every_s`` have passed since this last said yes to ``what``."""
-        now = time.monotonic()
-        if now < self._next.get(what, 0.0):
-            return False
-        self._next[what] = now + every_s
-        return True
+        return self._pace.due(what, every_s)
 
-    def sometimes(self, books: Books, staff: Staff) -> None:
-        """Called every turn: does what is due."""
-        self._paced("presence", PRESENCE_S, lambda: self._presence.write(self._store))
-        self._paced("picture", PICTURE_S, lambda: self._take_picture(books, staff))
-        self._paced("tables", TABLES_S, lambda: self._tables.refresh(self._store, through=self._commits))
-
-    def now(self, books: Books, staff: Staff) -> None:
-        """Everything at once: at the start and at the end."""
+    def begin(self, mark: Mark, books: Books, staff: Staff) -> None:
+        """The log up to ``mark`` is folded: be seen, and keep tables, packs and snapshots from now on."""
+        self._commits = mark.number
         self._presence.write(self._store)
-        self._tables.refresh(self._store, through=self._commits)
         self._take_picture(books, staff)
+        self._keeper.begin(mark.number)
+
+    def sometimes(self, mark: Mark, books: Books, staff: Staff) -> None:
+        """Called every turn, with the last commit: does what is due."""
+        self._pace.when_due("presence", PRESENCE_S, lambda: self._presence.write(self._store))
+        self._pace.when_due("picture", PICTURE_S, lambda: self._take_picture(books, staff))
+        many = self._commits_since >= SNAPSHOT_COMMITS or self._rows_since >= SNAPSHOT_ROWS
+        if (
+            many
+            and not self._keeper.snapshot_waits
+            and self._pace.when_due("snapshot", SNAPSHOT_S, lambda: self._take_snapshot(mark))
+        ):
+            self._pace.spent("snapshot", self._keeper.snapshot_s)
+
+    def end(self, mark: Mark, books: Books, staff: Staff) -> None:
+        """Leave everything complete, as of the last commit."""
+        self._presence.write(self._store)
+        self._take_picture(books, staff)
+        if self._commits_since:
+            self._take_snapshot(mark)
+        self._keeper.finish()
+
+    def close(self) -> None:
+        """Leave everything as it is."""
+        self._keeper.close()
 
     def leave(self) -> None:
         """Nobody is at work here any more."""
+        self._keeper.close()
         self._presence.withdraw(self._store)
 
-    def _paced(self, what: str, every_s: float, do: Callable[[], object]) -> None:
-        if not self.due(what, every_s):
-            return
-        before = time.monotonic()
-        do()
-        after = time.monotonic()
-        self._next[what] = after + max(every_s, (after - before) / SHARE)
+    def _take_snapshot(self, mark: Mark) -> None:
+        if self._standing is not None:
+            self._keeper.keep(self._standing.snapshot(mark))
+        self._commits_since = self._rows_since = 0
 
     def _take_picture(self, books: Books, staff: Staff) -> None:
         hosts, tickets, queues = staff.hosts, staff.tickets, books.queues()

@@ -13,7 +13,7 @@ from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError, StoreF
 from ancestra_farm.ledger.packs import covering, pack_of
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.tail import Tail
+from ancestra_farm.ledger.tail import Mark, Tail
 from ancestra_farm.plan.events import EpochTaken, Event
 
 _AFTER_DAMAGE = (
@@ -77,6 +77,11 @@ class Writer:
     def number(self) -> int:
         """The last commit this writer knows."""
         return self._tail.number
+
+    @property
+    def mark(self) -> Mark:
+        """Where the log stands, as far as this writer knows."""
+        return self._tail.mark
 
     def commit(self, events: Sequence[Event]) -> int:
         """Make these events true together; the commit's number. Durable on return.

@@ -198,21 +198,21 @@ class Packer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def run(self, through: int, left: int = LEFT) -> int:
-        """Pack every full range that ends ``left`` commits or more before ``through``; how many commits were deleted.
+    def run(self, through: int, left: int | None = None) -> int:
+        """Pack every full range that ends ``left`` commits (`LEFT`) or more before ``through``; how many were deleted.
 
         ``through``: the last commit that is known to stand. What an earlier run left undone is done first. Raises
         LogDamaged where a commit is not what it should be; it and its range then stay as they are.
         """
         return sum(1 for _ in self.steps(through, left))
 
-    def steps(self, through: int, left: int = LEFT) -> Iterator[int]:
+    def steps(self, through: int, left: int | None = None) -> Iterator[int]:
         """As `run`, giving the number of each commit that has been deleted, so that whoever calls can pause."""
         files = LogFiles(self._store.list("log"))
         ranges = {pack_of(number).first: pack_of(number) for number in (*files.leftovers, *files.commits)}
         there = {*files.leftovers, *files.commits}
         for pack in ranges.values():
-            if pack.last + left > through:
+            if pack.last + (LEFT if left is None else left) > through:
                 continue
             singles = [number for number in range(pack.first, pack.last + 1) if number in there]
             whole = len(singles) == PACKED

@@ -1,0 +1,206 @@
+"""What a controller keeps in its store besides the log: tables for people, packs, snapshots. On a thread of its own.
+
+The loop hands over commits, which never change, and snapshots, which it takes between two turns; it never waits for
+any of this but at its end. Nothing here is needed for the log to be right, and all of it can be made again, so trouble
+with it is told and tried again later; the farm goes on.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+
+from ancestra_farm.farm.pace import Pace
+from ancestra_farm.ledger.errors import LogDamaged, StoreError
+from ancestra_farm.ledger.packs import PACKED, Packer
+from ancestra_farm.ledger.snapshot import Snapshot, write_snapshot
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tables import Projection
+from ancestra_farm.ledger.tail import Tail
+from ancestra_farm.plan.events import Event
+
+_LOG = logging.getLogger(__name__)
+
+#: Tables are refreshed so often at most: people read them, and each part is written whole.
+TABLES_S = 5.0
+#: How often it is looked whether there is a range to be packed.
+PACKS_S = 2.0
+#: After trouble with the store nothing is tried for so long.
+TROUBLE_S = 15.0
+#: How long the thread sleeps between looks at what has come.
+LOOK_S = 0.25
+
+Handed = tuple[int, Sequence[Event]]
+
+
+class Keeper:
+    """For one controller under one epoch. Methods are for the loop's thread; the rest is the keeper's own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._handed: SimpleQueue[Handed] = SimpleQueue()
+        self._snapshot: Snapshot | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._ending = False
+        self._finish = False
+        self._through = 0
+        self._thread: threading.Thread | None = None
+        self._tables = _Tables(store)
+        self._packer = Packer(store)
+        self._pace = Pace()
+        self._packed_to = 0
+        #: Seconds that the last snapshot took to write, for whoever decides when to take the next one.
+        self.snapshot_s = 0.0
+
+    def begin(self, number: int) -> None:
+        """Start. ``number``: the last commit there is."""
+        self._through = number
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread.start()
+
+    def committed(self, number: int, events: Sequence[Event]) -> None:
+        """These events are durable."""
+        self._handed.put((number, events))
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Write this snapshot when there is time. One that was not written yet is dropped for it."""
+        with self._lock:
+            self._snapshot = snapshot
+        self._wake.set()
+
+    @property
+    def snapshot_waits(self) -> bool:
+        """The last one handed over is not written yet."""
+        return self._snapshot is not None
+
+    def finish(self) -> None:
+        """Do all that is left and end: tables complete, what can be packed packed, the snapshot written. Waits."""
+        self._finish = True
+        self.close()
+
+    def close(self) -> None:
+        """End as soon as what is under way is done. Waits."""
+        self._ending = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    # ---- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._ending:
+            self._wake.wait(LOOK_S)
+            self._wake.clear()
+            self._try(self._look)
+        if self._finish:
+            for last in (self._last_tables, self._write_snapshot, self._pack_all):
+                self._try(last)
+
+    def _try(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except LogDamaged as damage:
+            # Whoever reads the damaged commit next is stopped by it; here it only means that its range stays unpacked.
+            _LOG.error("%s", damage)
+            self._stop_a_while(3600.0)
+        except StoreError as trouble:
+            _LOG.warning("tables, packs and snapshots wait: %s", trouble)
+            self._stop_a_while(TROUBLE_S)
+
+    def _stop_a_while(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._ending and time.monotonic() < until:
+            self._wake.wait(LOOK_S)
+            self._tables.fold(self._taken())
+
+    def _look(self) -> None:
+        self._tables.fold(self._taken())
+        self._pace.when_due("tables", TABLES_S, lambda: self._tables.refresh(self._through))
+        if self._snapshot is not None:
+            self._write_snapshot()
+        self._pace.when_due("packs", PACKS_S, self._pack_some)
+
+    def _taken(self) -> Iterator[Handed]:
+        """What was handed over since, in order."""
+        while not self._handed.empty():
+            number, events = self._handed.get()
+            self._through = number
+            yield number, events
+
+    def _last_tables(self) -> None:
+        self._tables.fold(self._taken())
+        self._tables.refresh(self._through)
+
+    def _write_snapshot(self) -> None:
+        with self._lock:
+            snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            before = time.monotonic()
+            write_snapshot(self._store, snapshot)
+            self.snapshot_s = time.monotonic() - before
+
+    def _pack_some(self) -> None:
+        """Pack the ranges that are full since the last time, until the loop ends."""
+        if self._through < self._packed_to + PACKED:
+            return
+        for _ in self._packer.steps(self._through):
+            if self._ending:
+                return
+        self._packed_to = self._through // PACKED * PACKED
+
+    def _pack_all(self) -> None:
+        self._packer.run(self._through)
+
+
+class _Tables:
+    """The tables of a store, kept by folding what is handed over, and what came before that from the log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._projection = Projection()
+        self._tail = Tail(store)
+        self._number = 0
+        self._waiting: list[Handed] = []
+        self._off = False
+
+    def fold(self, handed: Iterator[Handed]) -> None:
+        """Take in commits; those before them that were never handed over are read when the tables are refreshed."""
+        for number, events in handed:
+            if not self._off and (self._waiting or number != self._number + 1):
+                self._waiting.append((number, events))
+            elif not self._off:
+                self._take(number, events)
+
+    def refresh(self, through: int) -> None:
+        """Write the parts that changed."""
+        if self._off:
+            return
+        first = self._waiting[0][0] if self._waiting else through + 1
+        if self._number < first - 1:
+            self._read_before(first)
+        waiting, self._waiting = self._waiting, []
+        for number, events in waiting:
+            if number > self._number:
+                self._take(number, events)
+        if not self._off:
+            self._projection.refresh(self._store, through=self._number)
+
+    def _read_before(self, first: int) -> None:
+        for commit in self._tail.poll():
+            self._take(commit.number, commit.events)
+            if commit.number >= first - 1:
+                break
+        # Void commits in between have no events; there is nothing before ``first`` that is not folded now.
+        self._number = max(self._number, first - 1)
+
+    def _take(self, number: int, events: Sequence[Event]) -> None:
+        try:
+            for event in events:
+                self._projection.apply(event)
+        except Exception:  # noqa: BLE001 - whatever it is, it must not end the farm
+            _LOG.exception("commit %d cannot be put into tables; they stay as they are, see `ancestra verify`", number)
+            self._off = True
+        self._number = number
