@@ -351,15 +351,17 @@ class Dispatcher:
         """The host and the lot of the next ticket, for a host that holds so many; None: nobody should get one now."""
         lines = pool.in_turn(pool.waiting, self.now, self.tunables.ageing_s)
         for line in lines:
-            if self.fleet.at_cap(line, pool):
+            own = None
+            if capped := self.fleet.at_cap(line, pool):
                 own = next((host for host in line.mine.values() if len(host.leases) == held), None)
-                if own is not None:
-                    own.stayed_s = 0.0
-                    return own, line.lots[0]
-            elif len(pool.lines) > 1 and not urgency.may_serve(self.fleet, pool, line.rank, held):
+            if capped and own is None:
+                continue
+            if len(pool.lines) > 1 and not urgency.may_serve(self.fleet, pool, line.rank, held):
                 return None
-            else:
+            if own is None:
                 return self._match(pool, line, lines, held)
+            own.stayed_s = 0.0
+            return own, line.lots[0]
         return None
 
     def _match(self, pool: Pool, line: Line, lines: list[Line], held: int) -> tuple[Host, Lot]:

@@ -3,7 +3,7 @@
 Where the scheduler says something that the book cannot square with what it said before, or begins what must not begin,
 `LawBroken` is raised. The laws: nobody works on what another works on; every released candidate ends exactly once;
 nothing of a lower class starts on a host that could take waiting work of a higher one; nothing paused starts; nothing
-is released for a budget that is spent.
+is released for a budget that is spent; nothing is handed out and taken back without end.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +25,10 @@ WaveRef = tuple[str, str, int, Rung]
 """(batch, branch, wave, rung)."""
 Line = tuple[str, str, Rung]
 """(batch, branch, rung): where a position is made."""
+
+
+#: A ticket is handed out and taken back so often at most before it begins: more is two decisions that undo each other.
+MOST_TAKEN_BACK = 50
 
 
 class LawBroken(Exception):
@@ -53,6 +57,7 @@ class Book:
         self._held: dict[str, Ticket] = {}
         self._by_host: dict[str, set[str]] = {}
         self._holders: dict[tuple[Line, int], str] = {}
+        self._taken_back: dict[tuple[str, int], int] = {}
         self.skipped_s = 0.0
 
     # ---- what is recorded ------------------------------------------------------------------------------------------
@@ -143,7 +148,7 @@ class Book:
         self._by_host.setdefault(host, set()).add(ticket.ticket)
 
     def ended(self, host: str, ticket: str) -> None:
-        """A ticket is with its host no more, or is taken back: it begins no more, and what runs of it stops."""
+        """A ticket is with its host no more."""
         mine = self._by_host.get(host, set())
         if ticket in mine:
             mine.discard(ticket)
@@ -151,6 +156,16 @@ class Book:
             line = (held.batch, held.branch, held.rung)
             for position in held.positions:
                 self._holders.pop((line, position), None)
+
+    def taken_back(self, host: str, ticket: str) -> None:
+        """A ticket is taken back: it begins no more, and what runs of it stops."""
+        held = self._held.get(ticket)
+        if held is not None:
+            candidate = (held.branch, held.positions[0])
+            count = self._taken_back[candidate] = self._taken_back.get(candidate, 0) + 1
+            if count > MOST_TAKEN_BACK:
+                raise LawBroken(f"{candidate} was handed out and taken back {count} times before it could begin")
+        self.ended(host, ticket)
 
     def lost(self, host: str) -> None:
         """A host is gone, with all it held."""
@@ -169,6 +184,7 @@ class Book:
 
     def started(self, ticket: Ticket, model: str, state: FarmState) -> None:
         """A host begins to generate a ticket."""
+        self._taken_back.pop((ticket.branch, ticket.positions[0]), None)
         batch = state.batches.get(ticket.batch)
         if batch is None:
             return

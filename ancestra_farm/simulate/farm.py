@@ -278,7 +278,7 @@ class VirtualFarm:
                 self.crew.dispatch(instruction)
             case Revoke(host=host, ticket=ticket):
                 self.tally.revoked += 1
-                self.book.ended(host, ticket)
+                self._law(self.book.taken_back, host, ticket)
                 self.crew.revoke(instruction)
             case Stitch():
                 self.tally.stitches += 1

@@ -34,14 +34,15 @@ def tried(seed: int) -> Report:
 
 
 def survived_alike(seed: int) -> bool:
-    """Tell a story in a storm and in peace. False where a candidate was given up that nothing is wrong with.
+    """Tell a story in a storm and in peace. False where the storm gave up what nothing is wrong with.
 
     Raises LawBroken where other candidates survive, or other chains come of them.
     """
     storm, peace = twins_of(seed)
     wild, _ = told(storm)
-    if any(isinstance(event, CandidateGivenUp) for event in wild.log):
-        return False  # lost with its host again and again: an honest difference
+    given_up = any(isinstance(event, CandidateGivenUp) for event in wild.log)
+    if given_up or wild.done is None or wild.done.stuck:
+        return False  # lost with its host again and again, or hosts that do not come up: an honest difference
     quiet, _ = told(peace)
     for what in (VirtualFarm.survivors, VirtualFarm.chains):
         one, other = what(wild), what(quiet)
