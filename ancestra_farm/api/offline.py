@@ -68,7 +68,8 @@ def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], 
 def _purpose(orders: Sequence[OrderGiven]) -> str:
     first = orders[0]
     more = f" and {len(orders) - 1} more" if len(orders) > 1 else ""
-    return f"{first.order} {first.candidate_id or first.stage}".strip() + more
+    about = first.candidate_id or "/".join(filter(None, (first.shot or first.batch, first.stage)))
+    return f"{first.order} {about}{more}"
 
 
 def _follows(history: Iterable[Commit], orders: Sequence[OrderGiven], epoch: int, now: float) -> tuple[Event, ...]:

@@ -160,7 +160,7 @@ class SmallFarm:
             scores={"quality": recipe.seed % 1000 / 1000, "blur_width": 1.5},
             filter_s={"blur": 0.01},
             phash=recipe.seed,
-            media=media if passed else None,
+            media=media if passed or ticket.by_word else None,
             thumbnail=f"{media}#xywh=0,0,8,8",
             generate_s=0.1,
             judge_s=0.01,
