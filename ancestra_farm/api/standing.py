@@ -6,6 +6,7 @@ reads. Nothing is decided here.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ancestra_farm import __version__
 from ancestra_farm.ledger.commit import Commit
@@ -16,7 +17,9 @@ from ancestra_farm.plan.events import AttemptEnded, Event, StitchEnded
 from ancestra_farm.plan.plain import Codec
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.snapshot import StateCodec
-from ancestra_farm.telemetry.metrics import DUMP_VERSION, Metrics
+
+if TYPE_CHECKING:  # commands that read start without it
+    from ancestra_farm.telemetry.metrics import Metrics
 
 #: How far back rates look, in seconds: long enough to smooth over waves, short enough to follow a change.
 RATE_WINDOW_S = 60.0
@@ -58,7 +61,7 @@ class Standing:
     ``began_at``: number of the commit of the snapshot it began from, 0 for none.
     """
 
-    def __init__(self, scheduler: Scheduler, metrics: Metrics | None = None) -> None:
+    def __init__(self, scheduler: Scheduler, metrics: "Metrics | None" = None) -> None:
         self.scheduler = scheduler
         self.metrics = metrics
         self.notes = Notes()
@@ -93,14 +96,14 @@ class Standing:
             "notes": Section(_NOTES_VERSION, _NOTES.write(self.notes)),
         }
         if self.metrics is not None:
-            sections["metrics"] = Section(DUMP_VERSION, self.metrics.dump())
+            sections["metrics"] = Section(self.metrics.dump_version, self.metrics.dump())
         return Snapshot(mark, sections)
 
     def _take(self, snapshot: Snapshot) -> bool:
         """Know what a snapshot knows; False, and nothing changes, where it is not one of this version."""
         versions = {"scheduler": self._codec.version, "notes": _NOTES_VERSION}
         if self.metrics is not None:
-            versions["metrics"] = DUMP_VERSION
+            versions["metrics"] = self.metrics.dump_version
         sections = snapshot.sections
         if any(name not in sections or sections[name].version != version for name, version in versions.items()):
             return False

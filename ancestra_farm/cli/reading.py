@@ -1,74 +1,70 @@
-"""A store as a reader sees it: its log folded, whether or not somebody is at work there. Writes nothing.
+"""A store as a reader sees it, whether or not somebody is at work there: what `Standing` folds, and questions about it.
 
-What is kept beside the scheduler's state is what its questions do not answer: submissions, stitches that ended, and
-when things happened, for rates.
+Writes nothing.
 """
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from ancestra_farm.api.standing import RATE_WINDOW_S, Standing, standing_of
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import Tail
-from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, StitchEnded
+from ancestra_farm.plan.events import BatchSubmitted, StitchEnded
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler import Scheduler, ShotProgress
-
-#: How far back a rate looks, in seconds: long enough to smooth over waves, short enough to follow a change.
-RATE_WINDOW_S = 60.0
 
 
 @dataclass(slots=True)
 class Reading:
-    """One opened store. ``stitches``: the last end of each (batch, shot, version)."""
+    """One opened store."""
 
     store: Store
     tail: Tail
-    scheduler: Scheduler
-    submissions: dict[str, BatchSubmitted] = field(default_factory=dict)
-    stitches: dict[tuple[str, str, str], StitchEnded] = field(default_factory=dict)
-    last_at: float = 0.0
-    device_s: float = 0.0
-    _recent: deque[tuple[float, int]] = field(default_factory=deque)
-    _plans: dict[str, Plan] = field(default_factory=dict)
+    standing: Standing
 
     @classmethod
     def open(cls, url: str) -> "Reading":
         """Open and fold a store. Raises StoreMissing, StoreRefused, LogDamaged."""
         store = Store.open(url)
-        reading = cls(store, Tail(store), Scheduler(epoch=0))
-        reading.follow()
-        return reading
+        standing, tail = standing_of(store)
+        return cls(store, tail, standing)
 
     def follow(self) -> int:
         """Fold what was committed since; how many events that were."""
         count = 0
         for commit in self.tail.poll():
-            self.last_at = max(self.last_at, commit.at)
-            judged = 0
-            for event in commit.events:
-                self.scheduler.apply(event)
-                self._note(event)
-                judged += isinstance(event, AttemptEnded) and event.cause == "judged"
-                count += 1
-            if judged:
-                self._recent.append((commit.at, judged))
-        while self._recent and self._recent[0][0] < self.last_at - RATE_WINDOW_S:
-            self._recent.popleft()
+            self.standing.fold(commit)
+            count += len(commit.events)
         return count
 
-    def _note(self, event: Event) -> None:
-        if isinstance(event, BatchSubmitted):
-            self.submissions[event.batch] = event
-            self._plans.pop(event.batch, None)
-        elif isinstance(event, StitchEnded):
-            self.stitches[event.batch, event.shot, event.version] = event
-        elif isinstance(event, AttemptEnded):
-            self.device_s += event.device_s
+    @property
+    def scheduler(self) -> Scheduler:
+        """What the log has made of it."""
+        return self.standing.scheduler
+
+    @property
+    def submissions(self) -> dict[str, BatchSubmitted]:
+        """Every batch as it was last submitted, by name."""
+        return {name: batch.submitted for name, batch in self.scheduler.state.batches.items()}
+
+    @property
+    def stitches(self) -> dict[tuple[str, str, str], StitchEnded]:
+        """The last end of each (batch, shot, version)."""
+        return self.standing.notes.stitches
+
+    @property
+    def last_at(self) -> float:
+        """When the last commit was written, seconds since the Unix epoch; 0 for an empty log."""
+        return self.standing.notes.last_at
+
+    @property
+    def device_s(self) -> float:
+        """Device-seconds that all attempts have cost."""
+        return sum(batch.device_s for batch in self.scheduler.state.batches.values())
 
     def rate(self, now: float) -> float:
         """Judged candidates per second over the last `RATE_WINDOW_S`, or since the first of them if that is shorter."""
-        recent = [(at, count) for at, count in self._recent if at >= now - RATE_WINDOW_S]
+        recent = [(at, count) for at, count in self.standing.notes.recent if at >= now - RATE_WINDOW_S]
         if len(recent) < 2:
             return 0.0
         span = max(now - recent[0][0], 1.0)
@@ -76,10 +72,7 @@ class Reading:
 
     def plan(self, batch: str) -> Plan:
         """The plan of a batch as it was last submitted."""
-        if batch not in self._plans:
-            submitted = self.submissions[batch]
-            self._plans[batch] = Plan.from_documents(submitted.document, submitted.cards)
-        return self._plans[batch]
+        return self.scheduler.state.batches[batch].plan
 
     def progress(self, batch: str | None = None, shot: str | None = None) -> tuple[ShotProgress, ...]:
         """Every shot, or those of one batch or name. Raises `CommandFailed` where the batch or shot is not there."""
@@ -122,9 +115,5 @@ def submitted_plan(url: str, batch: str) -> Plan | None:
         store = Store.open(url)
     except StoreMissing:
         return None
-    submitted: BatchSubmitted | None = None
-    for commit in Tail(store).poll():
-        for event in commit.events:
-            if isinstance(event, BatchSubmitted) and event.batch == batch:
-                submitted = event
-    return None if submitted is None else Plan.from_documents(submitted.document, submitted.cards)
+    found = standing_of(store)[0].scheduler.state.batches.get(batch)
+    return None if found is None else found.plan

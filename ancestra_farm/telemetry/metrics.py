@@ -7,7 +7,7 @@ becomes durable. So a restart shows the same totals, and nothing is counted that
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -32,8 +32,6 @@ class _Folded:
 
 
 _FOLDED = Codec(_Folded)
-#: Of what `Metrics.dump` writes. The number goes up when an event comes to be counted otherwise than before.
-DUMP_VERSION = _FOLDED.digest(__version__, "2")
 
 
 def _family(row: MetricRow) -> _Family:
@@ -49,6 +47,10 @@ class Metrics(Collector):
 
     ``registry``: where it registers itself; a fresh one by default, so that several can live in one process.
     """
+
+    #: Of what `dump` writes: only code that names the same one can `load` it.
+    #: The number goes up when an event comes to be counted otherwise than before.
+    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "1")
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
