@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ancestra_farm.cli.display import display
-from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT, sentence
+from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT, CommandFailed, sentence
 from ancestra_farm.cli.follow import Rate, hosts_note
 from ancestra_farm.cli.options import CardsOption, FileArgument, StoreOption
 from ancestra_farm.cli.summary import duration, shell_word
@@ -52,6 +52,9 @@ ListenOption = Annotated[
 StayOption = Annotated[bool, typer.Option("--stay", help="Stay for people when nothing is left to do, until stopped.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Leave the farm at work in the background.")]
 
+#: For rehearsals only, so it is not in the help: see `ancestra_farm.farm.faults`.
+FaultsOption = Annotated[Path | None, typer.Option("--faults", help="What hosts do wrong on purpose.", hidden=True)]
+
 #: Only this machine, any free port.
 LOOPBACK = "127.0.0.1:0"
 
@@ -84,6 +87,7 @@ class Wanted:
     verbose: bool
     listen: str
     stay: bool
+    faults: Path | None
 
     def words(self) -> list[str]:
         """The same as words of a command line."""
@@ -96,6 +100,7 @@ class Wanted:
             "--cards": self.cards,
             "--as": self.who or None,
             "--listen": self.listen,
+            "--faults": self.faults,
         }
         words = [word for name, value in values.items() if value is not None for word in (name, str(value))]
         return words + ["--verbose"] * self.verbose + ["--stay"] * self.stay
@@ -115,12 +120,13 @@ def run(
     cards: CardsOption = None,
     who: WhoOption = "",
     verbose: VerboseOption = False,
+    faults: FaultsOption = None,
 ) -> None:
     """Run a batch to its end, from candidates to finished clips. Ctrl-C stops cleanly; resume goes on.
 
     Where a farm is at work in the store already, the batch is handed to it and watched; Ctrl-C then stops watching.
     """
-    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, cards, who, verbose, listen, stay)
+    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, cards, who, verbose, listen, stay, faults)
     _check_first(file, store, cards)
     if _with_live(file, store, wanted, watch=not detach):
         return
@@ -139,10 +145,11 @@ def resume(
     listen: ListenOption = LOOPBACK,
     who: WhoOption = "",
     verbose: VerboseOption = False,
+    faults: FaultsOption = None,
 ) -> None:
     """Go on with everything in a store, from wherever it was left."""
     _check_first(None, store, None)
-    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, None, who, verbose, listen, stay)
+    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, None, who, verbose, listen, stay, faults)
     _work(None, store, wanted, detach=detach)
 
 
@@ -160,6 +167,8 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
         return False
     if client is None:
         return False
+    if wanted.faults is not None:
+        raise CommandFailed(f"--faults is for a farm of one's own; {client.presence} is at work there")
     with client:
         plan = planned(file, wanted.cards)
         name = plan.batch.batch
@@ -223,12 +232,27 @@ def _work(file: Path | None, store: str, wanted: Wanted, *, detach: bool) -> Non
             verbose=wanted.verbose,
             listen=wanted.listen,
             stay=wanted.stay,
+            faults=injected(wanted.faults),
             on_progress=show,
             on_message=lambda message: typer.echo(message, err=True),
         )
     for line in ending_lines(summary, store):
         typer.echo(line)
     raise typer.Exit(CODES[summary.how])
+
+
+def injected(faults: Path | None) -> str:
+    """What hosts are to do wrong, as JSON; empty without a file. Raises CommandFailed for one that does not say it."""
+    if faults is None:
+        return ""
+    from pydantic import ValidationError
+
+    from ancestra_farm.farm.faults import Injection
+
+    try:
+        return Injection.model_validate_json(faults.read_bytes()).model_dump_json()
+    except (OSError, ValidationError) as error:
+        raise CommandFailed(f"--faults: {faults}: {error}") from error
 
 
 def _leave(file: Path | None, store: str, wanted: Wanted) -> None:
