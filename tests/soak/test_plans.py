@@ -1,10 +1,8 @@
 """A seed says everything that a soak does."""
 
-import yaml
-
 from ancestra_farm.batch.faults import FaultProfile
 from ancestra_farm.scheduler.tunables import Tunables
-from tests.farm.batches import plan_of
+from tests.farm.threads import submission
 from tests.soak.plans import DOCUMENTS, RATES, SURVIVABLE, TUNABLES, documents, round_of
 
 
@@ -20,9 +18,9 @@ def test_only_the_last_run_of_a_round_ends_its_ray():
         assert any(kill.who not in SURVIVABLE for kill in last.kills)
 
 
-def test_everything_a_soak_can_ask_for_is_there_to_be_had():
+def test_everything_a_soak_can_ask_for_is_there_to_be_had(tmp_path):
     assert tuple(documents()) == DOCUMENTS
     for document in documents().values():
-        assert plan_of(yaml.safe_load(yaml.safe_dump(document))).shots
+        submission(tmp_path, document)  # raises what is wrong with it
     assert FaultProfile(**RATES).persistent == 0
     Tunables(**TUNABLES)
