@@ -82,7 +82,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "stills": stills,
         "clips": with_clips(batch_document(2, candidates=12, wave=6, parameters=WAITS), parameters=WAITS),
         "enough": batch_document(2, candidates=48, wave=8, keep=6, parameters=WAITS),
-        "drafts": drafted,
+        "drafts": batch_document(candidates=24, wave=12, parameters=WAITS, draft=draft),
     }
 
 
