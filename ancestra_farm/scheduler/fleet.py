@@ -99,5 +99,5 @@ class Fleet:
 
     def at_cap(self, line: Line, pool: Pool) -> bool:
         """Whether one more host at work on this batch would be more than it may hold."""
-        cap = line.batch.plan.batch.max_slots
+        cap = line.cap
         return cap is not None and self.held_by(line.batch.name) + pool.slots_each > cap

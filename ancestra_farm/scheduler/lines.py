@@ -49,7 +49,7 @@ class Lot:
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """What one batch has in one pool.
+    """What one batch has in one pool. ``cap``: the slots the batch may hold at once over all pools, None: all.
 
     ``lots``: those of which something waits, in order. ``ready``: branches that may release a wave, in order.
     ``waiting`` and ``running``: candidates in queues and in tickets, by kind; ``queued`` and ``going``: their sums.
@@ -60,6 +60,7 @@ class Line:
     """
 
     batch: BatchState
+    cap: int | None = None
     account: Account = field(default_factory=Account)
     lots: list[Lot] = field(default_factory=list)
     ready: list[tuple[Place, Branch]] = field(default_factory=list)

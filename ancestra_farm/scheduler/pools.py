@@ -109,7 +109,7 @@ class Pool:
         line = self.lines.get(batch.name)
         if line is None:
             line = self.lines[batch.name] = Line(batch)
-        line.batch = batch
+        line.batch, line.cap = batch, batch.plan.batch.max_slots
         return line
 
     def in_turn(self, lines: dict[str, Line], now: float, ageing_s: float) -> list[Line]:

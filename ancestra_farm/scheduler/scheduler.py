@@ -26,8 +26,8 @@ from ancestra_farm.scheduler.failures import disbelieved, taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
+from ancestra_farm.scheduler.lines import Lot
 from ancestra_farm.scheduler.ordered import shots_of
-from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.progress import ShotProgress, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
@@ -138,12 +138,8 @@ class Scheduler:
         if lease is None:
             self._note_late(happening, now)
             return
-        branch, host = lease.lot.branch, self.dispatcher.fleet.hosts[happening.host]
-        for attempt in happening.attempts:
-            if host.sick:
-                self._emit(disbelieved(attempt))
-            else:
-                self._attempt(branch, attempt, now)
+        host = self.dispatcher.fleet.hosts[happening.host]
+        self._attempts(lease.lot, map(disbelieved, happening.attempts) if host.sick else happening.attempts, now)
         self._give_back(lease)
         if not host.sick:
             sick = self.dispatcher.returned(host.name, lease, happening.attempts)
@@ -167,17 +163,26 @@ class Scheduler:
             self._emit(VerdictsVoided(batch, branch, lot.rung, positions, host.name, why, now))
             self.dispatcher.again(lot, positions)
 
-    def _attempt(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
-        if phase_of(branch, attempt.position, attempt.rung) is None:
-            # Past a stop, or of a branch that a newer revision or round did away with, all of whose phases are closed.
-            self._emit(disbelieved(attempt))
-            return
-        if attempt.cause == "judged":
-            self._emit(attempt)
-            return
+    def _attempts(self, lot: Lot, attempts: Iterable[AttemptEnded], now: float) -> None:
+        batch = self.state.batches.get(lot.line.batch.name)
+        had_budget = batch is not None and not batch.spent_out
+        for attempt in attempts:
+            if attempt.position not in lot.phase.open:
+                # Past a stop, or of a branch that a newer revision or round did away with: its phase is closed.
+                self._record(disbelieved(attempt))
+            elif attempt.cause == "judged":
+                self._record(attempt)
+            else:
+                self._failed(lot.branch, attempt, now)
+        if batch is not None and had_budget and batch.spent_out:
+            self._dirty.update(
+                dict.fromkeys(stage.ref for shot in batch.shots.values() for stage in shot.stages.values())
+            )
+
+    def _failed(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         result = branch.result(attempt.position, attempt.rung)
         before = result.cause
-        self._emit(attempt)
+        self._record(attempt)
         given_up = verdict_on(result, attempt, before, self.tunables)
         if given_up is not None:
             outcome, reason = given_up
@@ -207,8 +212,7 @@ class Scheduler:
             generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
         for lease in leases:
             if lease.ticket.ticket == generating:
-                for attempt in taken_back(lease, cause, message, host.name, now):
-                    self._attempt(lease.lot.branch, attempt, now)
+                self._attempts(lease.lot, taken_back(lease, cause, message, host.name, now), now)
             self._give_back(lease)
 
     def _stitch_returned(self, happening: StitchReturned, _now: float) -> None:
@@ -252,16 +256,9 @@ class Scheduler:
 
     def _emit(self, event: Event) -> None:
         """Record an event and fold it at once: what is decided next rests on it."""
-        batch = self.state.batches.get(event.batch) if isinstance(event, AttemptEnded) else None
-        had_budget = batch is not None and not batch.spent_out
         if isinstance(event, WaveClosed) and (branch := self.state.branch((event.batch, event.branch))) is not None:
             self.dispatcher.withdraw(branch, branch.phases[event.wave, event.rung])
-        fold(self.state, event)
-        self._out.append(Record(event))
-        if batch is not None and had_budget and batch.spent_out:
-            self._dirty.update(
-                dict.fromkeys(stage.ref for shot in batch.shots.values() for stage in shot.stages.values())
-            )
+        self._record(event)
         if isinstance(event, WaveReleased):
             branch = self.state.branch((event.batch, event.branch))
             if branch is not None:
@@ -269,6 +266,10 @@ class Scheduler:
                 self._dirty[branch.stage.ref] = None
         elif isinstance(event, StageClosed):
             self._touch_shot(event.batch, event.shot)
+
+    def _record(self, event: Event) -> None:
+        fold(self.state, event)
+        self._out.append(Record(event))
 
     def _touch_shot(self, batch: str, shot: str) -> None:
         found = self.state.batches[batch].shots.get(shot)  # None: a newer revision has no such shot

@@ -63,7 +63,7 @@ class Slots:
                 batch=line.batch.name,
                 rank=line.rank,
                 weight=line.batch.weight,
-                cap=line.batch.plan.batch.max_slots,
+                cap=line.cap,
                 work_s=pool.work_s(line),
                 most_hosts=line.queued + line.going,
                 slots_each=pool.slots_each,
