@@ -5,14 +5,13 @@ the next `resume` carries on from it.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ancestra_farm.ledger.commit import Commit
+from ancestra_farm.api.standing import standing_of
 from ancestra_farm.ledger.liveness import Presence, who_is_alive
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.tail import Tail
 from ancestra_farm.plan.events import Event, OrderGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import Order, Record
@@ -52,14 +51,13 @@ def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], 
     presence = who_is_alive(store)
     if presence is not None:
         raise StoreBusy(store.url, presence)
-    tail = Tail(store)
-    events = _follows(list(tail.poll()), orders, tail.epoch, clock())
+    standing, tail = standing_of(store)
+    events = _follows(standing.scheduler, orders, tail.epoch, clock())
     if not events:  # taken before under the same ids, by a controller whose answer was lost
         return OrderTaken(tail.number, tail.epoch, ())
-    read_up_to = tail.number
-    writer = Writer.begin(store, orders[0].who, _purpose(orders), clock)
-    if any(read_up_to < commit.number < writer.number for commit in writer.history):
-        events = _follows(writer.history, orders, writer.epoch, clock())
+    writer = Writer.begin(store, orders[0].who, _purpose(orders), clock, tail=tail)
+    if len(writer.history) > 1:  # somebody has written since
+        events = _follows(standing_of(store)[0].scheduler, orders, writer.epoch, clock())
     if not events:
         return OrderTaken(writer.number, writer.epoch, ())
     return OrderTaken(writer.commit(events), writer.epoch, events)
@@ -72,12 +70,9 @@ def _purpose(orders: Sequence[OrderGiven]) -> str:
     return f"{first.order} {about}{more}"
 
 
-def _follows(history: Iterable[Commit], orders: Sequence[OrderGiven], epoch: int, now: float) -> tuple[Event, ...]:
+def _follows(scheduler: Scheduler, orders: Sequence[OrderGiven], epoch: int, now: float) -> tuple[Event, ...]:
     """The events of the orders, and of whatever the log had left to be decided before them."""
-    scheduler = Scheduler(epoch=epoch)
-    for commit in history:
-        for event in commit.events:
-            scheduler.apply(event)
+    scheduler.epoch = epoch
     instructions = scheduler.resume(now)
     for order in orders:
         instructions = [*instructions, *scheduler.handle(Order(order), now)]
