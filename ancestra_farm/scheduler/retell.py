@@ -26,11 +26,12 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
+from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.scheduler import Scheduler
-from ancestra_farm.scheduler.state import Branch, ShotState
+from ancestra_farm.scheduler.state import Branch, FarmState, ShotState
 from ancestra_farm.scheduler.waves import first_rung
-from ancestra_farm.scheduler.world import Order, OrderRefused, Record, Submit
+from ancestra_farm.scheduler.world import Instruction, Order, OrderRefused, Record, Submit
 
 #: Decisions: taken again, never taken over. Where one stood in the log is where it is due again.
 DECISIONS = (BranchOpened, WaveReleased, WaveClosed, BranchClosed, StageClosed)
@@ -53,7 +54,7 @@ def retell(before: Iterable[Event], after: Iterable[Event], now: float) -> Retol
     """
     telling = _Telling(now)
     for event in before:
-        telling.scheduler.apply(event)
+        fold(telling.state, event)
     for event in after:
         telling.hear(event)
     return telling.end()
@@ -61,7 +62,7 @@ def retell(before: Iterable[Event], after: Iterable[Event], now: float) -> Retol
 
 class _Telling:
     def __init__(self, now: float) -> None:
-        self.scheduler = Scheduler()
+        self.state = FarmState()
         self._told = Retold()
         self._now = now
         self._waiting: dict[tuple[str, str], list[CandidateFact]] = {}
@@ -90,13 +91,15 @@ class _Telling:
             self._order(order, last=True)
         self._decide()
         for facts in self._waiting.values():
-            self._told.lost += [(fact, "it rests on what was lost, and is made again if the farm comes to it") for fact in facts]
+            self._told.lost += [
+                (fact, "it rests on what was lost, and is made again if the farm comes to it") for fact in facts
+            ]
         return self._told
 
     # ---- deciding --------------------------------------------------------------------------------------------------
 
     def _tell(self, event: Event) -> None:
-        self.scheduler.apply(event)
+        fold(self.state, event)
         self._told.events.append(event)
         self._fresh = True
 
@@ -104,14 +107,23 @@ class _Telling:
         """Take every decision that is due, and the waiting facts that it makes room for, until nothing changes."""
         while self._fresh:
             self._fresh = False
-            for instruction in self.scheduler.resume(self._now):
-                if isinstance(instruction, Record):
-                    self._told.events.append(instruction.event)
-                    if isinstance(instruction.event, WaveReleased):
-                        self._make_room(instruction.event)
+            self._record(self._scheduler().resume(self._now))
+
+    def _scheduler(self) -> Scheduler:
+        """A scheduler of what is known now. Each is used once: facts told since are none of its queues' business."""
+        scheduler = Scheduler()
+        scheduler.state = self.state
+        return scheduler
+
+    def _record(self, instructions: Iterable[Instruction]) -> None:
+        decided = [instruction.event for instruction in instructions if isinstance(instruction, Record)]
+        self._told.events += decided
+        for event in decided:
+            if isinstance(event, WaveReleased):
+                self._make_room(event)
 
     def _make_room(self, event: WaveReleased) -> None:
-        branch = self.scheduler.state.branch((event.batch, event.branch))
+        branch = self.state.branch((event.batch, event.branch))
         if branch is None or not self._waiting:
             return
         positions = range(event.start, event.stop) if event.positions is None else event.positions
@@ -122,7 +134,7 @@ class _Telling:
 
     def _is_next(self, event: WaveReleased) -> bool:
         """Whether the wave is the one that comes next in its branch, whenever that may be."""
-        branch = self.scheduler.state.branch((event.batch, event.branch))
+        branch = self.state.branch((event.batch, event.branch))
         if branch is None or branch.closed is not None or event.again or event.wave != branch.waves:
             return False
         if event.rung != first_rung(branch) or event.stop > branch.limit:
@@ -145,7 +157,7 @@ class _Telling:
         if isinstance(fact, AttemptEnded):
             self._waiting.setdefault((fact.batch, fact.candidate_id), []).append(fact)
             return
-        branch = self.scheduler.state.branch((fact.batch, fact.branch))
+        branch = self.state.branch((fact.batch, fact.branch))
         if branch is None:
             self._told.lost.append((fact, "its branch was lost"))
         else:
@@ -154,7 +166,7 @@ class _Telling:
 
     def _fits(self, fact: CandidateFact) -> bool:
         """The position waits for this fact, or has had its end and the fact adds only what it cost."""
-        branch = self.scheduler.state.branch((fact.batch, fact.branch))
+        branch = self.state.branch((fact.batch, fact.branch))
         if branch is None or not 0 <= fact.position < len(branch.space):
             return False
         if isinstance(fact, AttemptEnded) and branch.space.id_of(fact.position, fact.rung) != fact.candidate_id:
@@ -164,7 +176,7 @@ class _Telling:
         return isinstance(fact, AttemptEnded) and fact.position in branch.results[fact.rung]
 
     def _voided(self, event: VerdictsVoided) -> None:
-        branch = self.scheduler.state.branch((event.batch, event.branch))
+        branch = self.state.branch((event.batch, event.branch))
         there = () if branch is None else tuple(p for p in event.positions if p in branch.results[event.rung])
         if there:
             self._tell(replace(event, positions=there))
@@ -183,17 +195,14 @@ class _Telling:
 
     def _handle(self, event: Event, happening: Submit | Order, *, keep: bool = False) -> bool:
         """Have something ordered again; whether it was refused. What is refused and not kept for later is lost."""
+        scheduler = self._scheduler()
+        self._record(scheduler.resume(self._now))
         try:
-            instructions = self.scheduler.handle(happening, self._now)
+            self._record(scheduler.handle(happening, self._now))
         except OrderRefused as refused:
             if not keep:
                 self._told.lost.append((event, str(refused)))
             return True
-        for instruction in instructions:
-            if isinstance(instruction, Record):
-                self._told.events.append(instruction.event)
-                if isinstance(instruction.event, WaveReleased):
-                    self._make_room(instruction.event)
         self._fresh = True
         return False
 
@@ -235,7 +244,7 @@ class _Telling:
         return StitchPlanned(event.batch, event.shot, generation, event.stitch_id, event.version, (), picked, event.at)
 
     def _shot(self, event: StitchPlanned | StitchEnded) -> ShotState | None:
-        batch = self.scheduler.state.batches.get(event.batch)
+        batch = self.state.batches.get(event.batch)
         return None if batch is None else batch.shots.get(event.shot)
 
     _HANDLERS: ClassVar[dict[type, Callable[["_Telling", Any], None]]] = {
