@@ -9,7 +9,7 @@ from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import HostTimed, OrderGiven
-from ancestra_farm.scheduler.world import Order, OrderRefused, StopRequested
+from ancestra_farm.scheduler.world import HostLost, Order, OrderRefused, StopRequested
 from tests.farm.batches import batch_document, with_clips
 from tests.farm.logs import ENDS, attempts_of, events_of, judged_more_than_once, rows_of, survivors_of
 from tests.farm.processes import wait_for
@@ -138,3 +138,19 @@ def test_what_a_host_is_given_at_once_was_owed_to_it(tmp_path, store):
     farm = ThreadFarm(store, cpus=1)
     farm.loop.run([submission(tmp_path, batch_document())])
     assert farm.hands.owed[0] is True  # the first ticket: there was work before there was a host
+
+
+def test_a_reply_that_comes_after_its_replacement_counts_for_nothing_but_its_cost(tmp_path, store):
+    farm = ThreadFarm(store, cpus=1)
+    farm.hands.hold.clear()
+    thread, box = farm.run_in_thread([submission(tmp_path, batch_document(candidates=4, wave=4))])
+    first = wait_for(lambda: farm.hands.dispatched)[0]
+    farm.inbox.put(lambda: HostLost(first.host, "host_lost", "cut off, but at work"))
+    wait_for(lambda: {dispatch.host for dispatch in farm.hands.dispatched} - {first.host})
+    farm.hands.hold.set()
+    thread.join(40)
+    assert box[0].how == "done"
+    assert judged_more_than_once(store.url) == []
+    assert first.host not in {attempt.host for attempt in attempts_of(store.url, "judged")}
+    assert first.host in {event.host for event in events_of(store.url) if isinstance(event, HostTimed)}
+    assert verify(store).problems == ()

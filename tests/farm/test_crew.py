@@ -1,10 +1,29 @@
-"""How a death is told, by Ray's own words; the crash tests of `test_run` hold these words to what Ray really says."""
+"""The controller's hands on a real Ray: what was taken back does not begin, and how a death is told, in Ray's words."""
+
+import warnings
 
 import pytest
 import ray._private.worker
 from ray.exceptions import RayError
 
-from ancestra_farm.farm.crew import cause_of_death
+from ancestra_farm.batch.load import canonical
+from ancestra_farm.farm.cluster import ray_cluster
+from ancestra_farm.farm.crew import Crew, cause_of_death
+from ancestra_farm.farm.news import Inbox
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.scheduler.world import (
+    Dispatch,
+    HostLost,
+    HostReady,
+    KillHost,
+    Revoke,
+    StartHost,
+    TicketEnded,
+    TicketStarted,
+)
+from tests.farm.batches import batch_document, space_of, ticket_of
+from tests.farm.processes import wait_for
 
 
 @pytest.mark.parametrize(
@@ -25,3 +44,71 @@ def test_only_the_end_of_the_process_itself_is_a_crash(told, cause):
 
 def test_the_switch_for_rays_pages_about_deaths_is_still_there():
     assert callable(ray._private.worker.print_to_stdstream)
+
+
+class Heard:
+    """What a crew tells the controller, as it comes."""
+
+    def __init__(self, inbox):
+        self.inbox = inbox
+        self.happenings = []
+
+    def wait(self, wanted):
+        """Until a happening fits; it."""
+
+        def look():
+            self.happenings += [found for news in self.inbox.collect(0.05, 0.0) if (found := news()) is not None]
+            return next((one for one in self.happenings if wanted(one)), None)
+
+        return wait_for(look, 120)
+
+    def of(self, kind):
+        return [one for one in self.happenings if isinstance(one, kind)]
+
+
+@pytest.fixture(scope="module")
+def shared_ray():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        with ray_cluster(cpus=1):
+            yield
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tickets_that_are_taken_back_never_begin_and_a_killed_host_is_told_once(tmp_path, shared_ray):
+    store = Store.open(str(tmp_path / "store"), create=True)
+    inbox = Inbox()
+    crew, heard = Crew(inbox, store.url), Heard(inbox)
+    card = load_catalog(None)["procedural/stills"]
+    space = space_of(batch_document(parameters={"delay_s": 0.2}))
+    crew.start(StartHost("h1", card.id, canonical(card), 0, 1.0))
+    heard.wait(lambda one: isinstance(one, HostReady))
+
+    def dispatch(name):
+        crew.dispatch(Dispatch("h1", ticket_of(space, range(2), name)), owed=False)
+
+    dispatch("runs")
+    heard.wait(lambda one: isinstance(one, TicketStarted))
+    back = [f"back-{n}" for n in range(12)]
+    for name in back:
+        # At once, and while the host asks whether to begin: either way it was taken back before it was told to.
+        dispatch(name)
+        crew.revoke(Revoke("h1", name))
+        ended = heard.wait(lambda one, name=name: isinstance(one, TicketEnded) and one.ticket == name)
+        assert ended.attempts == ()
+    assert {one.ticket for one in heard.of(TicketStarted)} == {"runs"}
+    runs = heard.wait(lambda one: isinstance(one, TicketEnded) and one.ticket == "runs")
+    assert len(runs.attempts) == 2
+
+    dispatch("hangs")
+    heard.wait(lambda one: isinstance(one, TicketStarted) and one.ticket == "hangs")
+    crew.kill(KillHost("h1", "no answer within the deadline"))
+    lost = heard.wait(lambda one: isinstance(one, HostLost))
+    assert (lost.host, lost.cause, lost.generating) == ("h1", "deadline", "hangs")
+    crew.start(StartHost("h2", card.id, canonical(card), 0, 1.0))
+    heard.wait(lambda one: isinstance(one, HostReady) and one.host == "h2")  # the device is free again
+    assert len(heard.of(HostLost)) == 1
+    crew.close()

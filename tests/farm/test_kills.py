@@ -6,11 +6,13 @@ import signal
 
 import pytest
 
+from ancestra_farm.api.client import Client
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.points import KILL_AT, KILL_ONCE
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.events import OrderGiven, StitchEnded
 from tests.farm.batches import batch_document, with_clips, write_batch
-from tests.farm.logs import attempts_of, survivors_of
+from tests.farm.logs import attempts_of, events_of, survivors_of
 from tests.farm.processes import Attended, Persisting, wait_for
 from tests.farm.soundness import faults_of
 from tests.farm.threads import ThreadFarm, submission
@@ -129,6 +131,26 @@ def test_a_ray_that_dies_in_any_part_leaves_nothing_behind_and_the_next_goes_on(
     farm.give(batch=None, store=url)
     assert farm.result()["how"] == "done"
     assert faults_of(url, undisturbed) == []
+
+
+def test_an_order_whose_controller_dies_before_it_says_so_counts_once(folder, persist):
+    url = str(folder / "ordered")
+    document = batch_document(candidates=8, wave=8, select="close")
+    farm = persist("ordered", "control.after_order:2")  # the first is the submission
+    farm.give(batch=str(write_batch(folder, document, "ordered.yaml")), store=url, stay=True)
+    wait_for(lambda: survivors_of(url))
+    [best, *_] = survivors_of(url)["anc_000/still"]
+    of_stage = {"batch": "tiny", "who": "", "at": 0.0, "shot": "anc_000", "stage": "still"}
+    with wait_for(lambda: Client.of(Store.open(url), patience_s=120.0)) as client:
+        client.give([OrderGiven(order="pick", candidate_id=best, **of_stage)])
+        client.give([OrderGiven(order="close", **of_stage)])
+        wait_for(lambda: [e for e in events_of(url) if isinstance(e, StitchEnded)])
+        client.stop()
+    assert farm.result()["again"] == 1
+    assert killed_at(folder, "ordered") == {"control.after_order:2"}
+    assert [e.order for e in events_of(url) if isinstance(e, OrderGiven)] == ["pick", "close"]
+    assert [e.version for e in events_of(url) if isinstance(e, StitchEnded) and e.ok] == ["v001"]
+    assert faults_of(url, survivors_of(url)) == []
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder, batch, persist, undisturbed):

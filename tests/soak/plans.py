@@ -75,9 +75,7 @@ class Round:
 def documents() -> dict[str, dict[str, Any]]:
     """The batches, by name: some seconds of work each."""
     stills = batch_document(2, candidates=16, wave=8, parameters=WAITS)
-    drafted = batch_document(
-        candidates=24, wave=12, parameters=WAITS, draft={"promote": 0.5, "parameters": {"delay_s": 0.01}}
-    )
+    draft = {"promote": 0.5, "parameters": {"delay_s": 0.01}}
     return {
         "stills": stills,
         "clips": with_clips(batch_document(2, candidates=12, wave=6, parameters=WAITS), parameters=WAITS),
