@@ -112,7 +112,7 @@ class Persisting:
         found = self.said("how")
         return found[-1] if len(found) == self.given else None
 
-    def gone(self, within_s: float = 60.0) -> bool:
+    def gone(self, within_s: float = 120.0) -> bool:
         """Wait until nothing of it is left, without lending a hand; False if something stays."""
         try:
             return bool(wait_for(lambda: not self.run.pids(), within_s))
@@ -137,7 +137,7 @@ def _marked(mark: str) -> Iterator[tuple[int, str]]:
                 yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
-def wait_for(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], within_s: float = 150.0) -> Any:
     """Ask until the condition holds, and return it; AssertionError after ``within_s``."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ancestra_farm.api.client import Client
+from ancestra_farm.api.client import Client, EndpointGone
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.points import KILL_AT, KILL_ONCE
 from ancestra_farm.ledger.store import Store
@@ -141,8 +141,11 @@ def test_an_order_whose_controller_dies_before_it_says_so_counts_once(folder, pe
     wait_for(lambda: survivors_of(url))
     [best, *_] = survivors_of(url)["anc_000/still"]
     of_stage = {"batch": "tiny", "who": "", "at": 0.0, "shot": "anc_000", "stage": "still"}
-    with wait_for(lambda: Client.of(Store.open(url), patience_s=120.0)) as client:
-        client.give([OrderGiven(order="pick", candidate_id=best, **of_stage)])
+    pick = OrderGiven(order="pick", candidate_id=best, order_id="5" * 32, **of_stage)
+    with wait_for(lambda: Client.of(Store.open(url))) as client, pytest.raises(EndpointGone):
+        client.give([pick])
+    with wait_for(lambda: Client.of(Store.open(url), patience_s=120.0), 120) as client:
+        client.give([pick])  # nobody knows whether it was taken: given again, it is acknowledged
         client.give([OrderGiven(order="close", **of_stage)])
         wait_for(lambda: [e for e in events_of(url) if isinstance(e, StitchEnded)])
         client.stop()
