@@ -3,13 +3,13 @@
 What an order makes the farm do (waves, closings, stitches) follows from the state it leaves, as decisions of their own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from ancestra_farm.batch.schema import Priority
-from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.events import OrderGiven, Outcome
 from ancestra_farm.plan.recipe import Rung, digest_of
-from ancestra_farm.scheduler.results import Result
+from ancestra_farm.scheduler.results import Results
 from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, Retry, ShotState, StageState
 
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
@@ -18,7 +18,7 @@ ORDER_IDS = 10_000
 #: Ends after which a branch is never opened again: the next round takes its place.
 ENDED_FOR_GOOD = frozenset({"superseded", "cancelled"})
 #: Outcomes of candidates that failed.
-GIVEN_UP = frozenset({"failed", "quarantined", "lost"})
+GIVEN_UP: frozenset[Outcome] = frozenset({"failed", "quarantined", "lost"})
 
 
 def fold_order(state: FarmState, given: OrderGiven) -> None:
@@ -126,24 +126,27 @@ def stages_of(shot: ShotState, given: OrderGiven) -> list[StageState]:
 def to_retry(branch: Branch, wanted: Iterable[Retry]) -> dict[Rung, tuple[int, ...]]:
     """The positions to be tried again, by rung, in index order."""
     wanted = tuple(wanted)
-    return {
-        rung: tuple(
-            sorted(p for p, result in results.items() if any(_is_meant(result, one, p, branch) for one in wanted))
-        )
-        for rung, results in branch.results.items()
-    }
+    found: dict[Rung, tuple[int, ...]] = {}
+    for rung, results in branch.results.items():
+        meant = {position for one in wanted for position in _meant(results, one)}
+        found[rung] = tuple(sorted(meant - branch.by_word))
+    return found
 
 
-def _is_meant(result: Result, wanted: Retry, position: int, branch: Branch) -> bool:
-    if position in branch.by_word:
-        return False
+def _meant(results: Results, wanted: Retry) -> Iterator[int]:
+    """The positions that one wish is about."""
     if wanted.filter:
-        reasons = result.reason.split(", ")
-        duplicate = wanted.filter == "duplicate" and result.reason.startswith("duplicate of ")
-        return result.outcome == "rejected" and (wanted.filter in reasons or duplicate)
-    if result.outcome not in GIVEN_UP:
-        return False
-    return wanted.cause in ("", result.outcome, result.cause)
+        yield from results.having(frozenset({"rejected"}), lambda reason: _names(reason, wanted.filter))
+        return
+    for position in results.having(GIVEN_UP, lambda _reason: True):
+        result = results.look(position)
+        if result is not None and wanted.cause in ("", result.outcome, result.cause):
+            yield position
+
+
+def _names(reason: str, name: str) -> bool:
+    """Whether the reason of a reject names the filter; a near-duplicate's is ``duplicate``."""
+    return name in reason.split(", ") or (name == "duplicate" and reason.startswith("duplicate of "))
 
 
 def _forget_verdicts(branch: Branch, wanted: Retry) -> None:
@@ -168,9 +171,9 @@ def find(stage: StageState, candidate_id: str) -> tuple[Branch, int] | None:
     """Where a released full candidate, or the draft of one, is among the stage's present candidates."""
     for branch in stage.branches.values():
         for results in branch.results.values():
-            for position, result in results.items():
-                if result.candidate_id == candidate_id:
-                    return branch, position
+            position = results.position_of(candidate_id)
+            if position is not None:
+                return branch, position
     return None
 
 

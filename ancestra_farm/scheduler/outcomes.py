@@ -317,7 +317,10 @@ def _drafts_decided(branch: Branch, phase: Phase, chosen: tuple[int, ...]) -> No
 
 def _decided(branch: Branch, event: WaveClosed) -> None:
     """Nothing of the wave is left to decide."""
+    ahead = branch.survivors and event.survivors and event.survivors[0] < branch.survivors[-1]
     branch.survivors.extend(event.survivors)
+    if ahead:  # tried again, or spent by yield; two that were restored may have ended in any order
+        branch.survivors.sort()
     for position in event.survivors:
         survivor = branch.results["full"][position]
         branch.stage.batch.known[survivor.candidate_id] = Survivor(survivor.media)

@@ -11,11 +11,14 @@ Whoever asks for one gets an object, which from then on is the one that counts; 
 import types
 import typing
 from array import array
-from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, MutableMapping, Set, ValuesView
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from ancestra_farm.plan.events import Cause, Outcome
+
+#: Hex digits of a candidate's id.
+ID_DIGITS = 32
 
 
 @dataclass(slots=True)
@@ -168,6 +171,14 @@ class Ids:
         """The value in a row."""
         return self._values[row * 16 : row * 16 + 16].hex()
 
+    def row_of(self, value: str) -> int:
+        """The first row of an id; -1 where there is none."""
+        wanted = bytes.fromhex(value)
+        at = self._values.find(wanted)
+        while at >= 0 and at % 16:
+            at = self._values.find(wanted, at + 1)
+        return at // 16 if at >= 0 else -1
+
     def dump(self) -> tuple[list[bytes], list[Any]]:
         """One part."""
         return [bytes(self._values)], []
@@ -211,6 +222,11 @@ class Coded:
         self._codes.frombytes(parts[0])
         self._values = values
         self._code_of = {value: code for code, value in enumerate(values)}
+
+    def rows_where(self, test: Callable[[Any], bool]) -> list[int]:
+        """The rows whose value passes the test, which is asked once for each different value."""
+        passing = [bool(test(value)) for value in self._values]
+        return [row for row, code in enumerate(self._codes) if passing[code]] if any(passing) else []
 
     def _code(self, value: Any) -> int:
         code = self._code_of.get(value)
@@ -311,6 +327,32 @@ class Results(MutableMapping[int, Result]):
             return found
         row = self._rows.find(position)
         return None if row < 0 else self._made(row)
+
+    def position_of(self, candidate_id: str) -> int | None:
+        """Where a candidate is; None where it is not, or this is no id."""
+        for position, result in self._live.items():
+            if result.candidate_id == candidate_id:
+                return position
+        ids = self._columns[NAMES.index("candidate_id")]
+        assert isinstance(ids, Ids)
+        try:
+            row = ids.row_of(candidate_id) if len(candidate_id) == ID_DIGITS else -1
+        except ValueError:
+            return None
+        return self._positions[row] if row >= 0 else None
+
+    def having(self, outcomes: Set[Outcome], reason: Callable[[str], bool]) -> Iterator[int]:
+        """Positions with one of these outcomes and a reason that passes, without looking at each of the others."""
+        for position, result in self._live.items():
+            if result.outcome in outcomes and reason(result.reason):
+                yield position
+        by_outcome, by_reason = (self._columns[NAMES.index(name)] for name in ("outcome", "reason"))
+        assert isinstance(by_outcome, Coded)
+        assert isinstance(by_reason, Coded)
+        rows = set(by_outcome.rows_where(lambda outcome: outcome in outcomes))
+        for row in rows.intersection(by_reason.rows_where(reason)) if rows else ():
+            if self._positions[row] not in self._live:
+                yield self._positions[row]
 
     def items(self) -> "ItemsView[int, Result]":
         """Each position with its result, to be looked at and not changed."""

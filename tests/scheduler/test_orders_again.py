@@ -200,7 +200,7 @@ def test_what_failed_is_tried_again():
     assert not [r for r in outcomes(world).values() if r.outcome == "quarantined"]
     well = finished(batch_of(f"{{still: {STILLS}}}", shots=1))
     after = world.survivors()["s000", "still"]
-    assert after[: len(before)] == before
+    assert set(before) <= set(after)
     assert sorted(after) == sorted(well.survivors()["s000", "still"])
     assert [event.again for event in world.log if isinstance(event, WaveReleased)][-1]
     assert folded(world.log).state.batches["b"].shots["s000"].stages["still"].closed.chains == (

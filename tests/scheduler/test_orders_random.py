@@ -231,11 +231,10 @@ def test_the_same_orders_at_the_same_decided_points_come_to_the_same(seed, line)
         world = World(seed=pace, cpus=cpus, fate=fate, crash_rate=crash_rate, check=False)
         world.submit(batch_of(stages, shots=1, frames=frames))
         world.run()
-        for _ in range(5):
-            for _ in range(2):
-                order = _settled_order(rng, world)
-                if order is not None:
-                    _try(world, order)
+        for _ in range(8):
+            order = _settled_order(rng, world)
+            if order is not None:
+                _try(world, order)
             world.run()
         let_it_end(world)
         return world.survivors(), world.results()
