@@ -12,6 +12,9 @@ class Tunables:
     ticket_s: float = 2.0
     #: Seconds of work a ticket holds at least, however many hosts are idle: at 50 ms a call's cost is a thirtieth.
     ticket_least_s: float = 0.05
+    #: Tickets a second that one controller takes in: what Ray passes to one caller (2,000 pipelined calls a second). A
+    #: thousand hosts never get less than half a second of work, where there is that much.
+    tickets_per_s: float = 2000.0
     #: Candidates in one ticket at most: the rows of one reply stay around a megabyte.
     ticket_max: int = 512
     #: A generation is ended after this many times its expected seconds …
