@@ -1,14 +1,18 @@
 """What must be true of a scheduler after every event. Checked in tests and in simulation, never on the farm's time."""
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 
 from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Phase, StageState
+
+#: Survivors of a branch that are compared each with each; of more, a film of thousands would take minutes.
+ALL_PAIRS = 64
 
 
 def broken_invariants(state: FarmState, dispatcher: Dispatcher, *, fleet_only: bool = False) -> Iterator[str]:
@@ -156,13 +160,21 @@ def _branch(branch: Branch) -> Iterator[str]:
     if [p for p in branch.survivors if full[p].outcome != "survivor" or full[p].media is None]:
         yield f"{branch.key}: a survivor is not one, or has no medium"
     bits = branch.stage.distinct_bits
-    hashes = [full[p].phash for p in branch.survivors if p not in branch.by_word]
-    if bits >= 0 and any(
-        a is not None and b is not None and (a ^ b).bit_count() <= bits
-        for i, a in enumerate(hashes)
-        for b in hashes[:i]
-    ):
+    hashes = [h for p in branch.survivors if p not in branch.by_word and (h := full[p].phash) is not None]
+    if bits >= 0 and _two_alike(hashes, bits):
         yield f"{branch.key}: two survivors are near-duplicates"
+
+
+def _two_alike(hashes: Sequence[int], bits: int) -> bool:
+    """Whether two are within ``bits``: of many, only those are compared that share a slice."""
+    if len(hashes) <= ALL_PAIRS:
+        return any((a ^ b).bit_count() <= bits for i, a in enumerate(hashes) for b in hashes[:i])
+    index = HashIndex(bits)
+    for phash in hashes:
+        if index.nearest(phash) is not None:
+            return True
+        index.add(phash, "it")
+    return False
 
 
 def _stage(stage: StageState) -> Iterator[str]:
