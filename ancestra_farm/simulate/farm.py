@@ -232,7 +232,8 @@ class VirtualFarm:
         except (AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise self._broken(f"{type(error).__name__} on {type(happening).__name__}: {error}") from error
         self._take(instructions)
-        self._check_sometimes()
+        if instructions or not isinstance(happening, Tick):
+            self._check_sometimes()
 
     def _enter(self, happening: Happening) -> None:
         match happening:
