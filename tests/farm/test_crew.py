@@ -6,9 +6,11 @@ import pytest
 import ray._private.worker
 from ray.exceptions import RayError
 
+from ancestra_farm.batch.faults import FaultProfile
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.crew import Crew, cause_of_death
+from ancestra_farm.farm.faults import Injection, chance, journalled
 from ancestra_farm.farm.news import Inbox
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.catalog import load_catalog
@@ -74,10 +76,19 @@ def shared_ray():
             yield
 
 
-@pytest.mark.ray
-@pytest.mark.timeout(300)
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def on_ray(test):
+    """A test that needs a Ray; Ray leaves pipes and sockets of its daemons to the garbage collector."""
+    for mark in (
+        pytest.mark.ray,
+        pytest.mark.timeout(300),
+        pytest.mark.filterwarnings("ignore::ResourceWarning"),
+        pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    ):
+        test = mark(test)
+    return test
+
+
+@on_ray
 def test_tickets_that_are_taken_back_never_begin_and_a_killed_host_is_told_once(tmp_path, shared_ray):
     store = Store.open(str(tmp_path / "store"), create=True)
     inbox = Inbox()
@@ -111,4 +122,23 @@ def test_tickets_that_are_taken_back_never_begin_and_a_killed_host_is_told_once(
     crew.start(StartHost("h2", card.id, canonical(card), 0, 1.0))
     heard.wait(lambda one: isinstance(one, HostReady) and one.host == "h2")  # the device is free again
     assert len(heard.of(HostLost)) == 1
+    crew.close()
+
+
+@on_ray
+def test_a_host_that_never_finishes_loading_is_ended_and_its_device_is_free(tmp_path, shared_ray):
+    store = Store.open(str(tmp_path / "store"), create=True)
+    hosts = ("h1", "h2")
+    seed = next(n for n in range(100) if [chance(n, "hung_starts", host) < 0.5 for host in hosts] == [True, False])
+    journal = str(tmp_path / "journal")
+    faults = Injection(profile=FaultProfile(hung_starts=0.5), seed=seed, journal=journal)
+    inbox = Inbox()
+    crew, heard = Crew(inbox, store.url, faults=faults.model_dump_json()), Heard(inbox)
+    card = load_catalog(None)["procedural/stills"]
+    crew.start(StartHost("h1", card.id, canonical(card), 0, 1.0))
+    wait_for(lambda: journalled(journal))
+    crew.kill(KillHost("h1", "not up within its time"))
+    crew.start(StartHost("h2", card.id, canonical(card), 0, 1.0))
+    heard.wait(lambda one: isinstance(one, HostReady) and one.host == "h2")
+    assert [(one.host, one.cause) for one in heard.of(HostLost)] == [("h1", "deadline")]
     crew.close()
