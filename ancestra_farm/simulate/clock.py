@@ -6,7 +6,8 @@ from collections.abc import Callable
 #: Where virtual time begins: 2026-01-01, UTC, in seconds since the Unix epoch.
 BEGIN_S = 1_767_225_600.0
 
-Happens = Callable[[], None]
+Happens = Callable[[], object]
+"""What happens then; what it returns is of no concern."""
 
 
 class Clock:

@@ -74,4 +74,4 @@ def _drawn(mix: Mapping[str, float], lot: float) -> str:
         left -= weight
         if left < 0:
             return name
-    return next(name for name, weight in reversed(mix.items()) if weight)
+    return [name for name, weight in mix.items() if weight][-1]

@@ -6,7 +6,7 @@ way; what breaks one is raised as `LawBroken`, with the moment and the seed.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from ancestra_farm.plan.events import (
@@ -388,7 +388,8 @@ class VirtualFarm:
         if found:
             raise self._broken(f"the log folds to another state: {'; '.join(found[:5])}")
 
-    def _law(self, account, *arguments) -> None:  # noqa: ANN001, ANN002 - a method of the book, and what it takes
+    def _law(self, account: Callable[..., None], *arguments: object) -> None:
+        """Enter something into the book; where it does not add up, say when."""
         try:
             account(*arguments)
         except LawBroken as broken:

@@ -5,6 +5,7 @@ They see what a person would see, take their time, and now and then ask for what
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from ancestra_farm.batch.schema import PRIORITIES
 from ancestra_farm.plan.events import OrderGiven, OrderKind
@@ -79,7 +80,7 @@ class People:
         ids = [id_ for chain in chains_of(stage)[:wanted] for id_ in (chain if side_by_side else chain[-1:])]
         for number, candidate_id in enumerate(dict.fromkeys(ids)):
             picked = self._order(ref, "pick", candidate_id)
-            self._clock.after(PICK_S * number, lambda given=picked: self._give(given))
+            self._clock.after(PICK_S * number, partial(self._give, picked))
         self._clock.after(PICK_S * len(ids), lambda: self._close(ref))
 
     def _close(self, ref: StageRef) -> None:
@@ -143,8 +144,8 @@ class People:
             return OrderGiven(batch, kind, who, now, shot, name, candidates=more, order_id=order_id)
         if kind == "retry":
             what = self._random.choice(("failed", "quarantined", "lost", "exception", "crash"))
-            by = {"filter": "sharpness"} if whole else {"cause": what}
-            return OrderGiven(batch, kind, who, now, shot, name, order_id=order_id, **by)
+            cause, filter_ = ("", "sharpness") if whole else (what, "")
+            return OrderGiven(batch, kind, who, now, shot, name, cause=cause, filter=filter_, order_id=order_id)
         return OrderGiven(batch, kind, who, now, shot, name, self._candidate(kind, stage), order_id=order_id)
 
     def _candidate(self, kind: OrderKind, stage: StageState) -> str:

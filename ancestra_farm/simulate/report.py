@@ -120,9 +120,10 @@ def report_of(farm: VirtualFarm, wall_s: float) -> Report:
     survivors = sum(stage.survivors for stage in stages)
     up_hours = farm.meters.up_s * farm.machines.kinds_used / 3600
     price = scenario.price_per_device_hour
-    wasted = Counter({cause: seconds / 3600 for cause, seconds in tally.wasted_s.items() if seconds})
-    if farm.book.skipped_s:
-        wasted["skipped"] = farm.book.skipped_s / 3600
+    wasted_s = {**tally.wasted_s, "skipped": farm.book.skipped_s}
+    wasted = sorted(
+        ((cause, seconds / 3600) for cause, seconds in wasted_s.items() if seconds), key=lambda one: -one[1]
+    )
     cost = None if price is None else price * up_hours
     return Report(
         seed=scenario.seed,
@@ -145,7 +146,7 @@ def report_of(farm: VirtualFarm, wall_s: float) -> Report:
         use=tuple(_use(farm)),
         waits=tuple(_waits(farm)),
         stages=stages,
-        wasted_hours=dict(wasted.most_common()),
+        wasted_hours=wasted,
         tickets=tally.started,
         revoked=tally.revoked,
         retries=dict(tally.retries.most_common()),
@@ -208,14 +209,14 @@ def percentile(values: list[float], p: int) -> float:
 
 def _stages(farm: VirtualFarm) -> Iterable[StageResult]:
     sums: dict[str, Counter[str]] = {}
-    hours: Counter[str] = Counter()
+    hours: dict[str, float] = {}
     for batch in farm.scheduler.state.batches.values():
         for shot in batch.shots.values():
             for name, stage in shot.stages.items():
                 counts = sums.setdefault(name, Counter())
                 for field in ("released", "survivors", "drafts", "failed", "skipped"):
                     counts[field] += getattr(stage.counts, field)
-                hours[name] += stage.counts.device_s / 3600
+                hours[name] = hours.get(name, 0.0) + stage.counts.device_s / 3600
     for name, counts in sums.items():
         yield StageResult(
             name,

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from ancestra_farm.plan.events import StitchEnded
@@ -43,7 +44,7 @@ class VirtualStitchers:
             tried = self._tries[name] = self._tries.get(name, 0) + 1
             numbers = self._chance.several(name, tried)
             seconds = self._scenario.stitch_s * lognormal(numbers[0], numbers[1], self._scenario.spread)
-            self._clock.after(seconds, lambda job=job, lot=numbers[2], s=seconds: self._ended(job, lot, s))
+            self._clock.after(seconds, partial(self._ended, job, numbers[2], seconds))
 
     def _ended(self, job: StitchJob, lot: float, seconds: float) -> None:
         if not self._open:

@@ -27,7 +27,7 @@ class Tally:
     refused: int = 0
     restarts: int = 0
     happenings: int = 0
-    wasted_s: Counter[str] = field(default_factory=Counter)
+    wasted_s: dict[str, float] = field(default_factory=dict)
     retries: Counter[str] = field(default_factory=Counter)
     given_up: Counter[str] = field(default_factory=Counter)
     orders: Counter[str] = field(default_factory=Counter)
@@ -42,4 +42,5 @@ class Tally:
     def waste(self, why: str, seconds: float) -> None:
         """Device-seconds that nothing came of."""
         if seconds > 0:
-            self.wasted_s[why.replace("_", " ")] += seconds
+            cause = why.replace("_", " ")
+            self.wasted_s[cause] = self.wasted_s.get(cause, 0.0) + seconds

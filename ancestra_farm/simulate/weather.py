@@ -4,6 +4,7 @@ Decides when; what follows for hosts and work is the crew's and the scheduler's.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from ancestra_farm.simulate.chance import Chance, exponential, lognormal
@@ -128,7 +129,7 @@ class Weather:
                 life = self._lives.get(node.number, 0) + 1
                 numbers = self._chance.several(node.number, life, "provision")
                 seconds = scaling.provision_s * lognormal(numbers[0], numbers[1], SPREAD)
-                self._clock.after(seconds, lambda node=node: self._up(node))
+                self._clock.after(seconds, partial(self._up, node))
         for node in reversed(nodes):
             empty = node.up and not node.draining and not node.hosts
             if empty and self._clock.now - node.empty_since >= scaling.idle_s and there - node.slots >= wanted:
