@@ -222,7 +222,8 @@ def store_findings(url: str) -> Iterator[Finding]:
     presence = who_is_alive(store)
     if presence is not None:
         at_work = f"host {presence.host}, process {presence.pid}, epoch {presence.epoch}"
-        yield Finding("store, at work", "note", at_work, "orders wait until it has ended")
+        takes = f"takes orders at {presence.endpoint}" if presence.endpoint else "orders wait until it has ended"
+        yield Finding("store, at work", "note", at_work, takes)
 
 
 def _gib(amount: int) -> str:
