@@ -121,7 +121,8 @@ def report_of(farm: VirtualFarm, wall_s: float) -> Report:
     up_hours = farm.meters.up_s * farm.machines.kinds_used / 3600
     price = scenario.price_per_device_hour
     wasted_s = {**tally.wasted_s, "skipped": farm.book.skipped_s}
-    wasted = {cause: wasted_s[cause] / 3600 for cause in sorted(wasted_s, key=lambda c: -wasted_s[c]) if wasted_s[cause]}
+    costliest_first = sorted(wasted_s, key=lambda cause: -wasted_s[cause])
+    wasted = {cause: wasted_s[cause] / 3600 for cause in costliest_first if wasted_s[cause]}
     cost = None if price is None else price * up_hours
     return Report(
         seed=scenario.seed,
