@@ -25,8 +25,8 @@ EPILOG = (
     "--faults takes none, calm, rough, storm, or a YAML or JSON file with rates. The same arguments and seed tell the "
     "same story. What the scheduler must never do ends it with exit code 1 and the moment at which it did."
 )
-#: Seconds between two progress lines.
-PROGRESS_S = 0.5
+#: Seconds between two looks at the progress line on a terminal, and between two lines in a log.
+PROGRESS_S, LOG_EVERY_S = 0.5, 10.0
 
 
 def simulate(
@@ -105,7 +105,7 @@ def simulate(
         check=check,  # type: ignore[arg-type] # one of them
         **chances,
     )
-    report = tell(scenario, _progress() if sys.stderr.isatty() else lambda _farm: None)
+    report = tell(scenario, _progress())
     if plot is not None:
         from ancestra_farm.simulate.plot import draw
 
@@ -187,15 +187,17 @@ def _price(plans: "Sequence[Plan]", price: float | None) -> dict[str, Any]:
 def _progress() -> "Callable[[VirtualFarm], None]":
     from ancestra_farm.simulate.clock import BEGIN_S
 
-    began, last = time.perf_counter(), [0.0]
+    began = time.perf_counter()
+    live = sys.stderr.isatty()
+    last = [began]
 
     def say(farm: "VirtualFarm") -> None:
         now = time.perf_counter()
-        if now - last[0] >= PROGRESS_S:
+        if now - last[0] >= (PROGRESS_S if live else LOG_EVERY_S):
             last[0] = now
             rate = farm.tally.judged / (now - began)
             line = f"{duration(farm.clock.now - BEGIN_S)} told, {farm.tally.judged:,} judged, {rate:,.0f} a second"
-            typer.echo(f"\r{line:<78}", err=True, nl=False)
+            typer.echo(f"\r{line:<78}" if live else line, err=True, nl=not live)
 
     return say
 
