@@ -11,6 +11,7 @@ from ancestra_farm.batch.schema import Batch
 from ancestra_farm.ledger.columns import markdown
 
 ROOT = Path(__file__).parent.parent
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -43,3 +44,10 @@ def test_the_readme_names_only_commands_that_there_are():
 def test_the_batch_file_in_the_readme_is_one():
     block = next(text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "schema: ancestra/v1" in text)
     Batch.model_validate(yaml.safe_load(block))
+
+
+def test_every_fault_in_the_architecture_is_shown_by_a_test_that_is_there():
+    named = re.findall(r"`(\w+/\w+\.py)::(\w+)`", ARCHITECTURE)
+    assert len(named) > 40
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file} has no {name}"
