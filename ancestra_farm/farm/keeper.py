@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
+from ancestra_farm import __version__
 from ancestra_farm.farm.pace import Pace
 from ancestra_farm.ledger.errors import LogDamaged, StoreError
-from ancestra_farm.ledger.packs import PACKED, Packer
-from ancestra_farm.ledger.snapshot import Snapshot, write_snapshot
+from ancestra_farm.ledger.packs import PACKED, Packer, link_of
+from ancestra_farm.ledger.snapshot import Section, Snapshot, read_kept, write_kept, write_snapshot
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.tables import Projection
-from ancestra_farm.ledger.tail import Tail
+from ancestra_farm.ledger.tables import PartLost, Projection
+from ancestra_farm.ledger.tail import Mark, Tail
 from ancestra_farm.plan.events import Event
 
 _LOG = logging.getLogger(__name__)
@@ -30,6 +31,12 @@ PACKS_S = 2.0
 TROUBLE_S = 15.0
 #: How long the thread sleeps between looks at what has come.
 LOOK_S = 0.25
+
+#: Where the tables stood, beside the snapshots; and what is to change when it comes to mean something else.
+KEPT_TABLES = "tables"
+_TABLES_VERSION = f"{__version__}/1"
+#: It is kept so often at most.
+KEPT_S = 30.0
 
 Handed = tuple[int, Sequence[Event]]
 
@@ -50,7 +57,7 @@ class Keeper:
         self._tables = _Tables(store)
         self._packer = Packer(store)
         self._pace = Pace()
-        self._packed_to = 0
+        self._packed_to = self._kept_to = 0
         #: Seconds that the last snapshot took to write, for whoever decides when to take the next one.
         self.snapshot_s = 0.0
 
@@ -118,7 +125,9 @@ class Keeper:
 
     def _look(self) -> None:
         self._tables.fold(self._taken())
-        self._pace.when_due("tables", TABLES_S, lambda: self._tables.refresh(self._through))
+        refreshed = self._pace.when_due("tables", TABLES_S, lambda: self._tables.refresh(self._through))
+        if refreshed and self._tables.number >= self._kept_to + PACKED:
+            self._pace.when_due("kept", KEPT_S, self._keep_tables)
         if self._snapshot is not None:
             self._write_snapshot()
         self._pace.when_due("packs", PACKS_S, self._pack_some)
@@ -133,6 +142,12 @@ class Keeper:
     def _last_tables(self) -> None:
         self._tables.fold(self._taken())
         self._tables.refresh(self._through)
+        if self._tables.number > self._kept_to:
+            self._keep_tables()
+
+    def _keep_tables(self) -> None:
+        self._tables.keep()
+        self._kept_to = self._tables.number
 
     def _write_snapshot(self) -> None:
         with self._lock:
@@ -156,15 +171,23 @@ class Keeper:
 
 
 class _Tables:
-    """The tables of a store, kept by folding what is handed over, and what came before that from the log."""
+    """The tables of a store, kept by folding what is handed over, and what came before that from the log.
+
+    Where it was left off is kept in the store too, so that only what came since is read at a start.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projection = Projection()
+        self._projection = Projection(store)
         self._tail = Tail(store)
         self._number = 0
         self._waiting: list[Handed] = []
-        self._off = False
+        self._begun = self._off = False
+
+    @property
+    def number(self) -> int:
+        """The last commit that is in the tables' rows, though perhaps not in their files."""
+        return self._number
 
     def fold(self, handed: Iterator[Handed]) -> None:
         """Take in commits; those before them that were never handed over are read when the tables are refreshed."""
@@ -176,10 +199,19 @@ class _Tables:
 
     def refresh(self, through: int) -> None:
         """Write the parts that changed."""
-        if self._off:
-            return
+        if not self._begun:
+            self._begin()
+        try:
+            self._refresh(through)
+        except PartLost as lost:
+            _LOG.warning("%s; the tables are made anew from the log", lost)
+            self._projection, self._tail, self._number = Projection(self._store), Tail(self._store), 0
+            self._waiting = []
+            self._refresh(through)
+
+    def _refresh(self, through: int) -> None:
         first = self._waiting[0][0] if self._waiting else through + 1
-        if self._number < first - 1:
+        if self._number < first - 1 and not self._off:
             self._read_before(first)
         waiting, self._waiting = self._waiting, []
         for number, events in waiting:
@@ -187,6 +219,28 @@ class _Tables:
                 self._take(number, events)
         if not self._off:
             self._projection.refresh(self._store, through=self._number)
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self._number:
+            return
+        kept = read_kept(self._store, KEPT_TABLES)
+        section = None if kept is None else kept.sections.get("tables")
+        if kept is None or section is None or section.version != _TABLES_VERSION:
+            return
+        try:
+            self._projection = Projection.of_kept(self._store, section.plain)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            _LOG.warning("what was kept of the tables cannot be read (%r); they are made anew from the log", error)
+            return
+        self._tail, self._number = Tail(self._store, kept.mark), kept.mark.number
+
+    def keep(self) -> None:
+        """Keep where the tables stand, right after a refresh."""
+        if not self._off and self._number:
+            mark = Mark(self._number, 0, link_of(self._store, self._number))
+            section = Section(_TABLES_VERSION, self._projection.kept())
+            write_kept(self._store, KEPT_TABLES, Snapshot(mark, {"tables": section}))
 
     def _read_before(self, first: int) -> None:
         for commit in self._tail.poll():
@@ -198,8 +252,9 @@ class _Tables:
 
     def _take(self, number: int, events: Sequence[Event]) -> None:
         try:
-            for event in events:
-                self._projection.apply(event)
+            self._projection.fold_events(number, events)
+        except PartLost:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is, it must not end the farm
             _LOG.exception("commit %d cannot be put into tables; they stay as they are, see `ancestra verify`", number)
             self._off = True

@@ -6,6 +6,7 @@ of the size, and made into objects again if something late arrives.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -118,7 +119,7 @@ class WaveRows:
     def __init__(
         self, branch: Branch, rung: Rung, wave: int, positions: Sequence[int], *, epoch: int, released_at: float
     ) -> None:
-        self.branch = branch
+        self.branch: Branch | None = branch
         self.rung = rung
         self.wave = wave
         self.positions = tuple(positions)
@@ -127,8 +128,44 @@ class WaveRows:
         self._frozen: pa.RecordBatch | None = None
         self._recipes: pa.RecordBatch | None = None
 
+    @classmethod
+    def of_part(cls, part: pa.RecordBatch, awaited: Sequence[bool], by_word: Sequence[bool]) -> "WaveRows":
+        """Rows of one release as they are in a part of the table; what is no column is said beside it."""
+        made = cls.__new__(cls)
+        made.branch = None  # it may be that of an earlier revision; what there is to know of it is in the rows
+        made.rung, made.wave = part.column("rung")[0].as_py(), part.column("wave")[0].as_py()
+        made.positions = tuple(part.column("position").to_pylist())
+        made._recipes = part.select([name for name in part.schema.names if name not in _CHANGING])
+        more = {"awaited": pa.array(awaited, pa.bool_()), "by_word": pa.array(by_word, pa.bool_())}
+        arrays = [more[name] if name in more else part.column(name) for name in _CHANGING]
+        made._rows, made._frozen = None, pa.RecordBatch.from_arrays(arrays, schema=_CHANGING_SCHEMA)
+        if "released" in part.column("outcome").to_pylist():
+            made._rows, made._frozen = _thawed(made._frozen), None
+        return made
+
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def branch_name(self) -> str:
+        """Key of the branch it was released in."""
+        return self.branch.name if self.branch is not None else self._said("branch", 0)
+
+    @property
+    def stage(self) -> str:
+        """The stage it is of."""
+        return self.branch.space.stage if self.branch is not None else self._said("stage", 0)
+
+    def place(self, number: int) -> tuple[int, str, tuple[str, ...]]:
+        """(index within the variant, variant id, parent ids) of a row."""
+        if self.branch is not None:
+            index, variant, parents = self.branch.space.place(self.positions[number])
+            return index, variant.id, parents
+        return self._said("index", number), self._said("variant", number), tuple(self._said("parents", number))
+
+    def _said(self, column: str, number: int) -> Any:  # noqa: ANN401 - whatever the column holds
+        assert self._recipes is not None
+        return self._recipes.column(column)[number].as_py()
 
     @property
     def rows(self) -> list[Row]:
@@ -143,6 +180,14 @@ class WaveRows:
     def decided(self) -> bool:
         """Whether every row is known to have an outcome (rows kept as arrays do)."""
         return self._rows is None
+
+    def places(self, name: Literal["awaited", "by_word"]) -> list[int]:
+        """The numbers of the rows of which this holds."""
+        if self._rows is not None:
+            return [number for number, row in enumerate(self._rows) if getattr(row, name)]
+        assert self._frozen is not None
+        flags = self._frozen.column(name)
+        return [number for number, flag in enumerate(flags.to_pylist()) if flag] if flags.true_count else []
 
     def batch(self) -> pa.RecordBatch:
         """The rows as they are now, with the columns of `candidate_schema`."""
@@ -161,6 +206,7 @@ class WaveRows:
     def _of_recipes(self) -> pa.RecordBatch:
         """What the recipes say; never changes."""
         branch, schema = self.branch, candidate_schema()
+        assert branch is not None
         recipes = [branch.space.recipe(position, self.rung) for position in self.positions]
         values: dict[str, list[object]] = {
             name: [getattr(recipe, name) for recipe in recipes]

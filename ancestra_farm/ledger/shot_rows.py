@@ -1,7 +1,8 @@
-"""The rows of one shot, and of one batch: how each event changes them. `tables` says which rows of which shot."""
+"""The rows of one shot: how each event changes them. `tables` says which rows of which shot."""
 
+import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -10,9 +11,7 @@ from ancestra_farm.ledger.columns import candidate_schema, schema_of
 from ancestra_farm.ledger.rows import Branch, Row, WaveRows
 from ancestra_farm.plan.events import (
     AttemptEnded,
-    BatchSubmitted,
     BranchClosed,
-    BranchOpened,
     CandidateGivenUp,
     OrderGiven,
     StitchEnded,
@@ -21,7 +20,6 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
-from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
@@ -60,10 +58,74 @@ class ShotRows:
         #: 16 bytes of candidate id → (number in `_waves`, number in the wave)
         self._places: dict[bytes, tuple[int, int]] = {}
         #: positions of the waves that are open, by branch, wave and rung
-        self._open: dict[tuple[str, int, Rung], tuple[Branch, tuple[int, ...]]] = {}
+        self._open: dict[tuple[str, int, Rung], tuple[Branch | None, tuple[int, ...]]] = {}
         self._listed: dict[str, list[dict[str, Any]]] = {"picks": [], "stitches": [], "deliveries": [], "orders": []}
         #: who restored a candidate, by the id of the full one
         self._restored: dict[str, str] = {}
+        #: number of the commit through which the rows of candidates say all there is; of rows at rest, at least that
+        self.through = 0
+        self.at_rest = False
+
+    # ---- at rest ---------------------------------------------------------------------------------------------------
+
+    def beside_part(self) -> dict[str, Any]:
+        """What the part of candidates does not say of them, as JSON: what is open, and who awaits what."""
+        return {
+            "open": [[*key, list(positions)] for key, (_, positions) in self._open.items()],
+            "awaited": [start + number for start, wave in self._starts() for number in wave.places("awaited")],
+            "by_word": [start + number for start, wave in self._starts() for number in wave.places("by_word")],
+        }
+
+    def _starts(self) -> Iterator[tuple[int, WaveRows]]:
+        start = 0
+        for wave in self._waves:
+            yield start, wave
+            start += len(wave)
+
+    def rest(self) -> None:
+        """Hold no rows of candidates any more; they are in their part, as of ``through``."""
+        self.at_rest |= bool(self._waves)
+        self._waves, self._places, self._open = [], {}, {}
+
+    def wake(self, part: pa.Table, beside: dict[str, Any], through: int) -> None:
+        """Hold the rows again, from their part and from what stood beside it."""
+        awaited, by_word = set(beside["awaited"]), set(beside["by_word"])
+        part = part.cast(candidate_schema())
+        kinds = list(zip(*(part.column(name).to_pylist() for name in ("branch", "wave", "rung")), strict=True))
+        start = 0
+        for _, run in itertools.groupby(kinds):
+            stop = start + sum(1 for _ in run)
+            rows = part.slice(start, stop - start).combine_chunks().to_batches()[0]
+            places = range(start, stop)
+            wave = WaveRows.of_part(rows, [n in awaited for n in places], [n in by_word for n in places])
+            ids = rows.column("candidate_id").to_pylist()
+            self._places.update((bytes.fromhex(key), (len(self._waves), n)) for n, key in enumerate(ids))
+            self._waves.append(wave)
+            start = stop
+        self._open = {(branch, wave, rung): (None, tuple(some)) for branch, wave, rung, some in beside["open"]}
+        self.through, self.at_rest = through, False
+
+    def kept(self) -> dict[str, Any]:
+        """The small tables and what else is not in a part, as JSON."""
+        has_rows = self.at_rest or bool(self._waves)
+        return {
+            "rate": self.rate,
+            "listed": self._listed,
+            "restored": self._restored,
+            "through": self.through if has_rows else None,
+        }
+
+    @classmethod
+    def of_kept(cls, batch: str, name: str, kept: dict[str, Any]) -> "ShotRows":
+        """The rows of which that was `kept`, at rest."""
+        made = cls(batch, name, kept["rate"])
+        made._listed, made._restored = kept["listed"], kept["restored"]
+        for row in made._listed["stitches"]:
+            row["seams"] = [[(score, value) for score, value in seam] for seam in row["seams"]]
+        made.at_rest, made.through = kept["through"] is not None, kept["through"] or 0
+        return made
+
+    # ---- where candidates are --------------------------------------------------------------------------------------
 
     def __contains__(self, candidate_id: str) -> bool:
         return self.find(candidate_id) is not None
@@ -82,8 +144,8 @@ class ShotRows:
         if found is None:
             return None
         wave, number = found
-        index, variant, parents = wave.branch.space.place(wave.positions[number])
-        return Place(index, variant.id, parents, wave.rung, self.name, wave.branch.space.stage)
+        index, variant, parents = wave.place(number)
+        return Place(index, variant, parents, wave.rung, self.name, wave.stage)
 
     def _row(self, candidate_id: str) -> Row | None:
         found = self.find(candidate_id)
@@ -170,7 +232,7 @@ class ShotRows:
         for key in [key for key in self._open if branch is None or key[0] == branch.name]:
             del self._open[key]
         for wave in self._waves:
-            if branch is not None and wave.branch.name != branch.name:
+            if branch is not None and wave.branch_name != branch.name:
                 continue
             if not wave.decided:
                 for row in wave.rows:
@@ -200,7 +262,8 @@ class ShotRows:
         awaited = {
             bytes.fromhex(branch.space.id_of(position, rung))
             for (_, _, rung), (branch, positions) in self._open.items()
-            for position in positions
+            for position in (positions if branch is not None else ())
+            if branch is not None
         }
         return len(undecided), sorted(key.hex() for key in undecided - awaited)
 
@@ -212,7 +275,7 @@ class ShotRows:
 
     def has(self, table: str) -> bool:
         """Whether there are rows for a table."""
-        return bool(self._waves if table == "candidates" else self._listed[table])
+        return bool(self._waves or self.at_rest if table == "candidates" else self._listed[table])
 
     def listed(self, table: str) -> pa.Table:
         """The rows of one of the small tables, in the order of events."""
@@ -247,14 +310,14 @@ class ShotRows:
     def _order(self, event: OrderGiven, show: str) -> tuple[str, ...]:
         picks = self._listed["picks"]
         if event.order == "pick":
-            found = self.find(event.candidate_id)
+            found = None if event.stage else self.find(event.candidate_id)
             picks.append(
                 {
                     "candidate_id": event.candidate_id,
                     "batch": self.batch,
                     "show": show,
                     "shot": self.name,
-                    "stage": event.stage or (found[0].branch.space.stage if found else ""),
+                    "stage": event.stage or (found[0].stage if found else ""),
                     "who": event.who,
                     "note": event.note,
                     "at": round(event.at * 1e6),
@@ -273,7 +336,9 @@ class ShotRows:
             return ("picks",) if standing else ()
         if event.order == "restore" and (found := self.find(event.candidate_id)) is not None:
             wave, number = found
-            self._restored[wave.branch.space.id_of(wave.positions[number], "full")] = event.who
+            branch = wave.branch
+            full = event.candidate_id if branch is None else branch.space.id_of(wave.positions[number], "full")
+            self._restored[full] = event.who
         return ()
 
     def _stitched(self, event: StitchEnded, show: str) -> tuple[str, ...]:
@@ -333,71 +398,3 @@ def order_row(event: OrderGiven, show: str, epoch: int) -> dict[str, Any]:
         "order_id": event.order_id or None,
         "epoch": epoch,
     }
-
-
-class BatchRows:
-    """The rows of one batch by shot, with what of its plan they need.
-
-    Orders about the whole batch stand among the rows of a shot without a name.
-    """
-
-    def __init__(self, submitted: BatchSubmitted) -> None:
-        self.name = submitted.batch
-        self.shots: dict[str, ShotRows] = {}
-        self.branches: dict[str, Branch] = {}
-        self._shot_of_branch: dict[str, str] = {}
-        self._plan = Plan.from_documents(submitted.document, submitted.cards)
-        #: candidates ordered beyond the file, by shot and stage
-        self._more: dict[tuple[str, str], int] = {}
-
-    @property
-    def show(self) -> str:
-        """The show of the current revision."""
-        return self._plan.batch.show
-
-    def revise(self, submitted: BatchSubmitted) -> Iterator[ShotRows]:
-        """Take the newer revision: its branches are opened anew. The shots that have rows already."""
-        self._plan = Plan.from_documents(submitted.document, submitted.cards)
-        self.branches = {}
-        stages = {(shot.name, stage.name) for shot in self._plan.shots for stage in shot.stages}
-        self._more = {key: candidates for key, candidates in self._more.items() if key in stages}
-        yield from self.shots.values()
-
-    def open(self, event: BranchOpened) -> None:
-        """A branch has its inputs."""
-        stage = self._plan.shot(event.shot).stage(event.stage)
-        self._shot_of_branch[event.branch] = event.shot
-        self.branches[event.branch] = Branch(
-            batch=self.name,
-            show=self.show,
-            name=event.branch,
-            shot=event.shot,
-            full_sample=stage.spec.full_sample,
-            space=stage.space(event.segment, event.inputs).with_more(
-                self._more.get((event.shot, event.stage), 0) if event.tail is None else 0
-            ),
-            root=event.tail is None,
-        )
-
-    def more(self, given: OrderGiven) -> None:
-        """More candidates were ordered: the first segments of the stage have so many more."""
-        where = (given.shot, given.stage)
-        self._more[where] = self._more.get(where, 0) + given.candidates
-        for name, branch in self.branches.items():
-            if branch.root and (branch.shot, branch.space.stage) == where:
-                self.branches[name] = replace(branch, space=branch.space.with_more(given.candidates))
-
-    def shot(self, name: str) -> ShotRows:
-        """The rows of a shot, made if there are none yet."""
-        if name not in self.shots:
-            try:
-                rate = str(self._plan.shot(name).rate)
-            except KeyError:
-                rate = ""
-            self.shots[name] = ShotRows(self.name, name, rate)
-        return self.shots[name]
-
-    def shot_of(self, branch: str) -> ShotRows | None:
-        """The shot that a branch of this or an earlier revision belongs to."""
-        name = self._shot_of_branch.get(branch)
-        return None if name is None else self.shot(name)

@@ -81,6 +81,23 @@ def snapshots(store: Store) -> Iterator[Snapshot]:
             continue
 
 
+def write_kept(store: Store, name: str, kept: Snapshot) -> None:
+    """Keep something else that was folded, under a name of its own: the newest alone. Durable on return."""
+    store.replace(f"{FOLDER}/{name}.parquet", encode_snapshot(kept, store.id))
+
+
+def read_kept(store: Store, name: str) -> Snapshot | None:
+    """What was kept under a name, if it can be read and lies on the log."""
+    path = f"{FOLDER}/{name}.parquet"
+    try:
+        kept = decode_snapshot(path, store.read(path), store.id)
+        if kept.mark.number <= last_number(store) and link_of(store, kept.mark.number) == kept.mark.digest:
+            return kept
+    except (LogDamaged, NotThere):
+        pass
+    return None
+
+
 def forget_snapshots(store: Store) -> None:
     """Delete them all: the log does not mean any more what it meant when they were taken."""
     for path in store.list(FOLDER):

@@ -1,7 +1,8 @@
 """The whole story of one candidate: every event of the log that is about it, in order."""
 
+from ancestra_farm.ledger.batch_rows import BatchRows
 from ancestra_farm.ledger.commit import Commit
-from ancestra_farm.ledger.shot_rows import BatchRows, Place
+from ancestra_farm.ledger.shot_rows import Place
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection
 from ancestra_farm.ledger.tail import read_commits

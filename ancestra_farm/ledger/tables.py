@@ -20,14 +20,18 @@ How outcomes follow from events:
 """
 
 import io
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Set
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ancestra_farm.ledger.batch_rows import BatchRows
 from ancestra_farm.ledger.columns import TABLES, schema_of
 from ancestra_farm.ledger.commit import Commit
-from ancestra_farm.ledger.shot_rows import BatchRows, CandidateEvent, Place
+from ancestra_farm.ledger.errors import NotThere
+from ancestra_farm.ledger.shot_rows import CandidateEvent, Place, ShotRows
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.events import (
@@ -52,6 +56,12 @@ EMPTY_PART = "part-~.parquet"
 THROUGH_PATH = "tables/THROUGH"
 #: File metadata of a part: number of the last commit folded into it; empty where the writer did not say.
 THROUGH = b"ancestra.through"
+#: File metadata of a part of candidates: JSON, what its rows do not say and folding on needs.
+BESIDE = b"ancestra.beside"
+
+
+class PartLost(Exception):
+    """A part that was to be gone on from is not there as it was; the tables have to be folded from the log."""
 
 
 def part_path(table: str, batch: str, shot: str) -> str:
@@ -62,10 +72,14 @@ def part_path(table: str, batch: str, shot: str) -> str:
 class Projection:
     """All rows, as of the events folded so far. ``through``: number of the last commit folded, None if not known.
 
+    With a ``store``, rows of candidates that nothing happens to are left to their parts there from refresh to refresh,
+    so that what is held does not grow with the log; and every commit is folded with its number.
     ``oddities``: what events said of candidates or branches that no earlier event had named; a sound log has none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
+        self._store = store
+        self._number: int | None = None
         self.through: int | None = None
         self.oddities: list[str] = []
         self._epoch = 0
@@ -75,9 +89,14 @@ class Projection:
 
     def fold(self, commit: Commit) -> None:
         """Fold all events of a commit."""
-        for event in commit.events:
+        self.fold_events(commit.number, commit.events)
+
+    def fold_events(self, number: int, events: Iterable[Event]) -> None:
+        """Fold all events of the commit of this number."""
+        self._number = number
+        for event in events:
             self.apply(event)
-        self.through = commit.number
+        self.through = number
 
     def apply(self, event: Event) -> None:
         """Fold one event. Whoever folds events rather than commits tells `refresh` how far the log had come."""
@@ -106,7 +125,7 @@ class Projection:
             self._batches[event.batch] = BatchRows(event)
             return
         for shot in before.revise(event):
-            if shot.skip_open(self._epoch):
+            if self._awake(shot) and shot.skip_open(self._epoch):
                 self._mark("candidates", event.batch, shot.name)
 
     def _candidates(self, event: BranchOpened | CandidateEvent) -> None:
@@ -123,6 +142,8 @@ class Projection:
                 f"{type(event).__name__} of {event.batch}/{event.branch}, a branch that was never opened"
             )
             return
+        if not self._awake(shot):
+            return
         if problem := shot.fold(event, batch.branches.get(event.branch), self._epoch):
             self.oddities.append(problem)
         self._mark("candidates", event.batch, shot.name)
@@ -130,7 +151,7 @@ class Projection:
     def _collected(self, event: MediaCollected) -> None:
         gone = set(event.candidate_ids)
         for name, shot in (self._batches[event.batch].shots if event.batch in self._batches else {}).items():
-            if shot.collected(gone):
+            if self._awake(shot) and shot.collected(gone):
                 self._mark("candidates", event.batch, name)
 
     def _rest(self, event: OrderGiven | StitchPlanned | StitchEnded) -> None:
@@ -140,11 +161,32 @@ class Projection:
             return
         name = event.shot
         if not name and isinstance(event, OrderGiven):
-            name = next((shot.name for shot in batch.shots.values() if event.candidate_id in shot), "")
+            shots = batch.shots.values() if event.candidate_id else ()
+            name = next((shot.name for shot in shots if self._has(shot, event.candidate_id)), "")
         if isinstance(event, OrderGiven) and event.order == "more":
             batch.more(event)
+        if isinstance(event, OrderGiven) and event.candidate_id and (event.order == "restore" or not event.stage):
+            self._awake(batch.shot(name))
         for table in batch.shot(name).record(event, batch.show, self._epoch):
             self._mark(table, event.batch, name)
+
+    def _awake(self, shot: ShotRows) -> bool:
+        """Have the rows of a shot at hand; False where they know of what is being folded already.
+
+        Raises `PartLost` where they were to be in their part and are not.
+        """
+        if self._store is None:
+            return True
+        if shot.at_rest:
+            part, beside, through = read_part(self._store, part_path("candidates", shot.batch, shot.name))
+            if through < shot.through:
+                raise PartLost(f"{shot.batch}/{shot.name}: its part is older than it was")
+            shot.wake(part, beside, through)
+        return self._number is None or self._number > shot.through
+
+    def _has(self, shot: ShotRows, candidate_id: str) -> bool:
+        self._awake(shot)
+        return candidate_id in shot
 
     def _mark(self, table: str, batch: str, shot: str) -> None:
         self._changed.add((table, batch, shot))
@@ -163,6 +205,7 @@ class Projection:
         """The rows of one part."""
         rows = self._batches[batch].shot(shot)
         if table == "candidates":
+            self._awake(rows)
             return rows.candidates()
         return rows.listed(table)
 
@@ -204,11 +247,41 @@ class Projection:
             self._fresh = False
         wanted = sorted(self._changed) if only_changed else list(self.parts())
         for table, batch, shot in wanted:
-            store.replace(part_path(table, batch, shot), encode_part(self.table(table, batch, shot), through))
+            rows = self.table(table, batch, shot)
+            beside = self._batches[batch].shot(shot).beside_part() if table == "candidates" else None
+            store.replace(part_path(table, batch, shot), encode_part(rows, through, beside))
+            if table == "candidates" and through is not None:
+                self._batches[batch].shot(shot).through = through
             self._changed.discard((table, batch, shot))
         if through is not None:
             store.replace(THROUGH_PATH, f"{through}\n".encode())
+            if self._store is not None:
+                self._let_go(but={(batch, shot) for table, batch, shot in wanted if table == "candidates"})
         return len(wanted)
+
+    def _let_go(self, but: Set[tuple[str, str]]) -> None:
+        """Let go of the rows of candidates of all other shots; their parts have them."""
+        for batch, rows in self._batches.items():
+            for name, shot in rows.shots.items():
+                if (batch, name) not in but:
+                    shot.rest()
+
+    # ---- kept between runs -------------------------------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """All that the parts of candidates do not hold, as JSON, right after a refresh."""
+        return {"epoch": self._epoch, "batches": {name: rows.kept() for name, rows in self._batches.items()}}
+
+    @classmethod
+    def of_kept(cls, store: Store, kept: dict[str, Any]) -> "Projection":
+        """The rows of which that was `kept`; those of candidates are read from their parts when they are needed.
+
+        Parts may have been written since then: what they know already is passed over when it is folded again.
+        """
+        made = cls(store)
+        made._epoch = kept["epoch"]
+        made._batches = {name: BatchRows.of_kept(rows) for name, rows in kept["batches"].items()}
+        return made
 
 
 def rebuild(store: Store) -> Projection:
@@ -225,12 +298,32 @@ def rebuild(store: Store) -> Projection:
     return projection
 
 
-def encode_part(table: pa.Table, through: int | None) -> bytes:
-    """A part as a Parquet file with page checksums; ``through`` goes into its metadata."""
-    schema = table.schema.with_metadata({THROUGH: b"" if through is None else str(through).encode()})
+def encode_part(table: pa.Table, through: int | None, beside: dict[str, Any] | None = None) -> bytes:
+    """A part as a Parquet file with page checksums; ``through`` and ``beside`` go into its metadata."""
+    facts = {THROUGH: b"" if through is None else str(through).encode()}
+    if beside is not None:
+        facts[BESIDE] = json.dumps(beside).encode()
+    schema = table.schema.with_metadata(facts)
     buffer = io.BytesIO()
     pq.write_table(table.cast(schema), buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
+
+
+def read_part(store: Store, path: str) -> tuple[pa.Table, dict[str, Any], int]:
+    """The rows of a part of candidates, what stands beside them, and the commit through which both say all.
+
+    Raises `PartLost` where they are not there, or not whole.
+    """
+    try:
+        data = store.read(path)
+        table, through = decode_part(data)
+        with pq.ParquetFile(io.BytesIO(data), pre_buffer=False) as file:
+            beside = json.loads((file.schema_arrow.metadata or {})[BESIDE])
+    except (NotThere, pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise PartLost(f"{path}: {type(error).__name__}: {error}") from error
+    if through is None:
+        raise PartLost(f"{path} does not say through which commit it was written")
+    return table, beside, through
 
 
 def decode_part(data: bytes) -> tuple[pa.Table, int | None]:

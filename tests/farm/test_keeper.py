@@ -16,6 +16,7 @@ from ancestra_farm.ledger import packs
 from ancestra_farm.ledger.commit import commit_path
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.packs import LogFiles, Packer
+from ancestra_farm.ledger.read import candidates
 from ancestra_farm.ledger.snapshot import snapshot_path, snapshots
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import THROUGH_PATH
@@ -256,3 +257,27 @@ def test_a_kill_right_after_a_snapshot_loses_nothing(store: Store):
     assert same(standing, whole) or standing.metrics is not None
     assert spelled(standing.scheduler.state) == spelled(whole.scheduler.state)
     assert not [problem for problem in verify(store).problems if "log/" in problem]
+
+
+@pytest.mark.parametrize("spoil", [False, True])
+def test_tables_go_on_from_where_they_were_left(store: Store, short: None, spoil: bool, caplog):
+    films = shoot(store)
+    writer = Writer.begin(store, "ben", "run")
+    first = Keeper(store)
+    first.begin(writer.number)
+    first.finish()
+    assert store.exists(f"snapshots/{module.KEPT_TABLES}.parquet")
+    if spoil:
+        for path in store.list("tables/candidates"):
+            store.delete(path)
+    second = Keeper(store)
+    second.begin(writer.number)
+    attempt = films[0].attempt("animate", 1, cause="exception", passed=False)
+    second.committed(writer.commit([attempt]), [attempt])
+    second.finish()
+    assert through(store) == writer.number
+    assert ("made anew" in caplog.text) == spoil
+    rows = {row["candidate_id"]: row for row in candidates(store).to_pylist()}
+    assert rows[attempt.candidate_id]["attempts"] == 4
+    if not spoil:
+        assert verify(store).problems == ()
