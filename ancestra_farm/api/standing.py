@@ -4,7 +4,7 @@ Whoever begins to work with a store begins here: the controller, an order given 
 reads. Nothing is decided here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,7 @@ class Standing:
             self.scheduler.apply(event)
         self.note(commit.number, commit.events, commit.at)
 
-    def note(self, number: int, events: tuple[Event, ...], at: float) -> None:
+    def note(self, number: int, events: Sequence[Event], at: float) -> None:
         """Take in a commit that the scheduler knows already, since it decided it. ``at``: seconds since the epoch."""
         self.notes.fold(events, at)
         if self.metrics is not None:

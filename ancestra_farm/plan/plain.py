@@ -157,7 +157,7 @@ class Codec:
             return [form(getattr(value, name)) for name, form, _ in forms]
 
         def read(data: Any) -> Any:
-            made = cls.__new__(cls)
+            made: Any = object.__new__(cls)
             for (name, _, form), part in zip(forms, data, strict=True):
                 object.__setattr__(made, name, form(part))  # whether frozen or not
             return made

@@ -420,17 +420,21 @@ class Dump:
 
 
 class _Looking(ItemsView[int, Result]):
+    def __init__(self, results: Results) -> None:
+        super().__init__(results)
+        self._results = results
+
     def __iter__(self) -> Iterator[tuple[int, Result]]:
-        results = self._mapping
-        assert isinstance(results, Results)
-        for position in results:
-            found = results.look(position)
+        for position in self._results:
+            found = self._results.look(position)
             assert found is not None
             yield position, found
 
 
 class _LookingOnly(ValuesView[Result]):
+    def __init__(self, results: Results) -> None:
+        super().__init__(results)
+        self._results = results
+
     def __iter__(self) -> Iterator[Result]:
-        results = self._mapping
-        assert isinstance(results, Results)
-        return (result for _, result in results.items())
+        return (result for _, result in self._results.items())
