@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,7 +85,8 @@ def simulate(
 
     if check not in ("every", "sampled", "end"):
         raise CommandFailed(f"--check: {check} is none of every, sampled, end")
-    plans = [planned(file, cards) for file in files]
+    true_seconds = _pairs("--seconds", seconds)
+    plans = [_guessing(planned(file, cards), true_seconds) for file in files]
     chances = {"default_yield": 0.05} | _price(plans, price)
     scenario = Scenario(
         arrivals=crowd(plans, seed=seed, copies=copies, scale=scale, every_s=every, mix=_pairs("--mix", [mix or ""])),
@@ -96,7 +97,7 @@ def simulate(
         faults=profile(faults),
         autoscaling=None if autoscale is None else Autoscaling(floor=min(autoscale, hosts)),
         yields=_pairs("--yield", yields),
-        seconds=_pairs("--seconds", seconds),
+        seconds=true_seconds,
         load_s=_pairs("--load", load),
         wordings=wordings,
         people_s=people,
@@ -172,6 +173,17 @@ def _kinds(texts: Sequence[str] | None) -> "tuple[NodeKind, ...]":
             raise CommandFailed(f"--nodes: {text!r} is not written as NAME:SHARE:FACTOR, such as a10:3:2.5") from None
         kinds.append(NodeKind(name, share, factor))
     return tuple(kinds)
+
+
+def _guessing(plan: "Plan", seconds: Mapping[str, float]) -> "Plan":
+    """The plan with cards that say these seconds: a card that were so far out would be mended before a long run."""
+    from ancestra_farm.plan.plan import Plan
+
+    changed = {
+        model: card.model_copy(update={"seconds_per_candidate": seconds[model]}) if model in seconds else card
+        for model, card in plan.cards.items()
+    }
+    return Plan.of(plan.batch, changed) if seconds else plan
 
 
 def _price(plans: "Sequence[Plan]", price: float | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def draw(report: Report, title: str, path: Path) -> None:
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        3, 2, height_ratios=(1.5, 1.0, 1.0), left=0.07, right=0.975, top=0.86, bottom=0.06, hspace=0.42, wspace=0.16
+        3, 2, height_ratios=(1.5, 1.0, 1.0), left=0.07, right=0.975, top=0.86, bottom=0.06, hspace=0.42, wspace=0.2
     )
     unit, per = _unit(report.makespan_s)
     figure.text(0.07, 0.955, title, fontsize=17, fontweight="bold", color=INK, va="center")
@@ -86,6 +86,7 @@ def _axes(axes: "Axes", heading: str, across: str, up: str) -> None:
     axes.set_xlabel(across, fontsize=11, color=INK)
     axes.set_ylabel(up, fontsize=11, color=INK)
     axes.tick_params(labelsize=10.5, colors=INK)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=True, axis="y", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -157,7 +158,7 @@ def _waste(axes: "Axes", report: Report) -> None:
     """Device time that nothing came of, by cause, beside what it is a part of."""
     rows = sorted(report.wasted_hours.items(), key=lambda row: row[1])[-8:]
     share = 100 / report.busy_hours if report.busy_hours else 0.0
-    bars = axes.barh([name for name, _ in rows], [hours * share for _, hours in rows], color=COLOURS["starved"])
+    bars = axes.barh(range(len(rows)), [hours * share for _, hours in rows], color=COLOURS["starved"])
     for bar, (_, hours) in zip(bars, rows, strict=True):
         axes.annotate(
             f" {hours * share:.2g} %, {span(hours * 3600)}",
@@ -167,6 +168,7 @@ def _waste(axes: "Axes", report: Report) -> None:
             color=INK,
         )
     _axes(axes, "Generation that nothing came of, by cause", "% of all generation", "")
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.grid(visible=False)
     axes.margins(x=0.35)
     if not rows:
