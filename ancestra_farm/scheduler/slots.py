@@ -7,6 +7,7 @@ host that has work is only let go for another model when that is worth the load.
 
 from collections.abc import Iterator
 from itertools import takewhile
+from math import ceil, inf
 
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
@@ -50,8 +51,8 @@ class Slots:
             missing = wanted.get(pool.digest, 0) - pool.staying
             if missing <= 0 or self.cannot_start(pool) is not None:
                 continue
-            if not self.fleet.free(pool):
-                yield from self._free_slots(pool, pools, wanted, now)
+            if missing > self.fleet.free(pool):
+                yield from self._free_slots(pool, pools, wanted, missing, now)
             for _ in range(min(missing, self.fleet.free(pool))):
                 yield self._start(pool, now, epoch)
 
@@ -70,7 +71,7 @@ class Slots:
             )
             for pool in pools
             for line in pool.lines.values()
-            if line.busy
+            if line.busy and (line.cap is None or pool.slots_each <= line.cap)
         ]
         return hosts_by_pool(self.fleet.all_slots(on_gpu=on_gpu), demands)
 
@@ -122,36 +123,61 @@ class Slots:
             yield from self.stop(host, running=False)
         yield from self.let_idle_go("there is no slot for it any more")
 
-    def _free_slots(self, pool: Pool, pools: list[Pool], wanted: dict[str, int], now: float) -> Iterator[Instruction]:
-        """Take hosts from rivals that have more than their part, as many as one host of this pool needs."""
+    def _free_slots(
+        self, pool: Pool, pools: list[Pool], wanted: dict[str, int], missing: int, now: float
+    ) -> Iterator[Instruction]:
+        """Take hosts from rivals, for as many of the ``missing`` hosts of this pool as that is worth, all at once.
+
+        One after the other would leave a lower class at work for as many tickets as hosts are missing.
+        """
         leaving = sum(rival.leaving * rival.slots_each for rival in pools if rival is not pool)
-        missing = pool.slots_each - self.fleet.unused(pool) - leaving
-        chosen: list[Host] = []
-        for rival in sorted(pools, key=lambda rival: (-rival.rank, rival.digest)):
-            more = rival.staying - wanted.get(rival.digest, 0)
-            if rival is pool or more <= 0 or missing <= 0 or not self._worth_switching(pool, rival, now):
-                continue
-            staying = [host for host in rival.hosts.values() if not host.stopping]
-            needed = min(more, int(-(-missing // rival.slots_each)))
-            chosen.extend(sorted(staying, key=_least_missed)[:needed])
-            missing -= needed * rival.slots_each
-        if missing <= 0:  # else it would not be enough
+        coming = self.fleet.unused(pool) + leaving
+        spare = self._spare(pool, pools, wanted, now)
+        for number in range(int(coming // pool.slots_each) + 1, missing + 1):
+            chosen: list[Host] = []
+            short = number * pool.slots_each - coming
+            while short > 0:
+                host, worth = next(spare, (None, 0.0))
+                if host is None:
+                    break  # what was chosen for this one would not be enough
+                if worth >= number:
+                    chosen.append(host)
+                    short -= host.pool.slots_each
+            if short > 0:
+                break
+            coming = number * pool.slots_each - short
             for host in chosen:
                 yield from self.stop(host, running=False)
-            yield from self.let_idle_go(f"its slot is needed for {pool.model}")
+        yield from self.let_idle_go(f"its slot is needed for {pool.model}")
 
-    def _worth_switching(self, pool: Pool, rival: Pool, now: float) -> bool:
-        """Whether a host of a rival should give way to one of this pool, which takes a load.
+    def _spare(self, pool: Pool, pools: list[Pool], wanted: dict[str, int], now: float) -> Iterator[tuple[Host, float]]:
+        """Hosts that rivals could do without, lowest class first, each with for how many of this pool's that holds.
 
-        Always, if the rival has nothing to do or is of a lower class and this pool has no host yet. Else only if what
-        waits here keeps one more host busy for more than so many loads, or has waited too long already.
+        Those above a rival's part. A batch that has waited too long and holds nothing anywhere gets one more, of any
+        rival of no higher class: there may be fewer slots than models, and whoever has one keeps it until all is done.
         """
-        if not rival.busy or (pool.rank < rival.rank and pool.staying == 0):
-            return True
-        if pool.queued_s() / (pool.staying + 1) > self.tunables.switch_loads * pool.load_s:
-            return True
-        waiting = [line.account.since for line in pool.waiting.values()]
-        return pool.staying == 0 and bool(waiting) and now - min(waiting) > self.tunables.ageing_s
+        waiting = pool.waiting.values() if pool.staying == 0 else ()
+        aged = [line for line in waiting if now - line.account.since > self.tunables.ageing_s]
+        starved = any(not self.fleet.held_by(line.batch.name) and not self.fleet.at_cap(line, pool) for line in aged)
+        rivals = [(rival.staying - wanted.get(rival.digest, 0), rival) for rival in pools if rival is not pool]
+        for above, rival in sorted(rivals, key=lambda entry: (-entry[1].rank, entry[0] <= 0, entry[1].digest)):
+            more = rival.staying if starved and rival.rank >= pool.rank else above
+            worth = self._worth_switching(pool, rival, aged=bool(aged))
+            if more > 0 and worth > 0:
+                staying = [host for host in rival.hosts.values() if not host.stopping]
+                for number, host in enumerate(sorted(staying, key=_least_missed)[:more]):
+                    yield host, worth if number < above else 1
+
+    def _worth_switching(self, pool: Pool, rival: Pool, *, aged: bool) -> float:
+        """For how many further hosts of this pool, which take a load each, hosts of a rival should give way.
+
+        All, if the rival has nothing to do. One at least, if the rival is of a lower class and this pool has no host
+        yet, or has waited too long. Else as many as what waits here keeps busy for more than so many loads each.
+        """
+        if not rival.busy:
+            return inf
+        busy = ceil(pool.queued_s() / (self.tunables.switch_loads * pool.load_s) - pool.staying) - 1
+        return max(busy, int(aged or (pool.rank < rival.rank and pool.staying == 0)))
 
     # ---- hosts that cannot come up ---------------------------------------------------------------------------------
 

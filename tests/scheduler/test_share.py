@@ -149,6 +149,49 @@ def test_a_model_that_a_higher_class_needs_gets_the_slots_first():
     assert Counter(machine.model for machine in world.machines.values()) == {"test/clips": 4}
 
 
+def test_all_hosts_that_a_higher_class_needs_of_another_model_change_over_at_once():
+    """Not one after the other, each waiting for a ticket of minutes to end."""
+    world = TimedWorld(cpus=12, seconds={"test/stills": 20.0, "test/clips": 20.0}, check=False)
+    world.submit(long(priority="backfill"), seconds_per_candidate=20.0)
+    world.run_for(60.0)
+    since = world.now
+    clips = "{role: text_to_video, model: test/clips, candidates: 200}"
+    world.submit(batch_of(f"{{animate: {clips}}}", shots=1, batch="high", priority="dailies"), seconds_per_candidate=20)
+    world.run_for(30.0)
+    assert Counter(machine.model for machine in world.machines.values()) == {"test/clips": 12}
+    assert not world.started_of("long", since + 1.0)
+
+
+def test_only_as_many_hosts_change_over_as_are_worth_a_load_each():
+    world = TimedWorld(cpus=8)
+    world.submit(long())
+    world.run_for(20.0)
+    clips = "{role: text_to_video, model: test/clips, candidates: 25}"
+    world.submit(batch_of(f"{{animate: {clips}}}", shots=1, batch="few"))
+    world.run_for(6.0)  # 25 s of work, and a load takes 5: two hosts, not the four of a fair share
+    assert Counter(machine.model for machine in world.machines.values()) == {"test/stills": 6, "test/clips": 2}
+
+
+def test_a_batch_that_needs_another_model_does_not_wait_for_the_end_of_all_others():
+    world = TimedWorld(cpus=1)
+    world.submit(batch_of(f"{{still: {LONG}}}", shots=30, batch="big"))
+    world.run_for(30.0)
+    clips = "{role: text_to_video, model: test/clips, candidates: 4}"
+    world.submit(batch_of(f"{{animate: {clips}}}", shots=1, batch="tiny"))
+    world.run_for(Tunables().ageing_s + 60.0)
+    assert sum(len(begun.ticket.positions) for begun in world.started_of("tiny")) == 4
+    assert world.started_of("big", world.now - 30.0)
+
+
+def test_a_batch_alone_finishes_with_one_model_before_its_only_slot_goes_to_the_next():
+    world = TimedWorld(cpus=1)
+    clips = "{role: text_to_video, model: test/clips, candidates: 4}"
+    world.submit(batch_of(f"{{still: {LONG}, animate: {clips}}}", shots=3, batch="alone"))
+    assert world.run_for(2000.0)
+    models = [begun.ticket.space.model for begun in world.begun]
+    assert sum(one != other for one, other in pairwise(models)) == 1
+
+
 def test_within_a_class_nothing_is_taken_back():
     world = TimedWorld(cpus=4)
     revoked = []
