@@ -125,7 +125,7 @@ class Dispatcher:
         """Release waves where a batch runs low in a pool. True if any was.
 
         Waves are released late, so that a batch of millions neither fills the log nor the memory before its turn comes;
-        a lower class releases nothing while a higher one has enough. A batch whose budget in device-hours is all
+        a lower class releases nothing while a higher one has enough that it could run. A batch whose budget in device-hours is all
         reserved waits until some of it is settled.
         """
         released = False
@@ -138,7 +138,9 @@ class Dispatcher:
     def _release(self, pool: Pool, line: Line, emit: Emit, now: float) -> bool:
         released = False
         rank = RANKS[line.batch.priority]
-        higher = sum(other.queued for other in pool.waiting.values() if other.rank < rank)
+        higher = sum(
+            other.queued for other in pool.waiting.values() if other.rank < rank and not self.fleet.at_cap(other, pool)
+        )
         enough = self._low_water(pool, line)
         while line.ready and line.queued < enough and higher < enough:
             branch = line.ready[0][1]
@@ -174,7 +176,9 @@ class Dispatcher:
             return False
         lines = ((pool, pool.lines.get(batch.name)) for pool in self.fleet.pools.values())
         reserved = sum(
-            pool.work_s(line) for pool, line in lines if line is not None and self.slots.blocked(pool) is None
+            pool.work_s(line)
+            for pool, line in lines
+            if line is not None and self.slots.blocked(pool) is None and _too_wide(pool, batch) is None
         )
         return reserved > 0 and batch.device_s + reserved >= budget_s
 

@@ -167,6 +167,16 @@ def test_work_that_cannot_run_reserves_nothing_of_the_budget():
     assert [stage.judged for stage in world.scheduler.progress()[0].stages] == [0, 40]
 
 
+def test_work_that_is_too_wide_for_its_cap_reserves_nothing_of_the_budget():
+    clips = "{role: text_to_video, model: test/clips, candidates: 30}"
+    world = World(cpus=4)
+    stages = f"{{animate: {clips}, still: {STILLS}}}"
+    batch = batch_of(stages, shots=1, budget={"device_hours": 25 / 3600}, max_slots=1)
+    world.tell(with_card(batch, "test/clips", cpus=2.0))
+    assert world.run().stuck == ("b may hold 1 slot(s) at once (max_slots), and test/clips needs 2",)
+    assert [stage.judged for stage in world.scheduler.progress()[0].stages] == [0, 40]
+
+
 def test_a_model_that_takes_two_slots_gets_them_from_two_hosts_of_another():
     world = World(cpus=2)
     world.tell(with_card(batch_of(f"{{still: {STILLS}, animate: {CLIPS}}}", shots=1), "test/clips", cpus=2.0))

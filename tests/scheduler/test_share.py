@@ -273,6 +273,16 @@ def test_a_cap_on_slots_holds_whatever_is_free():
     )
 
 
+def test_what_waits_for_its_cap_keeps_no_lower_class_from_being_released():
+    world = TimedWorld(cpus=6)
+    wide = LONG.replace("wave: 300", "wave: 3000")
+    world.submit(batch_of(f"{{still: {wide}}}", shots=1, batch="capped", priority="dailies", max_slots=1))
+    world.run_for(1.0)
+    world.submit(long("free", priority="backfill"))
+    world.run_for(30.0)
+    assert len({begun.host for begun in world.started_of("free")}) == 5
+
+
 def test_a_cap_below_one_host_is_said_and_holds_nobody_else_up():
     world = TimedWorld(cpus=4)
     world.submit(short("narrow", max_slots=1), cpus=2.0)
