@@ -111,8 +111,9 @@ def run_batch(
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
         if store is None:
             store = Store.open(store_url, create=True)
-        # Beside whoever attends it: it asks for no resources, so Ray would put it on any node, also on one that leaves.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        # Beside whoever attends it: it asks for no resources, so Ray would put it on any node, also on one that leaves
+        # (and does so with soft affinity, too).
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         controller = Controller.options(scheduling_strategy=here).remote(  # type: ignore[attr-defined] # an actor class
             store.url, settings
         )

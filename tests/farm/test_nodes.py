@@ -1,5 +1,6 @@
 """Several real nodes on one machine: one is lost in the middle, one comes back, one is slow."""
 
+import gc
 import threading
 import time
 import uuid
@@ -58,6 +59,8 @@ def cluster():
         finally:
             ray.shutdown()
             cluster.shutdown()
+            del cluster
+            gc.collect()  # the processes of its nodes, which Ray does not wait for, while warnings of them are off
 
 
 def add_node(cluster):
