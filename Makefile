@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STORE ?= out/demo
+SEED ?= 0
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup simulate clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ancestra Farm needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (make PYTHON=python3.11 …)")'
@@ -19,14 +20,22 @@ setup: $(VENV)/installed
 demo: setup
 	$(BIN)/ancestra run jobs/demo.yaml --store $(STORE)
 
+# Two at a time; those that start Ray one after another.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A night's worth: thousands of random small farms, and the demo's film on ten thousand hosts, drawn.
+simulate: setup
+	mkdir -p out
+	$(BIN)/ancestra simulate --trials 3000 --seed $(SEED)
+	$(BIN)/ancestra simulate jobs/demo.yaml --scale 100 --hosts 10000 --seed 7 --faults calm --check end --stitches 64 \
+		--seconds procedural/stills=4 --seconds procedural/clips=60 --plot out/simulate.png
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

@@ -15,7 +15,7 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     Enough for ``ticket_s`` seconds of work, so that cheap work comes in large tickets and dear work in small ones; but
     near the end of the queue no more than a fair share, so that no host is left with all of the rest, and never so few
     that giving them out costs more than making them, or that so many hosts return them faster than one controller
-    can take them in.
+    can take them in. What nobody has measured yet begins with a few.
     """
     each = max(pool.seconds_each(lot.kind), 1e-6)
     hosts = max(1, len(pool.hosts))
@@ -24,7 +24,8 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     if len(pool.waiting) > 1:
         queued = sum(line.queued for line in pool.waiting.values() if line.rank == rank)
     fair = max(-(-queued // (2 * hosts)), int(least_s / each))
-    return max(1, min(int(max(tunables.ticket_s, least_s) / each), fair, tunables.ticket_max))
+    most = tunables.ticket_max if lot.kind in pool.seconds else tunables.ticket_first
+    return max(1, min(int(max(tunables.ticket_s, least_s) / each), fair, most))
 
 
 def tickets_in(pool: Pool, line: Line, tunables: Tunables) -> int:

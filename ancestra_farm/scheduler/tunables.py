@@ -17,6 +17,9 @@ class Tunables:
     tickets_per_s: float = 2000.0
     #: Candidates in one ticket at most: the rows of one reply stay around a megabyte.
     ticket_max: int = 512
+    #: Candidates in one ticket of a kind that nobody has measured yet: a card's guess may be a hundred times too low,
+    #: and a ticket of hundreds would then miss a deadline made from the same guess.
+    ticket_first: int = 8
     #: A generation is ended after this many times its expected seconds …
     deadline_factor: float = 20.0
     #: … but never before this: first calls compile, page in and warm up.
