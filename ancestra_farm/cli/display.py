@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import typer
 
 from ancestra_farm.cli.failures import on_terminal
-from ancestra_farm.cli.summary import duration
+from ancestra_farm.cli.summary import duration, shot_names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 LOG_EVERY_S = 10.0
 #: Shots with a bar of their own; the others are counted. A terminal shows some tens of lines.
 MOST_SHOTS = 30
-_ENDED = frozenset({"done", "starved"})
+#: States in which a stage tries nothing more, unless somebody orders it.
+_ENDED = frozenset({"done", "starved", "cancelled", "waiting_for_people"})
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All shots together. ``ended`` of ``wanted`` candidates; ``done`` of ``shots``."""
+    """All shots together. ``ended`` of ``wanted`` candidates; ``done``: shots with nothing left to make for now."""
 
     ended: int
     wanted: int
@@ -54,7 +55,7 @@ def totals_of(progress: "Sequence[ShotProgress]") -> Totals:
         ended=sum(ended_of(stage) for stage in stages),
         wanted=sum(stage.wanted for stage in stages),
         survivors=sum(stage.survivors for stage in stages),
-        done=sum(shot.state not in {"running"} for shot in progress),
+        done=sum(shot.state not in {"running", "paused"} for shot in progress),
         shots=len(progress),
     )
 
@@ -104,7 +105,7 @@ class Lines:
 
     def _changes(self, progress: "Sequence[ShotProgress]") -> list[str]:
         lines = []
-        for shot in progress:
+        for shot, name in zip(progress, shot_names(progress), strict=True):
             for stage in shot.stages:
                 if self._is_new((shot.batch, shot.shot, stage.stage), stage.state, first="waiting_for_inputs"):
                     counts = (
@@ -112,10 +113,10 @@ class Lines:
                         if stage.released
                         else "nothing tried yet"
                     )
-                    lines.append(f"{shot.shot} {stage.stage}: {_words(stage.state)}, {counts}")
+                    lines.append(f"{name} {stage.stage}: {_words(stage.state)}, {counts}")
             if self._is_new((shot.batch, shot.shot, ""), shot.state, first="running"):
                 versions = f", {', '.join(shot.versions)}" if shot.versions else ""
-                lines.append(f"{shot.shot}: {_words(shot.state)}{versions}")
+                lines.append(f"{name}: {_words(shot.state)}{versions}")
         return lines
 
     def _is_new(self, what: tuple[str, str, str], state: str, first: str) -> bool:
@@ -169,10 +170,11 @@ def bars_table(progress: "Sequence[ShotProgress]", rate: float, note: str = "") 
         table.add_column(justify=justify)
     order = sorted(range(len(progress)), key=lambda at: (progress[at].state != "running", at))
     shown = sorted(order[:MOST_SHOTS])
-    for shot in (progress[at] for at in shown):
+    names = shot_names(progress)
+    for shot, name in ((progress[at], names[at]) for at in shown):
         for at, stage in enumerate(shot.stages):
             table.add_row(
-                Text(shot.shot if at == 0 else ""),
+                Text(name if at == 0 else ""),
                 Text(stage.stage),
                 ProgressBar(total=max(stage.wanted, 1), completed=ended_of(stage), width=30),
                 Text(f"{ended_of(stage):,}/{stage.wanted:,}"),

@@ -6,7 +6,7 @@ heading and so a place in the table; fields without one are in the JSON only.
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import typer
@@ -57,15 +57,24 @@ def _plain(value: object) -> object:
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
-def print_rows(row: type, rows: Sequence[Any], *, as_json: bool = False, none: str = "nothing") -> None:
-    """Print rows of class ``row``. ``none``: what to say where there are none (JSON then is ``[]``)."""
+def print_rows(
+    row: type, rows: Sequence[Any], *, as_json: bool = False, none: str = "nothing", without: Collection[str] = ()
+) -> None:
+    """Print rows of class ``row``. ``none``: what to say where there are none (JSON then is ``[]``).
+
+    ``without``: fields whose columns are left out.
+    """
     if as_json:
         print_json(rows)
         return
     if not rows:
         typer.echo(none)
         return
-    columns = [field for field in dataclasses.fields(row) if "heading" in field.metadata and _speaks(field, rows)]
+    columns = [
+        field
+        for field in dataclasses.fields(row)
+        if "heading" in field.metadata and field.name not in without and _speaks(field, rows)
+    ]
     headings = [field.metadata["heading"] for field in columns]
     right = [field.metadata["text"] is number for field in columns]
     cells = [[field.metadata["text"](getattr(one, field.name)) for field in columns] for one in rows]

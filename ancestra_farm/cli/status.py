@@ -9,24 +9,41 @@ import typer
 
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
-from ancestra_farm.cli.summary import StageCount, duration, shot_line
+from ancestra_farm.cli.summary import StageCount, duration, shot_line, shot_names
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.wire import BatchStanding
     from ancestra_farm.ledger.liveness import Presence
     from ancestra_farm.scheduler.progress import ShotProgress
 
 EPILOG = (
     "JSON keys: store, at_work (who, host, pid, epoch, at, endpoint; null for nobody), last_commit, last_commit_at, "
-    "device_s, shots (batch, show, shot, state, versions), stages (batch, role, shot, stage, state, released, judged, "
-    "survivors, rejected, failed, skipped, drafts, wanted, device_s)."
+    "device_s, batches (batch, priority, weight, paused), shots (batch, show, shot, state, versions), "
+    "stages (batch, role, shot, stage, state, released, judged, survivors, rejected, failed, skipped, drafts, wanted, "
+    "device_s)."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """How a batch stands in line. ``priority``: its class; ``weight``: its share among those of its class."""
+
+    batch: str = column("batch")
+    priority: str = column("class")
+    weight: float = column("weight", number)
+    paused: bool = column("", lambda paused: "paused" if paused else "", quiet=True)
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether there is nothing to say of it: it stands in line as batches do that nobody said anything about."""
+        return (self.priority, self.weight, self.paused) == ("shot", 1, False)
 
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
     """One stage of one shot: full candidates by what became of them. ``device_s``: device-seconds so far."""
 
-    batch: str
+    batch: str = column("batch")
     role: str
     shot: str = column("shot")
     stage: str = column("stage")
@@ -59,6 +76,7 @@ def status(
             "last_commit": head.commit,
             "last_commit_at": head.last_at or None,
             "device_s": head.device_s,
+            "batches": head.batches,
             "shots": [
                 {key: getattr(one, key) for key in ("batch", "show", "shot", "state", "versions")} for one in progress
             ],
@@ -69,7 +87,10 @@ def status(
     nobody = "nobody is at work"
     ago = f", last commit {duration(time.time() - head.last_at)} ago" if head.last_at else ""
     typer.echo(f"{head.url}: {nobody if presence is None else f'{presence} is at work'}{ago}")
-    print_rows(StageRow, rows, none="no batch has been submitted")
+    if not all(one.ordinary for one in head.batches):
+        print_rows(BatchRow, head.batches)
+    several = len({row.batch for row in rows}) > 1
+    print_rows(StageRow, rows, none="no batch has been submitted", without=() if several else ("batch",))
     for line in shot_lines(progress):
         typer.echo(line)
 
@@ -82,6 +103,7 @@ class _Head:
     commit: int
     last_at: float
     device_s: float
+    batches: tuple[BatchRow, ...]
 
 
 def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[ShotProgress, ...], Presence | None]":
@@ -91,15 +113,26 @@ def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[
     seen = live(url)
     if seen is not None:
         progress = seen.progress(batch, shot)
-        device_s = sum(one.device_s for one in seen.client.batches().batches)
-        head = _Head(seen.store.url, seen.status.commit, seen.status.last_at, device_s)
+        batches = seen.client.batches().batches
+        rows = _batch_rows(batches, batch)
+        device_s = sum(one.device_s for one in batches)
+        head = _Head(seen.store.url, seen.status.commit, seen.status.last_at, device_s, rows)
         return head, progress, seen.client.presence
     from ancestra_farm.cli.reading import Reading
     from ancestra_farm.ledger.liveness import who_is_alive
 
     reading = Reading.open(url)
-    head = _Head(reading.store.url, reading.tail.number, reading.last_at, reading.device_s)
+    batches = [
+        BatchRow(one.name, one.priority, one.weight, one.paused) for one in reading.scheduler.state.batches.values()
+    ]
+    head = _Head(reading.store.url, reading.tail.number, reading.last_at, reading.device_s, _batch_rows(batches, batch))
     return head, reading.progress(batch, shot), who_is_alive(reading.store)
+
+
+def _batch_rows(batches: "Sequence[BatchRow | BatchStanding]", only: str | None) -> tuple[BatchRow, ...]:
+    return tuple(
+        BatchRow(one.batch, one.priority, one.weight, one.paused) for one in batches if only in {None, one.batch}
+    )
 
 
 def stage_rows(progress: "Sequence[ShotProgress]") -> list[StageRow]:
@@ -114,11 +147,12 @@ def stage_rows(progress: "Sequence[ShotProgress]") -> list[StageRow]:
 
 def shot_lines(progress: "Sequence[ShotProgress]") -> list[str]:
     """One line for each shot: what was tried, what survived, what came of it."""
-    width = max((len(shot.shot) for shot in progress), default=0)
+    names = shot_names(progress)
+    width = max(map(len, names), default=0)
     lines = []
-    for shot in progress:
+    for name, shot in zip(names, progress, strict=True):
         counts = [StageCount(stage.role, stage.released, stage.survivors, stage.drafts) for stage in shot.stages]
         ended = shot.state not in {"running", "waiting_for_people", "paused"}
         cut = shot.frames - 2 * shot.handles
-        lines.append(shot_line(shot.shot, counts, len(shot.versions), cut, shot.handles, width, ended=ended))
+        lines.append(shot_line(name, counts, len(shot.versions), cut, shot.handles, width, ended=ended))
     return lines

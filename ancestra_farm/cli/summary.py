@@ -6,6 +6,10 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ancestra_farm.scheduler import ShotProgress
 
 #: What a stage's candidates are called, by role.
 WORD_OF_ROLE = {
@@ -30,6 +34,12 @@ class StageCount:
     released: int
     survivors: int
     drafts: int = 0
+
+
+def shot_names(shots: "Sequence[ShotProgress]") -> list[str]:
+    """What to call each of these shots: its name, after that of its batch where they are of several batches."""
+    several = len({one.batch for one in shots}) > 1
+    return [f"{one.batch} {one.shot}" if several else one.shot for one in shots]
 
 
 def shot_line(

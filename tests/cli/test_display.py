@@ -31,6 +31,13 @@ def test_totals_count_an_ended_stage_as_a_whole() -> None:
     assert ended_of(stage()) == 13
 
 
+def test_what_nothing_more_is_tried_of_leaves_no_time_to_go() -> None:
+    cancelled, waits = stage("cancelled", judged=9), stage("waiting_for_people", judged=9)
+    totals = totals_of([shot("a", "cancelled", cancelled), shot("b", "waiting_for_people", waits)])
+    assert (totals.ended, totals.wanted, totals.done) == (200, 200, 2)
+    assert totals_of([shot("a", "paused", stage("paused"))]).done == 0, "what is paused has work left"
+
+
 def test_a_line_of_totals_says_rate_and_time_to_go() -> None:
     line = totals_line(totals_of([shot()]), 2.0, "2 hosts")
     assert line == "13 of 100 candidates, 5 survivors, 0 of 1 shots; 2.0/s, about 44 s to go; 2 hosts"

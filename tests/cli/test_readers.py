@@ -82,6 +82,37 @@ def test_a_shot_in_two_batches_asks_which(ancestra: Ancestra, tmp_path: Path) ->
     assert ancestra("why", one, "--store", store.url, "--batch", "second").code == 0
 
 
+def test_shots_of_the_same_name_are_told_apart_by_their_batch(ancestra: Ancestra, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store"), create=True)
+    path = batch_file(tmp_path, "select: close")
+    SmallFarm(store).work(submission(path))
+    alone = ancestra("status", "--store", store.url).out
+    assert "demo" not in alone, "one batch needs no name before each of its shots"
+    path.write_text(path.read_text().replace("batch: demo", "batch: second"))
+    SmallFarm(store).work(submission(path))
+    for command in (("status",), ("watch", "--once")):
+        lines = ancestra(*command, "--store", store.url).out.splitlines()
+        for batch in ("demo", "second"):
+            assert any(line.startswith(f"{batch} anc_010_0010") and "24 stills" in line for line in lines), command
+    watched = ancestra("watch", "--once", "--store", store.url).out
+    assert "second anc_010_0010 still: waiting for people" in watched
+    one = ancestra("manifest", "--store", store.url, "--where", "outcome=survivor", "--json").json[0]
+    picked = ancestra("pick", one["candidate_id"], "--store", store.url, "--batch", one["batch"])
+    said = picked.out.splitlines()[-1].partition("ancestra ")[2].split()
+    assert ancestra(*said).code == 0, "what is said next can be given as it stands"
+
+
+def test_status_says_how_a_batch_stands_in_line_where_somebody_ordered_it(ancestra: Ancestra, waiting: Store) -> None:
+    at = ("--store", waiting.url)
+    assert "class" not in ancestra("status", *at).out
+    assert ancestra("priority", "dailies", "--weight", "2", *at).code == 0
+    assert ancestra("pause", *at).code == 0
+    assert ["demo", "dailies", "2.00", "paused"] in [line.split() for line in ancestra("status", *at).out.splitlines()]
+    assert ancestra("status", *at, "--json").json["batches"] == [
+        {"batch": "demo", "priority": "dailies", "weight": 2.0, "paused": True}
+    ]
+
+
 def test_explain_says_something_of_every_shot(ancestra: Ancestra, waiting: Store) -> None:
     rows = ancestra("explain", "--store", waiting.url, "--json").json
     assert [row["shot"] for row in rows] == ["anc_010_0010", "anc_010_0020"]
@@ -158,7 +189,8 @@ def test_manifest_is_current_though_the_tables_are_not(ancestra: Ancestra, waiti
     one = ancestra("manifest", "--store", waiting.url, "--outcome", "survivor", "--json").json[0]["candidate_id"]
     assert ancestra("pick", one, "--store", waiting.url, "--as", "bo", "--note", "calm").code == 0
     picks = ancestra("manifest", "--store", waiting.url, "--table", "picks", "--json").json
-    assert [(pick["candidate_id"], pick["who"], pick["note"]) for pick in picks] == [(one, "bo", "calm")]
+    assert [(pick["candidate_id"], pick["who"]) for pick in picks] == [(one, "bo")]
+    assert picks[0]["note"].startswith("calm (given by "), "who gave it for bo stands with it"
 
 
 def test_manifest_exports_csv_and_parquet_with_the_same_rows(
