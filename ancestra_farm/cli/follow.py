@@ -23,12 +23,16 @@ GOING = frozenset({"running"})
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How it ended, as `ancestra_farm.farm.run.Summary` says it of a run of one's own. ``seconds``: watched."""
+    """How it ended, as `ancestra_farm.farm.run.Summary` says it of a run of one's own. ``seconds``: watched.
+
+    ``at_work``: the farm is there still, whether or not somebody watches.
+    """
 
     how: Literal["done", "failed", "waiting", "timed_out", "interrupted"]
     waiting: tuple[tuple[str, str, str], ...]
     message: str
     seconds: float
+    at_work: bool = True
 
 
 class Rate:
@@ -71,10 +75,12 @@ def follow(client: "Client", batch: str, through: int, timeout_s: float | None) 
     rate = Rate()
 
     def ended(how: Literal["timed_out", "interrupted"]) -> Followed:
-        store = shell_word(client.store.url)
+        store, name = shell_word(client.store.url), shell_word(batch)
         typer.echo(
-            f"No longer watching; {client.presence} goes on with {batch}. "
-            f"ancestra watch --store {store} watches again, ancestra stop --store {store} ends the farm.",
+            f"No longer watching; {client.presence} goes on with {batch}.\n"
+            f"to watch again: ancestra watch --store {store} --batch {name}\n"
+            f"to end the batch: ancestra cancel --store {store} --batch {name}\n"
+            f"to end the farm: ancestra stop --store {store}",
             err=True,
         )
         return Followed(how, (), "the farm goes on", time.monotonic() - began)

@@ -143,7 +143,6 @@ def _of_candidates(
     if kind == "restore":
         go_on(given, store)
         return
-    of_batch = "" if batch is None else f" --batch {batch}"
-    for shot, stage in dict.fromkeys((one.shot, one.stage) for one in found.values()):
-        close_it = f"ancestra close {shot} {stage} --store {shell_word(store)} --as NAME{of_batch}"
+    for of, shot, stage in dict.fromkeys((one.batch, one.shot, one.stage) for one in found.values()):
+        close_it = f"ancestra close {shot} {stage} --store {shell_word(store)} --batch {shell_word(of)}"
         typer.echo(f"when everybody has picked: {close_it}")

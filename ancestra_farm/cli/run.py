@@ -1,7 +1,7 @@
 """``ancestra run`` and ``resume``: the farm at work until nothing is left to do, and what to look at then."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -188,6 +188,8 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
             if gone.presence is not None:
                 raise
             followed = _left_behind(store, name)
+    if followed.at_work and followed.how in {"interrupted", "timed_out"}:
+        raise typer.Exit(CODES[followed.how])  # nobody watches any more, and there is no result to look at yet
     for line in ending_lines(followed, store, name):
         typer.echo(line)
     raise typer.Exit(CODES[followed.how])
@@ -201,8 +203,8 @@ def _left_behind(store: str, batch: str) -> "Followed":
     shots = Reading.open(store).progress(batch)
     if any(shot.state in GOING for shot in shots):
         go_on = f"`ancestra resume --store {shell_word(store)}` goes on from here"
-        return Followed("interrupted", (), f"the farm was stopped; {go_on}", 0.0)
-    return ending_of(shots, 0.0)
+        return Followed("interrupted", (), f"the farm was stopped; {go_on}", 0.0, at_work=False)
+    return replace(ending_of(shots, 0.0), at_work=False)
 
 
 def _work(file: Path | None, store: str, wanted: Wanted, *, detach: bool) -> None:
@@ -290,7 +292,7 @@ def ending_lines(summary: "Summary | Followed", url: str, batch: str | None = No
     reading = Reading.open(url)
     lines = ["", *shot_lines(reading.progress(batch))]
     lines += ["", *_where_to_look(reading, batch)]
-    lines += waiting_lines(reading, summary.waiting)
+    lines += waiting_lines(reading, summary.waiting, at_work=getattr(summary, "at_work", False))
     how = summary.how.replace("_", " ")
     lines.append(f"{how} after {duration(summary.seconds)}" + (f": {summary.message}" if summary.message else ""))
     return lines
@@ -332,8 +334,8 @@ def place(url: str, path: str) -> str:
     return f"{url.removeprefix('file://').rstrip('/')}/{path}"
 
 
-def waiting_lines(reading: "Reading", waiting: Sequence[tuple[str, str, str]]) -> list[str]:
-    """For each stage that waits for people: which, and the commands that carry on."""
+def waiting_lines(reading: "Reading", waiting: Sequence[tuple[str, str, str]], *, at_work: bool = False) -> list[str]:
+    """For each stage that waits for people: which, and the commands that carry on. ``at_work``: a farm waits, too."""
     if not waiting:
         return []
     store = f"--store {shell_word(reading.store.url)}"
@@ -344,7 +346,7 @@ def waiting_lines(reading: "Reading", waiting: Sequence[tuple[str, str, str]]) -
         lines += [
             f"  {shot} {stage}",
             f"    ancestra sheet {shot} {store}{of}",
-            f"    ancestra pick CANDIDATE_ID {store} --as NAME{of}",
-            f"    ancestra close {shot} {stage} {store} --as NAME{of}",
+            f"    ancestra pick CANDIDATE_ID {store}{of}",
+            f"    ancestra close {shot} {stage} {store}{of}",
         ]
-    return [*lines, f"  then: ancestra resume {store}"]
+    return lines if at_work else [*lines, f"  then: ancestra resume {store}"]

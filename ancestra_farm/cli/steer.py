@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from ancestra_farm.cli.live import View
     from ancestra_farm.plan.events import OrderKind
 
-ShotArgument = Annotated[
-    str | None, typer.Argument(help="One shot; the whole batch without.", metavar="[SHOT]", show_default=False)
-]
+ShotArgument = Annotated[str | None, typer.Argument(help="One shot; the whole batch without.", show_default=False)]
 OneShotArgument = Annotated[str, typer.Argument(help="The shot.", show_default=False)]
 StageArgument = Annotated[str | None, typer.Argument(help="The stage, where the shot has several.", show_default=False)]
 
@@ -57,11 +55,12 @@ def priority(
     store: StoreOption,
     level: Annotated[
         Literal["dailies", "shot", "backfill"] | None,
-        typer.Argument(metavar="[CLASS]", help="dailies, shot or backfill.", show_default=False),
+        typer.Argument(metavar="CLASS", help="dailies, shot or backfill.", show_default=False),
     ] = None,
     batch: BatchOption = None,
     weight: Annotated[
-        float | None, typer.Option("--weight", help="Share among batches of its class.", min=0.001, show_default=False)
+        float | None,
+        typer.Option("--weight", help="Share among batches of its class.", min=0.001, max=1000, show_default=False),
     ] = None,
     who: PersonOption = "",
     note: NoteOption = "",
@@ -85,7 +84,8 @@ def more(
     shot: OneShotArgument,
     store: StoreOption,
     candidates: Annotated[
-        int, typer.Option("--candidates", "-n", help="How many more are tried.", min=1, show_default=False)
+        int,
+        typer.Option("--candidates", "-n", help="How many more are tried.", min=1, max=10_000_000, show_default=False),
     ],
     stage: StageArgument = None,
     batch: BatchOption = None,

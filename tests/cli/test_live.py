@@ -61,6 +61,8 @@ def test_what_is_not_there_is_said(ancestra: Ancestra, door: OpenDoor) -> None:
         (("more", "anc_010_0010", "-n", "5"), "say which stage: still or animate"),
         (("retry", "anc_010_0010", "still"), "--cause CAUSE or --filter FILTER"),
         (("priority",), "say the class"),
+        (("priority", "--weight", "1001"), "--weight"),
+        (("more", "anc_010_0010", "still", "-n", "10000001"), "--candidates"),
         (("status", "anc_010_0099"), "there is no shot"),
         (("explain", "--batch", "nowhere"), "there is no batch"),
     ):
@@ -113,6 +115,7 @@ def test_questions_are_answered_by_the_controller(ancestra: Ancestra, door: Open
     assert {host["model"] for host in hosts} >= {"procedural/stills"}
     assert {host["state"] for host in hosts} <= {"idle", "working", "starting", "leaving"}
     assert {row["model"] for row in ancestra("hosts", "--queues", "--json").json} >= {"procedural/stills"}
+    assert status["batches"] == [{"batch": "demo", "priority": "shot", "weight": 1.0, "paused": False}]
 
 
 def test_run_hands_the_batch_to_the_farm_and_ends_as_it_ends(
@@ -127,11 +130,13 @@ def test_run_hands_the_batch_to_the_farm_and_ends_as_it_ends(
     waits = ancestra("run", batch_file(tmp_path, "select: close"))
     assert waits.code == 0, waits.err
     assert "waiting for people:" in waits.out
+    assert "resume" not in waits.out, "the farm goes on by itself"
     handed = ancestra("run", batch_file(tmp_path, "select: close"), "--detach")
     assert "ancestra watch" in handed.out
     late = ancestra("run", slow_batch(tmp_path), "--timeout", "0.1")
     assert late.code == 3
     assert "goes on with slow" in late.err
+    assert late.out.count("contact sheet") == 0, "there is no result to look at yet"
     assert {batch["batch"]: batch["who"] for batch in door.ask("GET", "/v1/batches").json["batches"]} == {
         "demo": "ada",
         "tiny": "noor (by ada)",
@@ -157,6 +162,8 @@ def test_a_run_that_is_left_alone_says_that_the_farm_goes_on(
     assert said.code == 1
     assert "goes on with slow" in said.err
     assert "ancestra stop" in said.err
+    assert "--batch slow" in said.err
+    assert "contact sheet" not in said.out
     assert door.thread.is_alive()
 
 

@@ -54,8 +54,8 @@ def test_a_run_that_waits_for_people_says_what_to_do(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "store")).url
     for command in (
         f"ancestra sheet anc_010_0010 --store {store}",
-        f"ancestra pick CANDIDATE_ID --store {store} --as NAME",
-        f"ancestra close anc_010_0010 still --store {store} --as NAME",
+        f"ancestra pick CANDIDATE_ID --store {store}",
+        f"ancestra close anc_010_0010 still --store {store}",
         f"ancestra resume --store {store}",
     ):
         assert command in done.stdout
@@ -107,7 +107,10 @@ def test_what_waits_names_the_batch_where_there_are_several(waiting: Store) -> N
     reading = Reading.open(waiting.url)
     assert waiting_lines(reading, []) == []
     one = waiting_lines(reading, [("demo", "anc_010_0010", "still")])
-    assert f"    ancestra close anc_010_0010 still --store {waiting.url} --as NAME" in one
+    assert f"    ancestra close anc_010_0010 still --store {waiting.url}" in one
+    assert one[-1] == f"  then: ancestra resume --store {waiting.url}"
+    at_work = waiting_lines(reading, [("demo", "anc_010_0010", "still")], at_work=True)
+    assert at_work == one[:-1], "a farm at work goes on by itself"
     reading.submissions["other"] = reading.submissions["demo"]
     assert any("--batch demo" in line for line in waiting_lines(reading, [("demo", "anc_010_0010", "still")]))
 
