@@ -40,7 +40,7 @@ class Section:
 
     version: str
     plain: Any
-    blobs: tuple[bytes, ...] = ()
+    blobs: tuple[bytes | memoryview, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +142,24 @@ def decode_snapshot(path: str, data: bytes, store_id: str) -> Snapshot:
                 raise LogDamaged(f"{path} is of another form or of another store")
             number, epoch, digest, aside = json.loads(facts["ancestra.mark"])
             heads = json.loads(facts["ancestra.sections"])
-            table = file.read(use_threads=False)
-        pieces: dict[str, list[bytes]] = {name: [] for name in heads}
-        for name, piece in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            pieces[name].append(piece)
-        sections = {name: _section(head, b"".join(pieces[name])) for name, head in heads.items()}
+            # Piece by piece: a snapshot is large, and nothing of it is held twice.
+            bodies = {name: bytearray() for name in heads}
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, use_threads=False)
+                for name, piece in zip(table["section"].to_pylist(), table["data"], strict=True):
+                    bodies[name] += piece.as_buffer()
+        sections = {name: _section(head, memoryview(bodies[name])) for name, head in heads.items()}
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{path} cannot be read as a snapshot: {type(error).__name__}: {error}") from error
     mark = Mark(number, epoch, digest, {int(commit): tuple(places) for commit, places in aside})
     return Snapshot(mark, sections)
 
 
-def _section(head: dict[str, Any], body: bytes) -> Section:
+def _section(head: dict[str, Any], body: memoryview) -> Section:
     parts, place = [], 0
     for length in head["lengths"]:
         parts.append(body[place : place + length])
         place += length
     if place != len(body):
         raise ValueError("a section is longer or shorter than it says")
-    return Section(head["version"], json.loads(parts[0]), tuple(parts[1:]))
+    return Section(head["version"], json.loads(bytes(parts[0])), tuple(parts[1:]))

@@ -11,12 +11,13 @@ Whoever asks for one gets an object, which from then on is the one that counts; 
 import types
 import typing
 from array import array
-from collections.abc import Callable, ItemsView, Iterable, Iterator, MutableMapping, Set, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, MutableMapping, Sequence, Set, ValuesView
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from ancestra_farm.plan.events import Cause, Outcome
 
+Bytes = bytes | memoryview
 #: Hex digits of a candidate's id.
 ID_DIGITS = 32
 
@@ -67,7 +68,7 @@ class Column(Protocol):
     def dump(self) -> tuple[list[bytes], list[Any]]:
         """Its bytes, and what they refer to."""
 
-    def load(self, parts: list[bytes], values: list[Any]) -> None:
+    def load(self, parts: Sequence[Bytes], values: list[Any]) -> None:
         """Take over what `dump` gave."""
 
 
@@ -96,7 +97,7 @@ class Numbers:
         """One part."""
         return [self._values.tobytes()], []
 
-    def load(self, parts: list[bytes], values: list[Any]) -> None:
+    def load(self, parts: Sequence[Bytes], values: list[Any]) -> None:
         """Take over what `dump` gave."""
         del values
         self._values = array(self._values.typecode)
@@ -139,7 +140,7 @@ class Counts:
         """Two parts."""
         return [self._values.tobytes(), self._there.tobytes()], []
 
-    def load(self, parts: list[bytes], values: list[Any]) -> None:
+    def load(self, parts: Sequence[Bytes], values: list[Any]) -> None:
         """Take over what `dump` gave."""
         del values
         self._values, self._there = array("Q"), array("B")
@@ -183,7 +184,7 @@ class Ids:
         """One part."""
         return [bytes(self._values)], []
 
-    def load(self, parts: list[bytes], values: list[Any]) -> None:
+    def load(self, parts: Sequence[Bytes], values: list[Any]) -> None:
         """Take over what `dump` gave."""
         del values
         self._values = bytearray(parts[0])
@@ -216,7 +217,7 @@ class Coded:
         """One part, and the values."""
         return [self._codes.tobytes()], list(self._values)
 
-    def load(self, parts: list[bytes], values: list[Any]) -> None:
+    def load(self, parts: Sequence[Bytes], values: list[Any]) -> None:
         """Take over what `dump` gave."""
         self._codes = array("I")
         self._codes.frombytes(parts[0])
@@ -413,8 +414,8 @@ class Results(MutableMapping[int, Result]):
 class Dump:
     """`Results` outside of it: bytes of each column, the values they refer to, and the objects as tuples."""
 
-    positions: bytes
-    columns: list[list[bytes]]
+    positions: Bytes
+    columns: Sequence[Sequence[Bytes]]
     values: list[list[Any]]
     live: list[tuple[int, tuple[Any, ...]]]
 

@@ -22,7 +22,7 @@ from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotSta
 
 #: To be raised whenever an event comes to change the state otherwise than before: states folded so far are not believed
 #: then, and the log is folded anew.
-FOLDING = 1
+FOLDING = 2
 
 #: What is worked out again on reading: plans from the documents, and who belongs to whom.
 _WITHOUT = {
@@ -32,7 +32,7 @@ _WITHOUT = {
     Branch: frozenset({"stage"}),
 }
 
-Written = tuple[Any, list[bytes]]
+Written = tuple[Any, list[bytes | memoryview]]
 """Plain data, and the bytes that they refer to by place."""
 
 
@@ -40,7 +40,7 @@ class StateCodec:
     """Writes and reads `FarmState`. For one thread at a time."""
 
     def __init__(self) -> None:
-        self._blobs: list[bytes] = []
+        self._blobs: list[bytes | memoryview] = []
         self._codec = Codec(
             FarmState,
             without=_WITHOUT,
@@ -94,7 +94,7 @@ class StateCodec:
             )
         )
 
-    def _put(self, blob: bytes) -> int:
+    def _put(self, blob: bytes | memoryview) -> int:
         self._blobs.append(blob)
         return len(self._blobs) - 1
 
