@@ -125,8 +125,8 @@ class Dispatcher:
         """Release waves where a batch runs low in a pool. True if any was.
 
         Waves are released late, so that a batch of millions neither fills the log nor the memory before its turn comes;
-        a lower class releases nothing while a higher one has enough that it could run. A batch whose budget in device-hours is all
-        reserved waits until some of it is settled.
+        a lower class releases nothing while a higher one has enough that it could run. A batch whose budget in
+        device-hours is all reserved waits until some of it is settled.
         """
         released = False
         for pool in self.fleet.pools.values():

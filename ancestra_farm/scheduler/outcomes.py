@@ -266,6 +266,16 @@ def given_up(state: FarmState, event: CandidateGivenUp) -> None:
     set_outcome(branch, event.rung, result, event.outcome)
 
 
+def still_rests_on(branch: Branch, phase: Phase, positions: Iterable[int]) -> tuple[int, ...]:
+    """Those positions of an undecided phase whose outcome rests on it: not who is, or is being, restored since."""
+    since = [p.positions for p in branch.phases.values() if p.by_word and p.rung == phase.rung and p.wave > phase.wave]
+    return tuple(
+        position
+        for position in positions
+        if not (phase.rung == "full" and position in branch.by_word) and not any(position in one for one in since)
+    )
+
+
 def verdicts_voided(state: FarmState, event: VerdictsVoided) -> None:
     """Candidates of undecided waves are to be judged once more."""
     branch = state.branch((event.batch, event.branch))
@@ -274,7 +284,8 @@ def verdicts_voided(state: FarmState, event: VerdictsVoided) -> None:
     for phase in branch.phases.values():
         if phase.rung != event.rung:
             continue
-        for position in set(event.positions).intersection(phase.positions):
+        mine = sorted(set(event.positions).intersection(phase.positions))
+        for position in still_rests_on(branch, phase, mine):
             result = branch.result(position, event.rung)
             _forget(branch, event.rung, result)
             branch.to_restore.discard(position)

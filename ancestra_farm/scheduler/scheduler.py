@@ -28,6 +28,7 @@ from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.lines import Lot
 from ancestra_farm.scheduler.ordered import shots_of
+from ancestra_farm.scheduler.outcomes import still_rests_on
 from ancestra_farm.scheduler.progress import ShotProgress, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
@@ -158,8 +159,11 @@ class Scheduler:
         self._note(host, "drained", why, now)
         revokes, done = self.dispatcher.drain(host)
         self._out.extend(revokes)
-        for lot, positions in done:
+        for lot, returned in done:
             batch, branch = lot.branch.ref
+            positions = still_rests_on(lot.branch, lot.phase, returned)
+            if not positions:
+                continue
             self._emit(VerdictsVoided(batch, branch, lot.rung, positions, host.name, why, now))
             self.dispatcher.again(lot, positions)
 
@@ -212,7 +216,8 @@ class Scheduler:
             generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
         for lease in leases:
             if lease.ticket.ticket == generating:
-                self._attempts(lease.lot, taken_back(lease, cause, message, host.name, now), now)
+                fates = taken_back(lease, cause, message, host.name, now)
+                self._attempts(lease.lot, map(disbelieved, fates) if host.sick else fates, now)
             self._give_back(lease)
 
     def _stitch_returned(self, happening: StitchReturned, _now: float) -> None:

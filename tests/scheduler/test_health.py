@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ancestra_farm.plan.events import AttemptEnded, HostNoted, VerdictsVoided
-from ancestra_farm.scheduler import folded
+from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.health import Table, Ward, tail_probability
 from ancestra_farm.scheduler.world import TicketEnded
 from tests.scheduler.timed import TimedWorld
@@ -165,6 +165,24 @@ def test_poisoned_candidates_are_quarantined_and_their_hosts_stay():
     world.submit(BATCH)
     assert world.run()
     assert not noted(world, "drained")
+
+
+def test_the_crash_of_a_drained_host_charges_nobody():
+    class Drained(Ward):
+        def returned(self, *_):
+            return "planted sickness"
+
+    world = TimedWorld(cpus=2, tunables=Tunables(ticket_s=0.1, ticket_least_s=0.001, losses=2, strikes=1))
+    world.submit(batch_of(f"{{still: {MANY}}}", shots=1), seconds_per_candidate=0.1)
+    for pool in world.scheduler.dispatcher.fleet.pools.values():
+        pool.ward = Drained()
+    while not any(host.sick and not host.idle for host in world.scheduler.dispatcher.fleet.hosts.values()):
+        world.run_for(0.05)
+    sick = next(host for host in world.scheduler.dispatcher.fleet.hosts.values() if host.sick and not host.idle)
+    before = len(world.log)
+    world.lose(sick.name, "crash")
+    causes = {event.cause for event in world.log[before:] if isinstance(event, AttemptEnded)}
+    assert causes <= {"aborted"}
 
 
 def test_hosts_are_noted_as_they_come_and_go():

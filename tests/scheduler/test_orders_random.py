@@ -2,12 +2,14 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ancestra_farm.ledger.tables import Projection
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler import Tunables, folded
+from ancestra_farm.scheduler.health import Ward
 from ancestra_farm.scheduler.world import Order, OrderRefused
 from ancestra_farm.telemetry.catalogue import CATALOGUE
 from ancestra_farm.telemetry.metrics import Metrics
@@ -163,6 +165,40 @@ def test_any_orders_at_any_moments_leave_a_sound_state_that_the_log_tells(seed, 
     assert picture(folded(world.log)) == picture(world.scheduler)
     _tables_agree(world)
     _metrics_agree(world)
+
+
+@given(seed=st.integers(0, 10_000), line=st.sampled_from(sorted(LINES)), keep_rejects=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_any_restores_and_drained_hosts_at_any_moments_leave_a_sound_state(seed, line, keep_rejects):
+    rng = random.Random(seed)
+    stages, frames = LINES[line]
+    kept = stages.replace("{role", f"{{keep_rejects: {str(keep_rejects).lower()}, role")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ward, "returned", lambda *_: "planted sickness" if rng.random() < 0.04 else None)
+        world = World(seed=seed, cpus=3, fate=Fate(hashes=25, trouble=trouble), crash_rate=0.02)
+        world.submit(batch_of(kept, shots=1, frames=frames))
+        for _ in range(12):
+            world.run(rng.choice([1, 3, 10]))
+            order = _any_restore(rng, world)
+            if order is not None:
+                _try(world, order)
+        let_it_end(world)
+    assert picture(folded(world.log)) == picture(world.scheduler)
+    _tables_agree(world)
+
+
+def _any_restore(rng, world):
+    """Of something that is rejected, whether or not its wave is decided."""
+    stage = rng.choice(list(world.scheduler.state.batches["b"].shots["s000"].stages.values()))
+    ids = [
+        result.candidate_id
+        for branch in stage.branches.values()
+        for results in branch.results.values()
+        for result in results.values()
+        if result.outcome == "rejected"
+    ]
+    fields = {"shot": "s000", "stage": stage.plan.name}
+    return OrderGiven("b", "restore", "bea", world.now, candidate_id=rng.choice(ids), **fields) if ids else None
 
 
 def _metrics_agree(world):
