@@ -52,8 +52,9 @@ class Summary:
     """What became of a run.
 
     ``how``: ``done``; ``failed`` (something could not be made, or work is left that cannot run: ``message`` says what);
-    ``waiting`` (for people, see ``waiting``: batch, shot, stage); ``timed_out`` and ``interrupted`` (clean, `resume`
-    goes on); ``superseded`` (somebody else took the store over). ``seconds``: wall clock.
+    ``waiting`` (for people, see ``waiting``: batch, shot, stage; or for a pause to end); ``timed_out`` and
+    ``interrupted`` (clean, `resume` goes on); ``superseded`` (somebody else took the store over). ``seconds``: wall
+    clock.
     """
 
     how: How
@@ -207,15 +208,22 @@ def _summary(ending: Ending, picture: Picture, *, timed_out: bool, seconds: floa
         how, message = "superseded", ending.message
     elif ending.how == "stopped":
         how, message = ("timed_out" if timed_out else "interrupted"), go_on
-    elif ending.stuck:
+    elif ending.stuck and any("running" in _states(shot) for shot in picture.shots):
         how, message = "failed", "; ".join(ending.stuck)
     elif unmade:
         how, message = "failed", f"not delivered: {', '.join(unmade)} (`ancestra explain --store {url} SHOT` says why)"
     elif ending.waiting:
-        how, message = "waiting", f"to be picked and closed; then {go_on}"
+        how, message = "waiting", f"{'; '.join((*ending.stuck, 'to be picked and closed'))}; then {go_on}"
+    elif ending.stuck:  # only because it is paused, which is no failure
+        how, message = "waiting", f"{'; '.join(ending.stuck)}; `ancestra unpause`, then {go_on}"
     else:
         how = "done"
     return Summary(how, picture.shots, ending.waiting, message, picture.epoch, seconds)
+
+
+def _states(shot: ShotProgress) -> set[str]:
+    """The states of a shot and of its stages."""
+    return {shot.state, *(stage.state for stage in shot.stages)}
 
 
 @contextmanager

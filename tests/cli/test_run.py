@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_every_way_a_run_can_end_has_an_exit_code() -> None:
     assert (CODES["done"], CODES["waiting"], CODES["failed"], CODES["timed_out"]) == (0, 0, 1, 3)
 
 
+def test_a_run_that_is_only_paused_waits_and_has_not_failed() -> None:
+    from ancestra_farm.farm.control import Ending
+    from ancestra_farm.farm.run import _summary
+    from ancestra_farm.farm.upkeep import Picture
+    from ancestra_farm.scheduler import ShotProgress
+
+    stuck = ("tiny is paused by bo since 2026-01-02 03:04:05 UTC",)
+    paused = ShotProgress("tiny", "ancestra", "anc_000", "paused", 40, (), ())
+    running = replace(paused, shot="anc_001", state="running")
+    ending = Ending("done", (), stuck)
+    ends = [
+        _summary(ending, Picture(shots=shots, epoch=1), timed_out=False, seconds=1.0, url="store")
+        for shots in ((paused,), (paused, running))
+    ]
+    assert [end.how for end in ends] == ["waiting", "failed"]
+    assert all(end.message.startswith(stuck[0]) for end in ends)
+
+
 def test_the_rate_is_that_of_the_last_half_minute(waiting: Store) -> None:
     shots = Reading.open(waiting.url).progress()
     rate = Rate()
@@ -111,7 +130,8 @@ def test_what_waits_names_the_batch_where_there_are_several(waiting: Store) -> N
     assert one[-1] == f"  then: ancestra resume --store {waiting.url}"
     at_work = waiting_lines(reading, [("demo", "anc_010_0010", "still")], at_work=True)
     assert at_work == one[:-1], "a farm at work goes on by itself"
-    reading.submissions["other"] = reading.submissions["demo"]
+    batches = reading.scheduler.state.batches
+    batches["other"] = batches["demo"]
     assert any("--batch demo" in line for line in waiting_lines(reading, [("demo", "anc_010_0010", "still")]))
 
 
