@@ -119,8 +119,11 @@ def _explain_closed(stage: StageState, closed: StageClosed) -> str:
     result = _counted(len(closed.chains), _whole(stage)) if closed.chains else "no survivor"
     chosen = f", {len(closed.selected)} of them picked" if closed.selected else ""
     why = ", ".join(REASONS.get(reason, reason) for reason in closed.why.split(", "))
-    newer = stage.picks and selected_chains(stage) != closed.selected
-    picks = " Picks have changed since; close it again to make them count." if newer else ""
+    picks = ""
+    if closed.selected and not stage.picks:
+        picks = " All picks have been taken back since, which changes nothing until it is closed again with others."
+    elif stage.picks and selected_chains(stage) != closed.selected:
+        picks = " Picks have changed since; close it again to make them count."
     said = f"{name} is closed{by} with {result}{chosen}, after {counts.released} candidates ({why}).{picks}"
     return said + _extras(stage)
 

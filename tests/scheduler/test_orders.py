@@ -338,3 +338,6 @@ def test_explain_says_what_people_still_have_to_do():
     assert "Picks have changed" not in world.scheduler.explain("b", "s000")[0]
     world.order("pick", "s000", "still", stills[1])
     assert "Picks have changed since; close it again" in world.scheduler.explain("b", "s000")[0]
+    for still in stills[:2]:
+        world.order("unpick", "s000", "still", still)
+    assert "All picks have been taken back since" in world.scheduler.explain("b", "s000")[0]
