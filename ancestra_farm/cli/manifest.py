@@ -77,11 +77,13 @@ def manifest(
     all_rows = table_of(Store.open(store), table, batch, shot)
     if not all_rows.num_rows and (batch, shot) != (None, None):
         Reading.open(store).progress(batch, shot)  # says so where there is no such batch or shot
+    if table == "orders":
+        all_rows = all_rows.sort_by("at")  # who wanted what, and when
     rows = narrowed(
         all_rows,
         outcomes=tuple(outcome or ()),
         where=tuple(where or ()),
-        columns=_wanted(columns, table, out_format),
+        columns=_wanted(columns, table, out_format, several=len(all_rows["batch"].unique()) > 1),
     )
     found = rows.num_rows
     if limit is None and out_format == "table" and on_terminal():
@@ -101,10 +103,13 @@ def _format_of(out: Path | None) -> str:
     return suffix if suffix in FORMATS else "table"
 
 
-def _wanted(columns: str | None, table: str, out_format: str) -> tuple[str, ...]:
+def _wanted(columns: str | None, table: str, out_format: str, *, several: bool) -> tuple[str, ...]:
+    """The columns to show, none for all of them. ``several``: there are rows of more batches than one."""
     if columns is not None:
         return tuple(name.strip() for name in columns.split(",") if name.strip())
-    return SHOWN[table] if out_format == "table" else ()
+    if out_format != "table":
+        return ()
+    return ("batch", *SHOWN[table]) if several else SHOWN[table]
 
 
 def _write(rows: "pa.Table", out_format: str, out: Path | None) -> None:

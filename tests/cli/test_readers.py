@@ -94,6 +94,9 @@ def test_shots_of_the_same_name_are_told_apart_by_their_batch(ancestra: Ancestra
         lines = ancestra(*command, "--store", store.url).out.splitlines()
         for batch in ("demo", "second"):
             assert any(line.startswith(f"{batch} anc_010_0010") and "24 stills" in line for line in lines), command
+    rows = ancestra("manifest", "--store", store.url).out.splitlines()
+    assert rows[0].startswith("batch ")
+    assert {row.split()[0] for row in rows[1:]} == {"demo", "second"}
     watched = ancestra("watch", "--once", "--store", store.url).out
     assert "second anc_010_0010 still: waiting for people" in watched
     one = ancestra("manifest", "--store", store.url, "--where", "outcome=survivor", "--json").json[0]
@@ -111,6 +114,9 @@ def test_status_says_how_a_batch_stands_in_line_where_somebody_ordered_it(ancest
     assert ancestra("status", *at, "--json").json["batches"] == [
         {"batch": "demo", "priority": "dailies", "weight": 2.0, "paused": True}
     ]
+    assert ancestra("unpause", *at).code == 0
+    orders = ancestra("manifest", "--table", "orders", *at, "--json").json
+    assert [one["order"] for one in orders] == ["priority", "pause", "unpause"], "in the order they were given"
 
 
 def test_explain_says_something_of_every_shot(ancestra: Ancestra, waiting: Store) -> None:
