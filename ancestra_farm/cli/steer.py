@@ -77,7 +77,7 @@ def priority(
     now = " and ".join(
         part for part in (f"of class {level}" if level else "", f"of weight {weight:g}" if weight else "") if part
     )
-    _tell(given, f"{name} is now {now}", store)
+    _tell(given, f"{name} is now {now}")
 
 
 def more(
@@ -146,7 +146,7 @@ def _hold(
     seen = view(store, who)
     name = one_batch(seen, batch) if shot is None else seen.one_shot(shot, batch).batch
     given = _give(seen, kind, name, who, note, shot=shot or "")
-    _tell(given, f"{done} {f'batch {name}' if shot is None else shot}", store)
+    _tell(given, f"{done} {f'batch {name}' if shot is None else shot}", store if kind == "unpause" else None)
 
 
 def _give(seen: "View", kind: "OrderKind", batch: str, who: str, note: str, **more: Any) -> "Given":  # noqa: ANN401 - fields of an order
@@ -156,8 +156,10 @@ def _give(seen: "View", kind: "OrderKind", batch: str, who: str, note: str, **mo
     return give(seen.store, [OrderGiven(batch, kind, who, time.time(), note=note, **more)], who)
 
 
-def _tell(given: "Given", what: str, store: str) -> None:
+def _tell(given: "Given", what: str, store: str | None = None) -> None:
+    """Say what is in the log now. ``store``: where there is more work now, so that somebody has to be at work."""
     from ancestra_farm.cli.orders import go_on
 
     typer.echo(f"{what} as {given.who} (commit {given.commit})")
-    go_on(given, store)
+    if store is not None:
+        go_on(given, store)

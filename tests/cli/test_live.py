@@ -176,8 +176,9 @@ def test_stop_ends_the_farm_and_orders_are_taken_offline_then(ancestra: Ancestra
     assert ancestra("hosts", "--json").json == []
     paused = ancestra("pause")
     assert paused.code == 0, paused.err
-    assert "to go on: ancestra resume" in paused.out
-    assert [(one.order, one.who) for one in door.logged()] == [("pause", "ada")]
+    assert "resume" not in paused.out, "what was paused asks for nobody to be at work"
+    assert "to go on: ancestra resume" in ancestra("unpause").out
+    assert [(one.order, one.who) for one in door.logged()] == [("pause", "ada"), ("unpause", "ada")]
 
 
 def test_a_token_is_made_listed_used_and_taken_away(
