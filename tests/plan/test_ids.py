@@ -105,7 +105,7 @@ def test_adding_and_moving_wordings_changes_no_id_of_those_there_were(make, data
         {"budget": {"candidates": 10}, "deliver": {"best": 3, "mp4": False}},
         {"handles": 4},
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_what_is_no_part_of_the_picture_changes_no_id(make, change):
     before, after = ids_of(make()), ids_of(make(**change))
@@ -133,7 +133,7 @@ def test_what_is_no_part_of_the_picture_changes_no_id(make, change):
             {"still"},
         ),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_what_is_part_of_the_picture_changes_every_id_of_its_stage_and_no_other(make, change, stages):
     before, after = ids_of(make()), ids_of(make(**change))
