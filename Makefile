@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STORE ?= out/demo
 SEED ?= 0
 
-.PHONY: demo test lint setup simulate clean
+.PHONY: demo test lint setup simulate soak clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ancestra Farm needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (make PYTHON=python3.11 …)")'
@@ -36,6 +36,11 @@ simulate: setup
 	$(BIN)/ancestra simulate --trials 3000 --seed $(SEED)
 	$(BIN)/ancestra simulate jobs/demo.yaml --scale 100 --hosts 10000 --seed 7 --faults calm --check end --stitches 64 \
 		--seconds procedural/stills=4 --seconds procedural/clips=60 --plot out/simulate.png
+
+# Random kills and faults on real Ray; the same --out goes on where it was left.
+soak: setup
+	mkdir -p out
+	$(BIN)/python -m tests.soak --runs 200 --seed $(or $(filter-out 0,$(SEED)),1) --out out/soak.jsonl
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

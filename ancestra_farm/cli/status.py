@@ -43,8 +43,8 @@ class BatchRow:
 class StageRow:
     """One stage of one shot: full candidates by what became of them. ``device_s``: device-seconds so far."""
 
-    batch: str = column("batch")
     role: str
+    batch: str = column("batch")
     shot: str = column("shot")
     stage: str = column("stage")
     state: str = column("state", lambda state: state.replace("_", " "))
@@ -122,10 +122,12 @@ def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[
     from ancestra_farm.ledger.liveness import who_is_alive
 
     reading = Reading.open(url)
-    batches = [
+    standing = [
         BatchRow(one.name, one.priority, one.weight, one.paused) for one in reading.scheduler.state.batches.values()
     ]
-    head = _Head(reading.store.url, reading.tail.number, reading.last_at, reading.device_s, _batch_rows(batches, batch))
+    head = _Head(
+        reading.store.url, reading.tail.number, reading.last_at, reading.device_s, _batch_rows(standing, batch)
+    )
     return head, reading.progress(batch, shot), who_is_alive(reading.store)
 
 

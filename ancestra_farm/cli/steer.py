@@ -47,7 +47,9 @@ def cancel(
     who: PersonOption = "",
     note: NoteOption = "",
 ) -> None:
-    """Give up what is left of a shot or a batch. What is published stays."""
+    """Give up what is left of a shot, or of a batch named with --batch. What is published stays."""
+    if shot is None and batch is None:
+        raise CommandFailed("say which shot to cancel, or the whole batch with --batch NAME")
     _hold("cancel", "cancelled", store, shot, batch, who, note)
 
 

@@ -87,6 +87,14 @@ def test_a_farm_is_steered_by_word(ancestra: Ancestra, door: OpenDoor) -> None:
     assert "paused by ada" in ancestra("explain").out or "cancelled by ada" in ancestra("explain").out
 
 
+def test_a_whole_batch_is_cancelled_only_by_its_name(ancestra: Ancestra, door: OpenDoor) -> None:
+    said = ancestra("cancel")
+    assert (said.code, door.logged()) == (2, [])
+    assert "--batch NAME" in said.err
+    assert ancestra("cancel", "--batch", "demo").code == 0
+    assert [one.order for one in door.logged()] == ["cancel"]
+
+
 def test_a_reject_is_restored_by_word(ancestra: Ancestra, door: OpenDoor) -> None:
     branch = door.scheduler.state.batches["demo"].branches["anc_010_0020/still/0"]
     rejects = [branch.result(position, "full") for position in range(24)]
