@@ -148,6 +148,7 @@ def decode_snapshot(path: str, data: bytes, store_id: str) -> Snapshot:
                 table = file.read_row_group(group, use_threads=False)
                 for name, piece in zip(table["section"].to_pylist(), table["data"], strict=True):
                     bodies[name] += piece.as_buffer()
+        pa.default_memory_pool().release_unused()  # its columns were as large as all that is known
         sections = {name: _section(head, memoryview(bodies[name])) for name, head in heads.items()}
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{path} cannot be read as a snapshot: {type(error).__name__}: {error}") from error

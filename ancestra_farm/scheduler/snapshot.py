@@ -61,7 +61,8 @@ class StateCodec:
             name: [[b.opened.shot, b.opened.stage, b.key] for b in batch.branches.values()]
             for name, batch in state.batches.items()
         }
-        return [plain, order], self._blobs
+        blobs, self._blobs = self._blobs, []
+        return [plain, order], blobs
 
     def read(self, written: Written) -> FarmState:
         """The state again, as if the log up to there had been folded.
@@ -69,7 +70,10 @@ class StateCodec:
         Raises ValueError, TypeError, KeyError, IndexError or AttributeError for what this version has not written.
         """
         (plain, order), self._blobs = written
-        state: FarmState = self._codec.read(plain)
+        try:
+            state: FarmState = self._codec.read(plain)
+        finally:
+            self._blobs = []  # they are large, and everything is taken out of them
         for name, batch in state.batches.items():
             _join(batch, order[name])
         return state
