@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 import ray
-from ray._raylet import Config
+from ray._raylet import AuthenticationTokenLoader, Config
 from ray.cluster_utils import Cluster
 
 from ancestra_farm.batch.faults import FaultProfile
@@ -48,6 +48,7 @@ def cluster():
         for name, value in wanted.items():
             environment.setenv(name, value)
         Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()  # an earlier test's Ray had another token
         cluster = Cluster(
             initialize_head=True,
             shutdown_at_exit=False,
@@ -60,6 +61,7 @@ def cluster():
             ray.shutdown()
             cluster.shutdown()
             del cluster
+            AuthenticationTokenLoader.instance().reset_cache()
             gc.collect()  # the processes of its nodes, which Ray does not wait for, while warnings of them are off
 
 
