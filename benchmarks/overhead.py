@@ -39,7 +39,8 @@ from ancestra_farm.models.catalog import load_catalog  # noqa: E402
 from ancestra_farm.plan.events import AttemptEnded  # noqa: E402
 from ancestra_farm.plan.plan import Plan  # noqa: E402
 from ancestra_farm.scheduler.world import Ticket  # noqa: E402
-from ancestra_farm.stitch.codec import encode_frames, thumbnail, thumbnail_sheet  # noqa: E402
+from ancestra_farm.stitch.codec import encode_frames  # noqa: E402
+from ancestra_farm.stitch.thumbnails import SHEET_SUFFIX, thumbnail, thumbnail_sheet  # noqa: E402
 
 SYSTEMS = ("farm", "ray_data", "bare_loop")
 #: Seconds of work that a crash may cost any of them: as long as a ticket of the farm.
@@ -113,7 +114,7 @@ class Work:
                 media = self._store.put_media(*encode_frames(made.frames, made.recipe.rate))
             rows.append(_row(position, made.recipe.candidate_id, verdict, media, made.generate_s, judge_s))
         sheet, places = thumbnail_sheet(pictures)
-        path = self._store.put_media(sheet, "png")
+        path = self._store.put_media(sheet, SHEET_SUFFIX)
         return [
             dataclasses.replace(row, thumbnail=f"{path}#xywh={','.join(map(str, place))}")
             for row, place in zip(rows, places, strict=True)
@@ -337,8 +338,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--block", type=int, default=0, help="rows of a block of Ray Data; 0: the best of several")
     parser.add_argument("--systems", default=",".join(SYSTEMS))
-    parser.add_argument("--scenes", action="store_const", const="procedural/stills", dest="model")
     parser.add_argument("--model", default="procedural/load", help=argparse.SUPPRESS)
+    parser.add_argument("--scenes", action="store_const", const="procedural/stills", dest="model")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", choices=SYSTEMS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

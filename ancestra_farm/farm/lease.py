@@ -5,7 +5,7 @@ threads bring results; the reply waits for the last of them.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -81,16 +81,15 @@ class Lease:
             self._began = self._began or state == "started"
             self._changed.notify_all()
 
-    def expect(self, position: int, spent_s: float) -> None:
-        """A candidate that took ``spent_s`` device seconds is on its way; the reply waits for it."""
+    def expect(self, spent_s: Mapping[int, float]) -> None:
+        """Candidates are on their way, and took so many device seconds, by position; the reply waits for them."""
         with self._changed:
-            self._expected += 1
-            self._spent_s[position] = spent_s
+            self._expected += len(spent_s)
+            self._spent_s.update(spent_s)
 
     def show(self, position: int, thumbnail: Thumbnail) -> None:
-        """Keep a candidate's small picture, uint8 [h, w, 3]."""
-        with self._changed:
-            self._thumbnails[position] = thumbnail
+        """Keep a candidate's small picture, uint8 [h, w, 3]. Before it is finished, and by one thread."""
+        self._thumbnails[position] = thumbnail
 
     def judged(self, position: int, made: Made, judgement: Judgement, judge_s: float) -> AttemptEnded:
         """The row of a judged candidate, without its media yet."""
@@ -131,13 +130,14 @@ class Lease:
             ticket=self.ticket.ticket,
             message=message[:MESSAGE_LENGTH],
         )
-        self.finish(position, row)
+        self.finish(row)
 
-    def finish(self, position: int, row: AttemptEnded) -> None:
-        """An expected candidate is done with: its row, media and all."""
+    def finish(self, *rows: AttemptEnded) -> None:
+        """Expected candidates are done with: their rows, media and all."""
         with self._changed:
-            self._attempts[position] = row
-            self._changed.notify_all()
+            self._attempts.update((row.position, row) for row in rows)
+            if len(self._attempts) == self._expected:
+                self._changed.notify_all()
 
     def wait(self) -> None:
         """Until every expected candidate is finished. Nothing more is expected once generation has ended."""

@@ -29,10 +29,14 @@ from ancestra_farm.models.protocol import Aborted, Frames, Generator, Made, OutO
 from ancestra_farm.plan.events import AttemptEnded, Cause, HostTimed
 from ancestra_farm.plan.recipe import Recipe
 from ancestra_farm.scheduler.world import Ticket, TicketEnded
-from ancestra_farm.stitch.codec import encode_frames, thumbnail, thumbnail_sheet
+from ancestra_farm.stitch.codec import encode_frames
+from ancestra_farm.stitch.thumbnails import SHEET_SUFFIX, thumbnail, thumbnail_sheet
 
-#: Candidates between two steps: enough to smooth over a slow one, few enough that 4K clips fit in memory.
+#: What waits between two steps: enough to smooth over a slow one, few enough that 4K clips fit in memory.
 QUEUE_DEPTH = 4
+#: Candidates that are made faster than this are handed on together: threads that wake each other for every single one
+#: would take longer over that than over a small picture.
+HAND_ON_S = 0.02
 #: Revoked and ended tickets that are remembered: calls about a ticket may overtake it, or come after it.
 REMEMBERED = 256
 #: Seconds before each further try to write; a bucket that is away longer costs the candidate this attempt.
@@ -41,8 +45,7 @@ WRITE_RETRIES_S = (0.2, 1.0, 3.0)
 
 class _Judging(NamedTuple):
     lease: Lease
-    position: int
-    made: Made
+    made: list[tuple[int, Made]]
 
 
 class _Writing(NamedTuple):
@@ -219,7 +222,7 @@ class Pipeline:
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, it is a row of each candidate it kept from being made
             for position, recipe in waiting:
-                lease.expect(position, 0.0)
+                lease.expect({position: 0.0})
                 lease.fail(position, recipe, "exception", _told(error))
 
     def _call(self, lease: Lease, waiting: deque[tuple[int, Recipe]], parents: dict[str, Frames]) -> None:
@@ -228,29 +231,39 @@ class Pipeline:
         size = min(len(waiting), self._call_sizes.get(shape, len(waiting)))
         call = [waiting[n][1] for n in range(size)]
         needed = {name: parents[name] for recipe in call for name in recipe.parents}
-        since = time.monotonic()
-        done = 0
+        since = handed_on = time.monotonic()
+        done: list[tuple[int, Made]] = []
+        count = 0
         made_all = self._generator.generate(call, needed, lambda: self._is_revoked(lease.ticket.ticket))
         try:
             for recipe in call:
                 made = self._next(made_all, recipe)
                 position, _ = waiting.popleft()
-                lease.expect(position, made.generate_s)
-                self._judging.put(_Judging(lease, position, made))
+                done.append((position, made))
+                count += 1
                 since = time.monotonic()
-                done += 1
+                if since - handed_on >= HAND_ON_S:
+                    self._hand_on(lease, done)
+                    done, since = [], time.monotonic()
+                    handed_on = since
         except (OutOfMemory, MemoryError) as error:
             if size == 1:
                 self._failed(lease, waiting, "out_of_memory", error, since)
             # Else nobody is charged: what does not fit together is tried again in halves, here and from now on.
-            self._call_sizes[shape] = max(1, (size - done) // 2)
+            self._call_sizes[shape] = max(1, (size - count) // 2)
         except Aborted:
             raise
         except Exception as error:  # noqa: BLE001 - a generator may raise anything; it is this candidate's row
             self._failed(lease, waiting, "exception", error, since)
         finally:
+            if done:
+                self._hand_on(lease, done)
             if hasattr(made_all, "close"):
                 made_all.close()
+
+    def _hand_on(self, lease: Lease, made: list[tuple[int, Made]]) -> None:
+        lease.expect({position: each.generate_s for position, each in made})
+        self._judging.put(_Judging(lease, made))
 
     def _next(self, made_all: Iterator[Made], expected: Recipe) -> Made:
         self._clock.switch("busy")
@@ -268,7 +281,7 @@ class Pipeline:
         self, lease: Lease, waiting: deque[tuple[int, Recipe]], cause: Cause, error: BaseException, since: float
     ) -> None:
         position, recipe = waiting.popleft()
-        lease.expect(position, time.monotonic() - since)
+        lease.expect({position: time.monotonic() - since})
         lease.fail(position, recipe, cause, _told(error))
 
     def _is_revoked(self, ticket: str) -> bool:
@@ -283,13 +296,18 @@ class Pipeline:
 
     def _judge_all(self) -> None:
         while (item := self._judging.get()) is not None:
-            try:
-                self._judge(item)
-            except Exception as error:  # noqa: BLE001 - a filter that fails is this candidate's row, not this thread's end
-                item.lease.fail(item.position, item.made.recipe, "exception", _told(error))
+            done = []
+            for position, made in item.made:
+                try:
+                    row = self._judge(item.lease, position, made)
+                except Exception as error:  # noqa: BLE001 - a filter that fails is this candidate's row, not this thread's end
+                    item.lease.fail(position, made.recipe, "exception", _told(error))
+                else:
+                    done.extend([] if row is None else [row])
+            item.lease.finish(*done)
 
-    def _judge(self, item: _Judging) -> None:
-        lease, position, made = item
+    def _judge(self, lease: Lease, position: int, made: Made) -> AttemptEnded | None:
+        """The row of a candidate that is done with; None: it is being written."""
         assert lease.judge is not None
         before = time.monotonic()
         judgement = lease.judge(made.recipe.candidate_id, made.frames)
@@ -298,10 +316,10 @@ class Pipeline:
         wanted = row.passed or lease.ticket.keep_rejects or lease.ticket.by_word
         if wanted and bool(np.isfinite(made.frames).all()):
             self._writing.put(_Writing(lease, position, made.recipe, row, made.frames))
-        elif row.passed:
-            lease.finish(position, replace(row, passed=False, reasons=("nan",), message="the frames are not finite"))
-        else:
-            lease.finish(position, row)
+            return None
+        if row.passed:
+            return replace(row, passed=False, reasons=("nan",), message="the frames are not finite")
+        return row
 
     def _write_all(self) -> None:
         while (item := self._writing.get()) is not None:
@@ -315,7 +333,7 @@ class Pipeline:
                 item.lease.fail(item.position, item.recipe, "exception", _told(error))
             else:
                 reached("host.after_media_before_row")
-                item.lease.finish(item.position, replace(item.row, media=path))
+                item.lease.finish(replace(item.row, media=path))
 
     def _write_sheet(self, lease: Lease) -> dict[int, str]:
         """One picture with a thumbnail of each judged candidate; its place by position. Empty if it was not written."""
@@ -325,7 +343,7 @@ class Pipeline:
         with contextlib.suppress(StoreError):
             # Without thumbnails the candidates are still good, and both can be made again.
             sheet, places = thumbnail_sheet(pictures)
-            path = self._put(sheet, "png")
+            path = self._put(sheet, SHEET_SUFFIX)
             return {
                 position: f"{path}#xywh={x},{y},{width},{height}"
                 for position, (x, y, width, height) in zip(positions, places, strict=True)

@@ -6,6 +6,7 @@ from ancestra_farm.scheduler.lines import Line, Lot
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.state import Branch
 from ancestra_farm.scheduler.tunables import Tunables
+from ancestra_farm.scheduler.waves import goes_on, next_size
 from ancestra_farm.scheduler.world import Ticket
 
 
@@ -15,7 +16,7 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     Enough for ``ticket_s`` seconds of work, so that cheap work comes in large tickets and dear work in small ones; but
     near the end of the queue no more than a fair share, so that no host is left with all of the rest, and never so few
     that giving them out costs more than making them, or that so many hosts return them faster than one controller
-    can take them in. What nobody has measured yet begins with a few.
+    can take them in. A queue does not end where the next wave follows. What nobody has measured yet begins with a few.
     """
     each = max(pool.seconds_each(lot.kind), 1e-6)
     hosts = max(1, len(pool.hosts))
@@ -23,6 +24,7 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     rank, queued = lot.line.rank, lot.line.queued
     if len(pool.waiting) > 1:
         queued = sum(line.queued for line in pool.waiting.values() if line.rank == rank)
+    queued += next_size(lot.branch) if goes_on(lot.branch) else 0
     fair = max(-(-queued // (2 * hosts)), int(least_s / each))
     most = tunables.ticket_max if lot.kind in pool.seconds else tunables.ticket_first
     return max(1, min(int(max(tunables.ticket_s, least_s) / each), fair, most))

@@ -51,13 +51,18 @@ def may_release(branch: Branch) -> bool:
     A wave ahead keeps hosts busy while the last candidates of a wave come in. Where the open wave will probably bring
     enough survivors, going ahead would only make candidates to be skipped.
     """
+    if not goes_on(branch):
+        return False
+    return branch.waves == branch.waves_closed or not any(phase.queue for phase in branch.phases.values())
+
+
+def goes_on(branch: Branch) -> bool:
+    """Whether the next wave will follow as soon as hosts have taken what is released."""
     open_waves = branch.waves - branch.waves_closed
     if not next_size(branch) or open_waves >= 2:
         return False
     if open_waves == 0:
         return True
-    if any(phase.queue for phase in branch.phases.values()):
-        return False
     wanted = survivors_wanted(branch)
     return wanted is None or _expected(branch) < wanted
 

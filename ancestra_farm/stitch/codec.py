@@ -1,4 +1,4 @@
-"""How pictures become bytes and come back: PNG for stills, FFV1 in Matroska for clips, packed sheets for thumbnails.
+"""How pictures become bytes and come back: PNG for stills, FFV1 in Matroska for clips. `thumbnails` has the small ones.
 
 Both ways are lossless and the bytes are the same on every run (one thread, no dates, no random ids), because media are
 content-addressed: the same frames must give the same name. Matroska rounds time stamps to whole milliseconds, so the
@@ -11,7 +11,7 @@ This module does not decide what is kept or where: `ledger` names and stores the
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -27,19 +27,12 @@ from PIL import Image
 Kind = Literal["still", "clip"]
 #: File name suffix, without the dot, by kind of medium.
 SUFFIX: Final[dict[Kind, str]] = {"still": "png", "clip": "mkv"}
-#: Widest thumbnail, in pixels. Six across fill a small laptop window, and 32 of them weigh about half a megabyte.
-TILE_WIDTH: Final = 128
-#: Tallest thumbnail, in pixels: a very tall picture is fitted into it.
-TILE_HEIGHT: Final = 128
 
 RATE_TAG: Final = "ANCESTRA_RATE"
 FRAMES_TAG: Final = "ANCESTRA_FRAMES"
 _PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 _MATROSKA_MAGIC: Final = b"\x1a\x45\xdf\xa3"
-_TILE_GAP: Final = 2
-#: What NaN and infinity look like in a thumbnail: a colour no film picture is made of.
-_BROKEN_PIXEL: Final = (255, 0, 255)
 #: Level 3 with checksums; intra only, so that every frame stands alone.
 _FFV1_OPTIONS: Final = {"level": "3", "coder": "1", "context": "0", "g": "1", "slicecrc": "1"}
 _BITEXACT: Final = {"fflags": "+bitexact"}
@@ -173,23 +166,28 @@ class ClipWriter:
         if self._count != self._frames:
             raise FramesError(f"{self._count} frames came where {self._frames} were announced")
         self._target.seek(0)
-        digest = hashlib.file_digest(self._target, "sha256").digest()
+        seal = seal_of(hashlib.file_digest(self._target, "sha256").digest())
         self._target.seek(0, io.SEEK_END)
-        self._target.write(_SEAL_HEAD + digest)
+        self._target.write(seal)
 
     def abandon(self) -> None:
         """Let go of the unfinished file after a failure; it stays unsealed."""
         self._container.close()
 
 
+def seal_of(digest: bytes) -> bytes:
+    """What a medium without checksums of its own ends in. ``digest``: SHA-256 of all bytes before it."""
+    return _SEAL_HEAD + digest
+
+
 def check_seal(source: io.BufferedIOBase | io.BytesIO) -> None:
-    """Read a clip through and check its seal. Raises `MediumError` when it is cut short or a bit has flipped."""
+    """Read a medium through and check its seal. Raises `MediumError` when it is cut short or a bit has flipped."""
     source.seek(0, io.SEEK_END)
     left = source.tell() - _SEAL_BYTES
     source.seek(max(left, 0))
     seal = source.read()
     if left < 0 or not seal.startswith(_SEAL_HEAD):
-        raise MediumError("the clip has no seal at its end: it is cut short, or was not written by this farm")
+        raise MediumError("no seal at its end: it is cut short, or was not written by this farm")
     source.seek(0)
     state = hashlib.sha256()
     while left and (block := source.read(min(left, 1 << 20))):
@@ -197,7 +195,7 @@ def check_seal(source: io.BufferedIOBase | io.BytesIO) -> None:
         left -= len(block)
     source.seek(0)
     if state.digest() != seal[len(_SEAL_HEAD) :]:
-        raise MediumError("the clip's bytes are not those that were sealed: it is damaged")
+        raise MediumError("its bytes are not those that were sealed: it is damaged")
 
 
 def iter_clip(source: bytes | io.BufferedIOBase) -> Iterator[NDArray[np.uint8]]:
@@ -259,57 +257,6 @@ def kind_of(data: bytes) -> Kind:
     if data.startswith(_MATROSKA_MAGIC):
         return "clip"
     raise MediumError("neither a PNG nor a Matroska file by its first bytes")
-
-
-# ---- thumbnails ----------------------------------------------------------------------------------------------------
-
-
-def thumbnail(frames: Pictures) -> NDArray[np.uint8]:
-    """A small picture of a candidate, uint8 [h, w, 3], at most `TILE_WIDTH` × `TILE_HEIGHT`, aspect kept.
-
-    ``frames``: [T, H, W, 3] or [H, W, 3]. A clip is shown by its middle frame, ``frames[T // 2]``, the one its
-    perceptual hash is taken from; a strip of several would leave each too small to judge a picture by. Rejects get
-    thumbnails too, so broken values are shown, not refused: NaN and infinity are magenta. Small pictures stay as
-    they are.
-    """
-    middle = frames[frames.shape[0] // 2] if frames.ndim == 4 else frames
-    if middle.ndim != 3 or middle.shape[2] != 3 or 0 in middle.shape:
-        raise FramesError(f"a picture has the shape [height, width, 3], not {list(middle.shape)}")
-    if middle.dtype == np.uint8:
-        whole = middle.astype(np.uint8, copy=False)
-    else:
-        broken = np.asarray(~np.isfinite(middle).all(axis=2))
-        whole = to_uint8(np.where(broken[..., np.newaxis], np.float32(0), middle).astype(np.float32))
-        whole[broken] = _BROKEN_PIXEL
-    height, width = whole.shape[:2]
-    scale = min(1.0, TILE_WIDTH / width, TILE_HEIGHT / height)
-    if scale == 1.0:
-        return np.ascontiguousarray(whole)
-    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(whole, fitted, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def thumbnail_sheet(pictures: Sequence[Pictures]) -> tuple[bytes, list[tuple[int, int, int, int]]]:
-    """One PNG with a thumbnail of each candidate, and each one's rectangle (x, y, width, height), in order.
-
-    Rows are filled from left to right in a nearly square grid of equal cells. Raises `FramesError` when there is
-    nothing to show.
-    """
-    if not pictures:
-        raise FramesError("a thumbnail sheet needs at least one candidate")
-    tiles = [thumbnail(frames) for frames in pictures]
-    cell_width = max(tile.shape[1] for tile in tiles) + _TILE_GAP
-    cell_height = max(tile.shape[0] for tile in tiles) + _TILE_GAP
-    columns = int(np.ceil(np.sqrt(len(tiles))))
-    rows = -(-len(tiles) // columns)
-    sheet = np.zeros((rows * cell_height - _TILE_GAP, columns * cell_width - _TILE_GAP, 3), dtype=np.uint8)
-    places = []
-    for index, tile in enumerate(tiles):
-        y, x = (index // columns) * cell_height, (index % columns) * cell_width
-        height, width = tile.shape[:2]
-        sheet[y : y + height, x : x + width] = tile
-        places.append((x, y, width, height))
-    return _png(sheet), places
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ancestra_farm.stitch.choice import RANK, Entry, Row, Section, sections_of
-from ancestra_farm.stitch.codec import decode_frames, decode_still, encode_still
+from ancestra_farm.stitch.codec import decode_frames, encode_still
 from ancestra_farm.stitch.page import BRIGHT, FAINT, MARGIN, PICK, REJECT, TEXT, WIDTH, Page
+from ancestra_farm.stitch.thumbnails import decode_sheet
 
 _GAP: Final = 16
 _STILL_COLUMNS: Final = 8
@@ -73,7 +74,7 @@ class _Pictures:
         path, _, fragment = place.partition("#xywh=")
         x, y, width, height = (int(number) for number in fragment.split(","))
         if path not in self._sheets:
-            self._sheets[path] = decode_still(self._read(path))
+            self._sheets[path] = decode_sheet(self._read(path))
         tile = self._sheets[path][y : y + height, x : x + width]
         if tile.shape[:2] != (height, width) or 0 in tile.shape:
             raise ValueError(f"{place} lies outside its sheet")
