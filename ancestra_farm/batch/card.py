@@ -103,6 +103,7 @@ class Parameter(Model):
     max: Float | None = None
     choices: tuple[Scalar, ...] | None = None
     pattern: str | None = Field(default=None, description="a regular expression that the whole of a text must match")
+    argument: str | None = Field(default=None, description="the pipeline's argument it is; None: its own name")
     doc: str = ""
 
     def fault(self, value: Scalar) -> str | None:
@@ -142,6 +143,21 @@ def _has_type(value: Scalar, wanted: str) -> bool:
     return wanted in kinds and isinstance(value, kinds[wanted])
 
 
+class Runtime(Model):
+    """How a diffusers pipeline is run. It changes speed and memory, and the picture by rounding at most."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where the host has one")
+    batch: Int = Field(default=1, ge=1, le=1024, description="candidates in one call at most; halved where memory ends")
+    offload: Literal["none", "model", "sequential"] = Field(
+        default="none", description="move parts to the GPU as they are used: whole models, or layer by layer"
+    )
+    vae_tiling: Bool = Field(default=False, description="decode in tiles")
+    vae_slicing: Bool = Field(default=False, description="decode one candidate at a time")
+    channels_last: Bool = Field(default=False, description="memory layout of convolutions")
+    compile: Literal["none", "regional"] = Field(default="none", description="torch.compile of the repeated blocks")
+    attention: str | None = Field(default=None, description="a diffusers attention backend; None: its default")
+
+
 class ModelCard(Model):
     """What a model is, can do and needs. One YAML file each in ``models/catalog/``; a batch names it by ``id``."""
 
@@ -153,7 +169,12 @@ class ModelCard(Model):
     source: str | None = Field(default=None, description="local folder or hub repository")
     revision: str | None = None
     digests: dict[str, str] = Field(default_factory=dict, description="sha256 by file name")
+    variant: str | None = Field(default=None, description="file variant of the weights, such as fp16")
     licence: str
+    terms: str = Field(default="", description="what the licence asks for or forbids, in a sentence")
+    scheduler: str | None = Field(default=None, description="diffusers scheduler class; None: the one that is stored")
+    draft_scheduler: str | None = Field(default=None, description="that of the draft rung: a second-order solver")
+    runtime: Runtime = Field(default=Runtime(), description="device, memory and speed of a diffusers pipeline")
     dtype: Literal["float32", "bfloat16", "float16", "uint8"] = "float32"
     vram_gib: Float = Field(default=0.0, ge=0, description="0: runs on a CPU slot")
     gpus: Int = Field(default=0, ge=0, le=16)
@@ -167,6 +188,7 @@ class ModelCard(Model):
     draft: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the draft rung")
     full: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the full rung")
     seconds_per_candidate: Float = Field(default=1.0, gt=0, description="a first guess, replaced by measured seconds")
+    seconds_on: str = Field(default="", description="the device that guess is for")
     verified: str = "config-only"
 
     @model_validator(mode="after")

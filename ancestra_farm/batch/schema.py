@@ -137,6 +137,11 @@ class Guide(Model):
         "previz", "motion_path", "camera", "depth", "mask", "plate", "first_frame", "last_frame", "reference"
     ] = Field(description="what it steers")
     source: str = Field(description="a path beside the batch file, or a URL (file, s3, gs, az)")
+    digest: str | None = Field(
+        default=None,
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        description="of the file; None: filled in when the batch is handed in",
+    )
     role: str = Field(default="", description="what it is for, in a person's words")
 
 
