@@ -1,0 +1,1 @@
+"""Diffusion pipelines as generators: any pipeline that a model card describes, through diffusers."""

@@ -1,0 +1,5 @@
+"""Kinds of pipelines that make stills."""
+
+from ancestra_farm.models.diffusion.kinds import PipelineKind
+
+IMAGE_KINDS: tuple[PipelineKind, ...] = ()

@@ -1,0 +1,65 @@
+"""What the farm knows of each diffusers pipeline class it runs: the allowlist, and how a recipe becomes a call.
+
+A kind says how words become embeddings, which arguments a candidate's pictures and guides are, whether one call takes
+several candidates, and where the frames are in what comes back. It loads nothing and holds nothing. Classes that are not
+here are refused: a card cannot name code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ancestra_farm.batch.card import Role
+from ancestra_farm.models.protocol import Frames
+from ancestra_farm.plan.recipe import Recipe
+
+#: A diffusers pipeline, and a torch tensor: not named by their types, so that kinds are read without loading either.
+Pipeline = Any
+Tensor = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a candidate is made from besides words.
+
+    ``parents``: frames of earlier stages, uint8 [T, H, W, 3], in the order of the role (first frame before last).
+    ``guides``: frames by guide kind, uint8 [T, H, W, 3] at the recipe's size; a guide that moves has the recipe's frame
+    count, a still one has T = 1, several references are as many frames of one entry. A mask is 255 where the model may
+    paint.
+    """
+
+    parents: tuple[Frames, ...] = ()
+    guides: Mapping[str, Frames] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineKind:
+    """One pipeline class. ``guides``: the kinds of guides it can take (see `batch.schema.Guide`).
+
+    ``encode(pipeline, recipe)``: the text embeddings of one candidate as keyword arguments of the call, each with a
+    batch dimension of 1; they depend on nothing but prompt, negative and parameters, so that they are kept by those.
+    ``arguments(pipeline, recipe, inputs)``: the other arguments that are this candidate's own: size, frame count,
+    pictures, clips, masks. ``merge(each)``: those of several candidates as one call's, where ``batches``; kinds that do
+    not batch get a call for each. ``frames(output)``: uint8 [T, H, W, 3] for each candidate of the call.
+    """
+
+    pipeline: str
+    roles: tuple[Role, ...]
+    encode: Callable[[Pipeline, Recipe], dict[str, Tensor]]
+    arguments: Callable[[Pipeline, Recipe, Inputs], dict[str, Any]]
+    frames: Callable[[Any], list[Frames]]
+    merge: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = None
+    guides: tuple[str, ...] = ()
+
+    @property
+    def batches(self) -> bool:
+        """Whether one call makes several candidates."""
+        return self.merge is not None
+
+
+def all_kinds() -> dict[str, PipelineKind]:
+    """Every kind by the name of its pipeline class."""
+    from ancestra_farm.models.diffusion.image_kinds import IMAGE_KINDS  # noqa: PLC0415 - they build on the types here
+    from ancestra_farm.models.diffusion.video_kinds import VIDEO_KINDS  # noqa: PLC0415
+
+    return {kind.pipeline: kind for kind in (*IMAGE_KINDS, *VIDEO_KINDS)}
