@@ -113,6 +113,7 @@ def _of_candidates(
     from ancestra_farm.cli.lookup import located, located_live
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.plan.events import OrderGiven
+    from ancestra_farm.scheduler.world import OrderRefused
 
     who = person(who)
     seen = live(store, who)
@@ -136,7 +137,12 @@ def _of_candidates(
         )
         for one in found.values()
     ]
-    given = give(opened, orders, who)
+    try:
+        given = give(opened, orders, who)
+    except OrderRefused as refused:
+        if len(orders) == 1:
+            raise
+        raise OrderRefused(f"{refused}; none of the {len(orders)} candidates was {_DONE[kind]}") from refused
     for one in found.values():
         told = f"{_DONE[kind]} {one.candidate_id[:12]} of {one.shot} {one.stage} as {given.who}"
         typer.echo(f"{told} (commit {given.commit})")

@@ -119,10 +119,14 @@ def retry(
     note: NoteOption = "",
 ) -> None:
     """Try candidates of a stage again: those that failed for a cause, or that a filter rejected."""
+    from ancestra_farm.batch.problems import did_you_mean
     from ancestra_farm.cli.live import one_stage, view
+    from ancestra_farm.filters.settings import DEFAULTS
 
     if (cause is None) == (filter_ is None):
         raise CommandFailed("say what is tried again: --cause CAUSE or --filter FILTER")
+    if filter_ is not None and filter_ not in DEFAULTS:
+        raise CommandFailed(f"there is no filter {filter_}; {did_you_mean(filter_, DEFAULTS, 'filters')}")
     who = person(who)
     seen = view(store, who)
     progress = seen.one_shot(shot, batch)

@@ -206,6 +206,7 @@ class Dispatcher:
         if not host.ready and charged:
             host.pool.start_failures += 1
             host.pool.last_failure = message
+            host.pool.failed_at, host.pool.another_try = self.now, False
         leases = tuple(host.leases)
         for lease in leases:
             took = 0.0 if lease.started_at is None else max(0.0, self.now - lease.started_at)

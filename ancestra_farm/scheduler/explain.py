@@ -5,7 +5,10 @@ import datetime as dt
 from ancestra_farm.plan.events import OrderGiven, StageClosed
 from ancestra_farm.scheduler.chains import selected_chains
 from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.fleet import Fleet
+from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.progress import shot_status, stage_status
+from ancestra_farm.scheduler.share import RANKS
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.tunables import Tunables
 
@@ -144,14 +147,36 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
     hosts = [] if pool is None else list(pool.hosts.values())
     if not dispatcher.fleet.known:
         return "no farm is at work on this store; `ancestra resume` goes on"
+    running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
+    if running and any(host.ready for host in hosts):
+        return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
+    behind = None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet)
+    if behind is not None:
+        return behind
     if not hosts:
         return f"{model} has no host yet: the slots are taken by other models"
     if not any(host.ready for host in hosts):
         return f"waiting for {_counted(len(hosts), 'host')} of {model} to start"
-    running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
-    if running:
-        return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
     return f"waiting in line for {_counted(len(hosts), 'host')} of {model}"
+
+
+def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
+    """Why a batch gets nothing of a pool though it could run there: its own cap, or batches of a higher class."""
+    line = pool.lines.get(batch.name)
+    if line is not None and line.cap is not None and fleet.at_cap(line, pool):
+        return f"{batch.name} holds {fleet.held_by(batch.name):g} of the {line.cap} slots it may hold (max_slots)"
+    rank = RANKS[batch.priority]
+    rivals = [
+        other.batch
+        for rival in fleet.pools.values()
+        if rival.on_gpu == pool.on_gpu
+        for other in rival.lines.values()
+        if other.busy and other.rank < rank
+    ]
+    if not rivals:
+        return None
+    first = min(rivals, key=lambda rival: RANKS[rival.priority])
+    return f"{first.name} is served first: its class {first.priority} comes before {batch.priority}"
 
 
 def _whole(stage: StageState) -> str:

@@ -6,6 +6,7 @@ counted over a whole farm. Who gets what is decided in `dispatch`, `urgency` and
 
 from bisect import insort
 from dataclasses import dataclass, field
+from math import inf
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.scheduler.health import Ward
@@ -25,6 +26,7 @@ class Pool:
     ``lines``: by batch; ``waiting``: those with lots; ``hungry``: those with branches that may release. ``room``: hosts
     with nothing, and hosts with one ticket, that may be given another. ``leaving``: hosts that are about to go.
     ``stale``: a batch began or ended to have work here since slots were shared last. ``ward``: its sick hosts.
+    ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more.
     """
 
     digest: str
@@ -43,6 +45,8 @@ class Pool:
     ward: Ward = field(default_factory=Ward)
     start_failures: int = 0
     last_failure: str = ""
+    failed_at: float = -inf
+    another_try: bool = False
 
     @property
     def model(self) -> str:

@@ -38,6 +38,7 @@ class Slots:
         self.fleet.stale, self._shared_at = False, now
         for pool in self.fleet.pools.values():
             pool.stale = False
+            pool.another_try = now >= pool.failed_at + self.tunables.start_pause_s
         for on_gpu in (False, True):
             pools = [pool for pool in self.fleet.pools.values() if pool.on_gpu == on_gpu]
             if pools:
@@ -194,8 +195,9 @@ class Slots:
             if pool.on_gpu:
                 return f"{pool.model} needs {pool.card.gpus} GPU(s); there are {self.fleet.gpu_slots}"
             return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.cpu_slots}"
-        if pool.start_failures >= self.tunables.start_failures:
-            return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}"
+        if pool.start_failures >= self.tunables.start_failures and not pool.another_try:
+            again = f"{self.tunables.start_pause_s / 60:g} minutes after that it is tried again"
+            return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}; {again}"
         return None
 
     def blocked(self, pool: Pool) -> str | None:

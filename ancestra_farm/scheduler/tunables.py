@@ -33,8 +33,10 @@ class Tunables:
     losses: int = 5
     #: A stitch that fails for a reason other than its seams is tried so often.
     stitch_tries: int = 3
-    #: A model whose hosts failed to come up so often in a row is taken as unable to start.
+    #: A model whose hosts failed to come up so often in a row is taken as unable to start …
     start_failures: int = 3
+    #: … for so long: a full disk or a store that was away is seen to in minutes, and trying costs a slot for one load.
+    start_pause_s: float = 300.0
     #: Hosts that came up forget their pool's failures; this weight goes to the newest measured seconds.
     newest_weight: float = 0.3
     #: New waves are released while a batch has fewer undispatched tickets than this for each host it could have.

@@ -60,6 +60,7 @@ def test_what_is_not_there_is_said(ancestra: Ancestra, door: OpenDoor) -> None:
         (("unpause",), "is not paused"),
         (("more", "anc_010_0010", "-n", "5"), "say which stage: still or animate"),
         (("retry", "anc_010_0010", "still"), "--cause CAUSE or --filter FILTER"),
+        (("retry", "anc_010_0010", "still", "--filter", "blurr"), "did you mean blur?"),
         (("priority",), "say the class"),
         (("priority", "--weight", "1001"), "--weight"),
         (("more", "anc_010_0010", "still", "-n", "10000001"), "--candidates"),

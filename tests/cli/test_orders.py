@@ -95,6 +95,7 @@ def test_several_picks_are_taken_together_or_not_at_all(ancestra: Ancestra, wait
     refused = ancestra("pick", first, second, "--store", waiting.url, "--as", "bo")
     assert refused.code == 2
     assert "already" in refused.err
+    assert "none of the 2 candidates was picked" in refused.err
     assert waiting.list("log") == before
     taken = ancestra("pick", first, second, first, "--store", waiting.url, "--as", "cy")
     assert taken.code == 0, taken.err

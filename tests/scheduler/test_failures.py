@@ -162,6 +162,24 @@ def test_a_model_that_never_loads_ends_the_run_with_the_reason():
     assert "weights.safetensors" in " ".join(world.scheduler.explain("b", "s000"))
 
 
+def test_a_model_that_could_not_start_is_tried_again_after_a_while():
+    world = World(cpus=1, tunables=Tunables(start_pause_s=60))
+    world.submit(BATCH)
+    while world.hosts:
+        host = next(iter(world.hosts))
+        world.hosts.pop(host)
+        world.tell(HostLost(host, "exception", "no space left on device"))
+    assert "1 minutes after that it is tried again" in world.done.stuck[0]
+    world.now += 50
+    world.tell(Tick())
+    assert not world.hosts
+    world.now += 20
+    world.tell(Tick())
+    assert len(world.hosts) == 1
+    assert world.run().stuck == ()
+    assert world.survivors() == finished(BATCH).survivors()
+
+
 def test_a_model_is_not_given_up_while_one_of_its_hosts_still_comes_up():
     world = World(cpus=4)
     world.submit(BATCH)

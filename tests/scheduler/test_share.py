@@ -273,6 +273,17 @@ def test_a_cap_on_slots_holds_whatever_is_free():
     )
 
 
+def test_a_batch_that_waits_is_told_for_whom():
+    world = TimedWorld(cpus=2)
+    world.submit(long("high", priority="dailies"))
+    world.submit(long("low"))
+    world.run_for(20.0)
+    (said,) = world.scheduler.explain("low", "s000")
+    assert "high is served first: its class dailies comes before shot" in said
+    (said,) = world.scheduler.explain("high", "s000")
+    assert "tickets out with" in said
+
+
 def test_what_waits_for_its_cap_keeps_no_lower_class_from_being_released():
     world = TimedWorld(cpus=6)
     wide = LONG.replace("wave: 300", "wave: 3000")
