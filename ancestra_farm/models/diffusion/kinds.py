@@ -22,7 +22,8 @@ Tensor = Any
 class Inputs:
     """What a candidate is made from besides words.
 
-    ``parents``: frames of earlier stages, uint8 [T, H, W, 3], in the order of the role (first frame before last).
+    ``parents``: frames of earlier stages, uint8 [T, H, W, 3], in the order of the role (first frame before last), at the
+    recipe's size; an upscale gets them at their own.
     ``guides``: frames by guide kind, uint8 [T, H, W, 3] at the recipe's size; a guide that moves has the recipe's frame
     count, a still one has T = 1, several references are as many frames of one entry. A mask is 255 where the model may
     paint.
@@ -37,10 +38,14 @@ class PipelineKind:
     """One pipeline class. ``guides``: the kinds of guides it can take (see `batch.schema.Guide`).
 
     ``encode(pipeline, recipe)``: the text embeddings of one candidate as keyword arguments of the call, each with a
-    batch dimension of 1; they depend on nothing but prompt, negative and parameters, so that they are kept by those.
+    batch dimension of 1; they depend on nothing but prompt, negative and parameters, so that they are kept by those
+    (which parameters it reads is found out by watching it).
     ``arguments(pipeline, recipe, inputs)``: the other arguments that are this candidate's own: size, frame count,
-    pictures, clips, masks. ``merge(each)``: those of several candidates as one call's, where ``batches``; kinds that do
-    not batch get a call for each. ``frames(output)``: uint8 [T, H, W, 3] for each candidate of the call.
+    pictures, clips, masks. The card's parameters, the random generators and the callback are the generator's to add,
+    and so is ``output_type="pt"`` where this does not say otherwise.
+    ``merge(each)``: embeddings and arguments of several candidates, in one mapping each, as those of one call
+    (`calls.merged` serves most); kinds that do not batch get a call for each candidate.
+    ``frames(output)``: uint8 [T, H, W, 3] for each candidate of the call, float32 where it is not finite (`pixels`).
     """
 
     pipeline: str
