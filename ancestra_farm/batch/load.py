@@ -71,22 +71,22 @@ class LocatedBatch:
 
 def load_batch(path: Path | str) -> Batch:
     """The batch in a file. Raises BatchRefused with every fault of syntax and schema, by line."""
-    return _accepted(read_file(Path(path)), Batch)
+    return accepted(read_file(Path(path)), Batch)
 
 
 def read_batch(text: str, name: str) -> Batch:
     """The batch in ``text``; ``name`` stands for the file in problems. Raises BatchRefused."""
-    return _accepted(read_text(text, name), Batch)
+    return accepted(read_text(text, name), Batch)
 
 
 def load_card(path: Path | str) -> ModelCard:
     """The model card in a file. Raises BatchRefused with every fault, by line."""
-    return _accepted(read_file(Path(path)), ModelCard)
+    return accepted(read_file(Path(path)), ModelCard)
 
 
 def load_faults(path: Path | str) -> FaultProfile:
     """The fault profile in a file (YAML or JSON). Raises BatchRefused with every fault, by line."""
-    return _accepted(read_file(Path(path)), FaultProfile)
+    return accepted(read_file(Path(path)), FaultProfile)
 
 
 def canonical(model: Model) -> str:
@@ -111,7 +111,8 @@ def locate_batch(document: Document) -> LocatedBatch:
     return LocatedBatch(document, batch, document.problems, frozenset())
 
 
-def _accepted(document: Document, model: type[AnyModel]) -> AnyModel:
+def accepted(document: Document, model: type[AnyModel]) -> AnyModel:
+    """The document as ``model``, if nothing is wrong with it. Raises BatchRefused with every fault, by line."""
     try:
         accepted = _validated(model, document.value)
     except ValidationError as error:
