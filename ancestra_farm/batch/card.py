@@ -162,10 +162,12 @@ class ModelCard(Model):
     """What a model is, can do and needs. One YAML file each in ``models/catalog/``; a batch names it by ``id``."""
 
     id: ModelId
-    family: Literal["procedural", "diffusers", "embedded"]
+    family: Literal["procedural", "diffusers", "embedded", "optical"]
     roles: tuple[Role, ...] = Field(min_length=1)
     title: str = ""
-    pipeline: str | None = Field(default=None, description="diffusers pipeline class")
+    pipeline: str | None = Field(
+        default=None, description="diffusers pipeline class; of the family optical: flow, rife or enlarge"
+    )
     source: str | None = Field(default=None, description="local folder or hub repository")
     revision: str | None = None
     digests: dict[str, str] = Field(default_factory=dict, description="sha256 by file name")
@@ -181,7 +183,12 @@ class ModelCard(Model):
     cpus: Float = Field(default=1.0, gt=0)
     sizes: SizeGrid
     frames: FrameGrid | None = Field(default=None, description="None: the model makes stills only")
-    rate: Rate | None = Field(default=None, description="native frames per second of its clips")
+    rate: Rate | None = Field(
+        default=None, description="native frames per second of its clips; None: interpolates to that of the shot"
+    )
+    scale: Int | None = Field(
+        default=None, ge=2, le=16, description="how many times larger it upscales; None: to any larger size"
+    )
     guides: tuple[str, ...] = ()
     looks: Bool = False
     parameters: dict[str, Parameter] = Field(default_factory=dict)
@@ -193,8 +200,9 @@ class ModelCard(Model):
 
     @model_validator(mode="after")
     def _clips_have_a_grid(self) -> Self:
-        makes_clips = any(role not in STILL_ROLES for role in self.roles)
-        if makes_clips and (self.frames is None or self.rate is None):
+        """An upscaler may know stills alone; rates of what it is given bind nobody who upscales or interpolates."""
+        moving = set(self.roles) - STILL_ROLES - {"upscale"}
+        if (moving and self.frames is None) or (moving - {"interpolate"} and self.rate is None):
             raise ValueError("a model that makes clips states its frame grid and native rate")
         return self
 
