@@ -37,9 +37,7 @@ WIDTH = 32
 #: The width of the Qwen text encoders.
 QWEN_WIDTH = 16
 _LETTERS = string.ascii_letters + string.digits + string.punctuation
-_FILM = (
-    "a an the of in on at and from above below through sea cells stars tissue petals dust light dusk dawn drift slow"
-)
+_FILM = "a an the of in on at and from above below through sea cells stars tissue petals dust light dusk drift slow"
 #: Words of the templates that pipelines put around a prompt: whole tokens, so that templates are as long as in the
 #: real tokenizers, where pipelines cut them off at fixed places.
 _TEMPLATES = (
