@@ -14,6 +14,7 @@ from ancestra_farm.batch.checks.graph import check_graph
 from ancestra_farm.batch.checks.judging import check_judging
 from ancestra_farm.batch.checks.lengths import check_lengths
 from ancestra_farm.batch.checks.models import check_models
+from ancestra_farm.batch.checks.sizes import check_sizes
 from ancestra_farm.batch.checks.terms import check_terms
 from ancestra_farm.batch.checks.words import check_prompts
 from ancestra_farm.batch.document import Document, read_file, read_text
@@ -36,7 +37,7 @@ def check_batch(
     if source.batch is None:
         return []
     findings = Findings(source, source.batch, cards, filters, scores)
-    for check in (check_graph, check_models, check_lengths, check_prompts, check_judging, check_terms):
+    for check in (check_graph, check_models, check_sizes, check_lengths, check_prompts, check_judging, check_terms):
         check(findings)
     return by_line(findings.problems)
 

@@ -6,6 +6,7 @@ from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.checks.findings import Findings, StageUse
 from ancestra_farm.batch.problems import DocumentPath, did_you_mean, listed
+from ancestra_farm.batch.sizes import FOLLOWING_ROLES
 
 
 def check_models(findings: Findings) -> None:
@@ -42,6 +43,8 @@ def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
 
 def _check_size(findings: Findings, use: StageUse, card: ModelCard) -> None:
     spec, batch = use.spec, findings.batch
+    if spec.role in FOLLOWING_ROLES:
+        return  # see `sizes`: they follow from other stages
     if spec.size is not None:
         _check_on_grid(findings, use.path("size"), use, card, spec.size)
     elif batch.size is not None:
