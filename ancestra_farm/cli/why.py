@@ -90,4 +90,6 @@ def _head(batch: str, recipe: "Recipe", judged: "AttemptEnded | None") -> list[t
 
 def _recipe_fields(recipe: "Recipe") -> dict[str, object]:
     fields = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    return fields | {"parameters": dict(recipe.parameters), "rate": str(recipe.rate)}
+    reading = recipe.reading
+    read = None if reading is None else {"first": str(reading.first), "step": str(reading.step)}
+    return fields | {"parameters": dict(recipe.parameters), "rate": str(recipe.rate), "reading": read}

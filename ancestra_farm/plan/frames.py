@@ -4,6 +4,8 @@ It decides lengths only. Which frame of one rate stands for which frame of anoth
 because the lengths follow from it; how pictures between frames are made is the stitcher's affair.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
@@ -28,6 +30,50 @@ def frames_at(total_frames: int, rate: Fraction, model_rate: Fraction) -> int:
 def frames_reached(model_frames: int, rate: Fraction, model_rate: Fraction) -> int:
     """How many frames at ``rate`` can be taken from ``model_frames`` (≥ 1) frames at ``model_rate``."""
     return floor((model_frames - 1) * rate / model_rate) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Where the frames of an interpolated clip lie on its parent's: frame n at ``first + n * step`` of its frames.
+
+    ``first`` ≥ 0; ``step`` > 0, in frames of the parent per frame.
+    """
+
+    first: Fraction
+    step: Fraction
+
+    def position(self, frame: int) -> Fraction:
+        """Where frame ``frame`` (≥ 0) lies, in frames of the parent."""
+        return self.first + frame * self.step
+
+
+def readings_of(
+    lengths: Sequence[int], overlap: int, rate: Fraction, target: Fraction
+) -> tuple[tuple[int, ...], int, tuple[Reading, ...]]:
+    """Segments at ``rate`` read at ``target`` frames per second: their lengths, their overlap, and how each is read.
+
+    All frames lie at whole multiples of 1/``target`` from the beginning of the film, so that neighbouring segments
+    share exact frames wherever their own overlap lies. The overlap, the same between all, may be one frame less than
+    its time would hold, and 0 where segments share a single frame that no frame of ``target`` falls on. Raises
+    PlanRefused where segments share so little that a frame between them would lie in neither.
+    """
+    step = rate / target
+    starts = [0]
+    for length in lengths[:-1]:
+        starts.append(starts[-1] + length - overlap)
+    firsts = [ceil(start / step) for start in starts]
+    lasts = [floor((start + length - 1) / step) for start, length in zip(starts, lengths, strict=True)]
+    shared = min((last - first + 1 for last, first in zip(lasts[:-1], firsts[1:], strict=True)), default=0)
+    if shared < 0:
+        raise PlanRefused(
+            f"segments at {rate} frames per second that share {overlap} frames leave frames at {target} per second out"
+        )
+    lasts[:-1] = [first + shared - 1 for first in firsts[1:]]
+    made = tuple(last - first + 1 for first, last in zip(firsts, lasts, strict=True))
+    if min(made) <= shared:
+        raise PlanRefused(f"at {target} frames per second a segment would be no longer than what it shares")
+    readings = tuple(Reading(first * step - start, step) for first, start in zip(firsts, starts, strict=True))
+    return made, shared, readings
 
 
 def longest_clip(grid: FrameGrid) -> int:

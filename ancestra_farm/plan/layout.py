@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from ancestra_farm.batch.card import STILL_ROLES, FrameGrid, ModelCard
 from ancestra_farm.batch.schema import Batch, Shot, Stage
-from ancestra_farm.plan.frames import default_overlap, frames_at, segments_for
+from ancestra_farm.plan.frames import Reading, default_overlap, frames_at, readings_of, segments_for
 from ancestra_farm.plan.refusal import PlanRefused
 
 #: ``single``: one segment. ``chain``: segment k goes on from a tail of k-1. ``keyframes``: segments made side by side,
@@ -30,18 +30,23 @@ STILL_RATE = Fraction(1)
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """One segment: ``frames`` at the stage's rate, the first ``context_frames`` of them repeating the parent's tail."""
+    """One segment: ``frames`` at the stage's rate, the first ``context_frames`` of them repeating the parent's tail.
+
+    ``reading``: of an interpolated segment, where its frames lie on its parent's.
+    """
 
     index: int
     frames: int
     context_frames: int
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a stage covers its shot. ``needed_frames`` at ``rate`` are left when overlaps and trim are taken away.
 
-    Of stills: one frame at rate 1 each, no overlap; ``needed_frames`` is the number of stills.
+    Of stills: one frame at rate 1 each, no overlap; ``needed_frames`` is the number of stills. ``readings``: of an
+    interpolation, one for each segment.
     """
 
     join: Join
@@ -51,14 +56,16 @@ class Layout:
     first_context_frames: int
     rate: Fraction
     needed_frames: int
+    readings: tuple[Reading, ...] = ()
 
     @property
     def segments(self) -> tuple[SegmentPlan, ...]:
         """The segments, in the order of the film."""
         later = self.overlap_frames if self.join == "chain" else 0
+        readings: tuple[Reading | None, ...] = self.readings or (None,) * len(self.lengths)
         return tuple(
-            SegmentPlan(index, frames, later if index else self.first_context_frames)
-            for index, frames in enumerate(self.lengths)
+            SegmentPlan(index, frames, later if index else self.first_context_frames, reading)
+            for index, (frames, reading) in enumerate(zip(self.lengths, readings, strict=True))
         )
 
 
@@ -146,10 +153,10 @@ class ShotGraph:
     def _clips(self, name: str, layouts: Mapping[str, Layout]) -> Layout:
         spec, card = self.specs[name], self.card(name)
         grid, native = card.frames, card.rate
+        if grid is not None and spec.role in TRANSFORM_ROLES and spec.source and self.makes_clips(spec.source):
+            return self._transformed(layouts[spec.source], spec, card, grid)
         if grid is None or native is None:
             raise PlanRefused(f"{card.id} makes stills only: its card has no frame grid and rate")
-        if spec.role in TRANSFORM_ROLES and spec.source is not None and self.makes_clips(spec.source):
-            return self._transformed(layouts[spec.source], spec, card, grid)
         needed = frames_at(self.frames, self.rate, native)
         if spec.role == "first_last_frame":
             if spec.source is not None and self.makes_clips(spec.source):
@@ -173,21 +180,29 @@ class ShotGraph:
         return Layout("chain", takes, lengths, overlap, context, native, needed)
 
     def _transformed(self, source: Layout, spec: Stage, card: ModelCard, grid: FrameGrid) -> Layout:
-        """The source's segments one by one: the same frames, or for interpolate the same time at the card's rate."""
-        times = (card.rate or source.rate) / source.rate if spec.role == "interpolate" else Fraction(1)
-        if times.denominator != 1:
+        """The source's segments one by one: the same frames, or for interpolate the same time at another rate."""
+        lengths, overlap, readings = source.lengths, source.overlap_frames, tuple[Reading, ...]()
+        rate, needed = source.rate, source.needed_frames
+        if spec.role == "interpolate":
+            rate = self._rate_between(source, spec, card)
+            lengths, overlap, readings = readings_of(source.lengths, source.overlap_frames, source.rate, rate)
+            needed = frames_at(self.frames, self.rate, rate)
+        for frames in lengths:
+            if not grid.accepts(frames):
+                raise PlanRefused(f"{card.id} makes no clip of {frames} frames, which {spec.source} calls for")
+        join: Join = "single" if len(lengths) == 1 else "keyframes"
+        return Layout(join, "same", lengths, overlap, 0, rate, needed, readings)
+
+    def _rate_between(self, source: Layout, spec: Stage, card: ModelCard) -> Fraction:
+        """The rate of an interpolation: the card's, a whole multiple of the source's, or that of the shot."""
+        if card.rate is None:
+            return self.rate
+        if (card.rate / source.rate).denominator != 1:
             raise PlanRefused(
                 f"{card.id} interpolates to {card.rate} frames per second, which is no whole multiple of the "
                 f"{source.rate} that {spec.source} makes"
             )
-        lengths = tuple((frames - 1) * times.numerator + 1 for frames in source.lengths)
-        for frames in lengths:
-            if not grid.accepts(frames):
-                raise PlanRefused(f"{card.id} makes no clip of {frames} frames, which {spec.source} calls for")
-        overlap = (source.overlap_frames - 1) * times.numerator + 1 if source.overlap_frames else 0
-        rate = source.rate * times
-        needed = source.needed_frames if times == 1 else frames_at(self.frames, self.rate, rate)
-        return Layout("single" if len(lengths) == 1 else "keyframes", "same", lengths, overlap, 0, rate, needed)
+        return card.rate
 
 
 def _keys_wanted(consumer: Layout) -> int:

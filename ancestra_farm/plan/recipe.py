@@ -13,6 +13,7 @@ from typing import Literal
 
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard, Parameter
+from ancestra_farm.plan.frames import Reading
 
 Rung = Literal["draft", "full"]
 
@@ -28,7 +29,8 @@ class Recipe:
 
     ``parents`` are candidate ids, in the order the role wants them (first frame before last frame). The first
     ``context_frames`` frames repeat the last ones of the parent's clip: an ``extend`` goes on from that many frames; an
-    ``image_to_video`` with 1 context frame starts from the last frame of its parent's clip.
+    ``image_to_video`` with 1 context frame starts from the last frame of its parent's clip. ``reading``: of an
+    interpolation, where its frames lie on its parent's; else None.
     """
 
     candidate_id: str
@@ -53,6 +55,7 @@ class Recipe:
     rate: Fraction
     context_frames: int
     parents: tuple[str, ...]
+    reading: Reading | None = None
 
 
 def digest_of(*parts: object) -> bytes:
@@ -98,8 +101,10 @@ def constant_parts(
     frames: int,
     rate: Fraction,
     context_frames: int,
+    reading: Reading | None,
 ) -> tuple[object, ...]:
     """The parts of a candidate's id that all candidates of a space share at one rung."""
+    read = () if reading is None else (f"{reading.first} {reading.step}",)
     return (
         "candidate",
         role,
@@ -114,6 +119,7 @@ def constant_parts(
         frames,
         rate,
         context_frames,
+        *read,
     )
 
 
@@ -125,9 +131,10 @@ def own_parts(prompt: str, negative: str, parents: tuple[str, ...], seed: int) -
 def candidate_id_of(recipe: Recipe) -> str:
     """The 32 hex digits that ``recipe`` must carry as its ``candidate_id``: the definition, which `Space` is faster at.
 
-    In it: role, model digest, look and weight, guides, parameters, rung, size, frames, rate, context frames, prompt,
-    negative, parents, seed (and through the seed: batch seed, shot, stage, segment, variant, index). Not in it: how
-    many candidates are tried or kept, waves, filters, the names of batch, show and owner, and the order of anything.
+    In it: role, model digest, look and weight, guides, parameters, rung, size, frames, rate, context frames, reading,
+    prompt, negative, parents, seed (and through the seed: batch seed, shot, stage, segment, variant, index). Not in it:
+    how many candidates are tried or kept, waves, filters, the names of batch, show and owner, and the order of
+    anything.
     """
     constant = constant_parts(
         role=recipe.role,
@@ -141,6 +148,7 @@ def candidate_id_of(recipe: Recipe) -> str:
         frames=recipe.frames,
         rate=recipe.rate,
         context_frames=recipe.context_frames,
+        reading=recipe.reading,
     )
     return digest_of(*constant, *own_parts(recipe.prompt, recipe.negative, recipe.parents, recipe.seed)).hex()
 

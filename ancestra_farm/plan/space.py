@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from ancestra_farm.batch.base import Scalar
+from ancestra_farm.plan.frames import Reading
 from ancestra_farm.plan.recipe import Recipe, Rung, begun_digest, constant_parts, feed, own_parts, seed_from
 from ancestra_farm.plan.variants import Variant, Wordings, variants_of
 
@@ -50,6 +51,7 @@ class Space:
     context_frames: int
     inputs: tuple[tuple[str, ...], ...]
     by_yield: bool = False
+    reading: Reading | None = None
 
     def __len__(self) -> int:
         return self.to_try * (len(self.variants) if self.by_yield else 1)
@@ -102,6 +104,7 @@ class Space:
             rate=self.rate,
             context_frames=self.context_frames,
             parents=parents,
+            reading=self.reading,
         )
 
     def id_of(self, n: int, rung: Rung = "full") -> str:
@@ -184,6 +187,7 @@ class Space:
                     frames=self.frames,
                     rate=self.rate,
                     context_frames=self.context_frames,
+                    reading=self.reading,
                 )
             )
             for settings in self.rungs

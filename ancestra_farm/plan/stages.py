@@ -11,6 +11,7 @@ from functools import cached_property
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.schema import Batch, Shot, Stage
+from ancestra_farm.batch.sizes import size_of
 from ancestra_farm.plan.frames import trim_of
 from ancestra_farm.plan.layout import Join, Layout, SegmentPlan, ShotGraph, continuing_role
 from ancestra_farm.plan.recipe import Rung, effective_parameters, model_digest
@@ -119,6 +120,7 @@ class StagePlan:
             context_frames=plan.context_frames,
             inputs=inputs,
             by_yield=self.spec.spend == "by_yield",
+            reading=plan.reading,
         )
 
     @cached_property
@@ -162,6 +164,9 @@ def _stage_of(batch: Batch, shot: Shot, graph: ShotGraph, name: str, layout: Lay
     spec, card = graph.specs[name], graph.card(name)
     if spec.look and spec.look not in batch.looks:
         raise PlanRefused(f"{shot.shot}/{name}: the batch has no look {spec.look!r}")
+    size = size_of(name, graph.specs, graph.cards, batch.size)
+    if size is None:
+        raise PlanRefused(f"{shot.shot}/{name}: its size follows from stages that this shot does not have")
     return StagePlan(
         name=name,
         shot=shot.shot,
@@ -173,7 +178,7 @@ def _stage_of(batch: Batch, shot: Shot, graph: ShotGraph, name: str, layout: Lay
         layout=layout,
         batch_seed=batch.seed,
         wordings=Wordings.of(spec.prompt or shot.prompt),
-        size=spec.size or batch.size or card.sizes.default,
+        size=size,
         look=batch.looks[spec.look].digest if spec.look else None,
         guides=tuple(
             json.dumps(guide.model_dump(), sort_keys=True, separators=(",", ":"))
