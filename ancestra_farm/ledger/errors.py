@@ -29,6 +29,14 @@ class NotThere(StoreError):
     """A file of the store that was asked for does not exist."""
 
 
+class SourceChanged(StoreError):
+    """A file that was to be kept is not the one that was looked at any more, or cannot be read. Nothing was kept."""
+
+
+class MaterialDamaged(StoreError):
+    """Material in a store has other bytes than its name says. Handing the batch in again puts it right."""
+
+
 class LogDamaged(StoreError):
     """A commit is missing, unreadable, or not what its seal or its successor says. The message names the file."""
 

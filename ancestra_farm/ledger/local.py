@@ -7,17 +7,22 @@ standard library is imported here: the probe starts this module in processes of 
 
 import contextlib
 import errno
+import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ancestra_farm.ledger.errors import NotThere, StoreFull, StoreRefused, StoreUnavailable
+from ancestra_farm.ledger.errors import NotThere, SourceChanged, StoreFull, StoreRefused, StoreUnavailable
 from ancestra_farm.ledger.points import reached
 
 #: Names of files in the making. They are never listed and never part of a store.
 TEMPORARY = ".tmp-"
+#: What is named by its content and may be wanted again: creating it anew makes it young.
+_BY_CONTENT = ("media/", "materials/")
+#: Large files are copied in blocks of so many bytes.
+_BLOCK_BYTES = 1 << 22
 
 
 class LocalFolder:
@@ -28,8 +33,15 @@ class LocalFolder:
 
     def create(self, key: str, data: bytes) -> bool:
         """Write ``data`` under a new name; False where the name exists. Durable on return either way."""
+        return self._create(key, (data,))
+
+    def create_from(self, key: str, file: Path, sha256: str) -> bool:
+        """Copy a file to a new name, block by block; False where the name exists. Raises SourceChanged."""
+        return self._create(key, blocks_of(file, sha256))
+
+    def _create(self, key: str, blocks: Iterable[bytes]) -> bool:
         target = self.root / key
-        with _writing(target), self._written(target, data) as temporary:
+        with _writing(target), self._written(target, blocks) as temporary:
             if key.startswith("media/"):
                 reached("media.before_link")
             made = True
@@ -46,7 +58,7 @@ class LocalFolder:
                     ) from error
                 if not made and error.errno != errno.EEXIST:
                     raise
-            if not made and key.startswith("media/"):
+            if not made and key.startswith(_BY_CONTENT):
                 # It is wanted now, however old: what nobody wants is told by its age.
                 with contextlib.suppress(OSError):
                     os.utime(target)
@@ -56,8 +68,15 @@ class LocalFolder:
 
     def replace(self, key: str, data: bytes) -> None:
         """Write ``data`` under a name, new or not. A reader sees the old bytes or the new ones, never a mixture."""
+        self._replace(key, (data,))
+
+    def replace_from(self, key: str, file: Path, sha256: str) -> None:
+        """Copy a file to a name, new or not, block by block. Raises SourceChanged."""
+        self._replace(key, blocks_of(file, sha256))
+
+    def _replace(self, key: str, blocks: Iterable[bytes]) -> None:
         target = self.root / key
-        with _writing(target), self._written(target, data) as temporary:
+        with _writing(target), self._written(target, blocks) as temporary:
             os.replace(temporary, target)  # noqa: PTH105 - one call, no Path
             _sync_folder(target.parent)
 
@@ -66,6 +85,13 @@ class LocalFolder:
         path = self.root / key
         with _reading(path):
             return path.read_bytes()
+
+    def fetch(self, key: str, file: Path) -> None:
+        """Copy a file of the store to ``file``; NotThere if there is none."""
+        path = self.root / key
+        with _reading(path), path.open("rb") as source, file.open("wb") as copy:
+            while block := source.read(_BLOCK_BYTES):
+                copy.write(block)
 
     def exists(self, key: str) -> bool:
         """Whether a file of this name is there."""
@@ -123,7 +149,7 @@ class LocalFolder:
                     parent.rmdir()
 
     @contextlib.contextmanager
-    def _written(self, target: Path, data: bytes) -> Iterator[Path]:
+    def _written(self, target: Path, blocks: Iterable[bytes]) -> Iterator[Path]:
         """A durable temporary file beside ``target`` that is gone afterwards, whatever happened."""
         _make_folders(target.parent)
         temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
@@ -131,15 +157,30 @@ class LocalFolder:
             # A bare descriptor: this runs once per medium, and buffering would only copy.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
+                for block in blocks:
+                    view = memoryview(block)
+                    while view:
+                        view = view[os.write(descriptor, view) :]
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def blocks_of(file: Path, sha256: str) -> Iterator[bytes]:
+    """The bytes of a file in blocks. Raises SourceChanged, at their end where their SHA-256 is another."""
+    state = hashlib.sha256()
+    try:
+        with file.open("rb") as source:
+            while block := source.read(_BLOCK_BYTES):
+                state.update(block)
+                yield block
+    except OSError as error:
+        raise SourceChanged(f"{file} cannot be read any more: {error.strerror or error}") from error
+    if state.hexdigest() != sha256:
+        raise SourceChanged(f"{file} has been changed since it was looked at; check the batch again")
 
 
 @contextlib.contextmanager

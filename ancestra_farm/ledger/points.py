@@ -27,6 +27,8 @@ POINTS = {
     "repair.between_files": "one file of a repair is in its place; others are not, and the log is still damaged",
     "gc.after_commit_before_deletes": "old rejects are named as collected; their media are all still there",
     "media.before_link": "a medium lies in a temporary file; it is not visible yet",
+    "materials.after_put": "material is in the store; the batch that names it is not in the log",
+    "materials.before_rename": "material has come to a node; it has no name there yet",
     "host.before_ticket": "a host has taken a ticket; nothing of it has been generated",
     "host.after_media_before_row": "a medium is in the store; its row is nowhere",
     "host.before_reply": "a ticket is done, media and sheet are in the store; its rows are nowhere",

@@ -7,13 +7,16 @@ appears whole or not at all, so nothing needs a temporary name.
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import fsspec
 
 from ancestra_farm.ledger.errors import NotThere, StoreRefused, StoreUnavailable
+from ancestra_farm.ledger.local import blocks_of
 from ancestra_farm.ledger.retry import patiently
 
 #: S3 answers a conditional write that meets another one in flight with 409 and asks to try again.
@@ -100,6 +103,55 @@ class Bucket:
 
         patiently(attempt, _timed_out)
 
+    def create_from(self, key: str, file: Path, sha256: str) -> bool:
+        """Upload a file under a new name, in parts where it is large; False where the name exists.
+
+        Whose an object of that name is does not matter: it is named by its content. Raises SourceChanged.
+        """
+        path = f"{self.root}/{key}"
+        if self.exists(key):  # a large file is not sent to learn that
+            return False
+        with _staged(file, sha256) as staged:
+
+            def attempt(_: int) -> bool:
+                with _writing(path):
+                    return self._sent(path, staged)
+
+            return patiently(attempt, _worth_writing_again, tries=_CONFLICT_TRIES, first_s=_CONFLICT_S)
+
+    def _sent(self, path: str, file: Path) -> bool:
+        try:
+            self.fs.put_file(str(file), path, mode="create", **self._in_time(file.stat().st_size))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if _code(error) in _EXISTS:
+                return False
+            raise
+        return True
+
+    def replace_from(self, key: str, file: Path, sha256: str) -> None:
+        """Upload a file under a name, new or not. Raises SourceChanged."""
+        path = f"{self.root}/{key}"
+        with _staged(file, sha256) as staged:
+
+            def attempt(_: int) -> None:
+                with _writing(path):
+                    self.fs.put_file(str(staged), path, **self._in_time(staged.stat().st_size))
+
+            patiently(attempt, _timed_out)
+
+    def fetch(self, key: str, file: Path) -> None:
+        """Download an object to ``file``; NotThere if there is none."""
+        path = f"{self.root}/{key}"
+
+        def attempt(_: int) -> None:
+            with _errors(path):
+                size = int(self.fs.info(path, **self._in_time(0))["size"])
+                self.fs.get_file(path, str(file), **self._in_time(size))
+
+        patiently(attempt, _worth_reading_again)
+
     def read(self, key: str) -> bytes:
         """The bytes of an object; NotThere if there is none."""
         return self._read(f"{self.root}/{key}")
@@ -181,8 +233,22 @@ class Memory(Bucket):
             self.fs.pipe_file(path, data)
             return True
 
+    def _sent(self, path: str, file: Path) -> bool:
+        return self._create(path, file.read_bytes())
+
     def _holds(self, path: str, data: bytes) -> bool:  # noqa: ARG002 - as the base has it
         return False  # no answer is ever lost
+
+
+@contextlib.contextmanager
+def _staged(file: Path, sha256: str) -> Iterator[Path]:
+    """A copy that nobody else can change while it is sent. Raises SourceChanged where it has another SHA-256."""
+    with tempfile.TemporaryDirectory(prefix="anc-upload-") as folder:
+        copy = Path(folder) / "file"
+        with copy.open("wb") as target:
+            for block in blocks_of(file, sha256):
+                target.write(block)
+        yield copy
 
 
 def _code(error: BaseException | None) -> str:

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,9 +25,12 @@ MARK = "STORE"
 DAMAGED = "damaged"
 #: Version of the layout of a store; a store of a later one is refused, never guessed at.
 LAYOUT = 1
+#: Material that was put longer ago is put again when it is wanted again. Far below the grace that `gc` gives.
+YOUNG_S = 3600.0
 
 _SUFFIX = re.compile(r"[a-z0-9]{1,8}")
 _MEDIUM = re.compile(r"media/([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z0-9]{1,8}")
+_MATERIAL = re.compile(r"materials/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _COMMIT = re.compile(r"log/[0-9]{8}\.parquet")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -40,8 +44,17 @@ class Backend(Protocol):
     def replace(self, key: str, data: bytes) -> None:
         """Write under a name, new or not, atomically and durably."""
 
+    def create_from(self, key: str, file: Path, sha256: str) -> bool:
+        """As `create`, of a file on this machine that may be large. Raises SourceChanged, and writes nothing then."""
+
+    def replace_from(self, key: str, file: Path, sha256: str) -> None:
+        """As `replace`, of a file on this machine. Raises SourceChanged, and writes nothing then."""
+
     def read(self, key: str) -> bytes:
         """All bytes; raises NotThere."""
+
+    def fetch(self, key: str, file: Path) -> None:
+        """Copy to a file on this machine without holding it in memory; raises NotThere."""
 
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
@@ -153,7 +166,7 @@ class Store:
 
     def delete(self, path: str) -> None:
         """Remove a file that can be made again (a part of a table, a presence mark). Never a commit or a medium."""
-        if path.startswith(("log/", "media/")) or path == MARK:
+        if path.startswith(("log/", "media/", "materials/")) or path == MARK:
             raise StoreRefused(f"{path} is part of the record and is never deleted")
         self._backend.delete(check_path(path))
 
@@ -164,9 +177,9 @@ class Store:
         self._backend.delete(path)
 
     def delete_collected(self, path: str) -> None:
-        """Remove a medium that nothing in the log names, or names any more. For `gc`, which has made sure of that."""
-        if not _MEDIUM.fullmatch(path):
-            raise StoreRefused(f"{path} is not the name of a medium")
+        """Remove a medium or material that the log does not name, or not any more: for `gc`, which has made sure."""
+        if not _MEDIUM.fullmatch(path) and not _MATERIAL.fullmatch(path):
+            raise StoreRefused(f"{path} is not the name of a medium or of material")
         self._backend.delete(path)
 
     def leftovers(self) -> Iterator[tuple[str, int, float]]:
@@ -201,6 +214,23 @@ class Store:
             self._backend.replace(path, data)
         return path
 
+    def put_material(self, file: Path, sha256: str) -> str:
+        """Keep a file under the name of its SHA-256 (hex); the path, ``materials/ab/<sha256>``. Repeatable.
+
+        What is there already is made young, so that no `gc` takes it before the batch that names it is committed.
+        Raises SourceChanged where the file has other bytes by now, or cannot be read.
+        """
+        path = material_path(sha256)
+        if not self._backend.create_from(path, file, sha256):
+            whole = self._backend.size(path) == file.stat().st_size
+            if not whole or self._backend.modified(path) < time.time() - YOUNG_S:
+                self._backend.replace_from(path, file, sha256)
+        return path
+
+    def fetch(self, path: str, file: Path) -> None:
+        """Copy a file of the store to ``file`` on this machine without holding it in memory. Raises NotThere."""
+        self._backend.fetch(check_path(path), file)
+
     def local_path(self, path: str) -> Path | None:
         """Where a file lies on this machine; None for a store that is not a folder here."""
         if isinstance(self._backend, LocalFolder):
@@ -214,6 +244,23 @@ def media_path(data: bytes, suffix: str) -> str:
         raise StoreRefused(f"{suffix!r} is not a file suffix such as png or mkv")
     digest = hashlib.sha256(data).hexdigest()
     return f"media/{digest[:2]}/{digest}.{suffix}"
+
+
+def material_path(sha256: str) -> str:
+    """Where the material with this SHA-256 (hex) belongs in a store. Raises StoreRefused for what is no digest."""
+    path = f"materials/{sha256[:2]}/{sha256}"
+    if not _MATERIAL.fullmatch(path):
+        raise StoreRefused(f"{sha256!r} is not a SHA-256 in hexadecimal digits")
+    return path
+
+
+def fetch_url(url: str, file: Path) -> None:
+    """Copy what lies at a URL of a bucket to ``file``. Raises NotThere, StoreUnavailable, StoreRefused."""
+    try:
+        folder, _, name = check_store_url(url).rpartition("/")
+    except ValueError as error:
+        raise StoreRefused(str(error)) from error
+    _backend(folder).fetch(check_path(name), file)
 
 
 def _backend(url: str) -> Backend:
