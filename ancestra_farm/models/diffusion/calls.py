@@ -1,6 +1,12 @@
-"""Several candidates as one call: the arguments of each, put together."""
+"""The arguments of a call: one that a recipe may leave out, and those of several candidates put together."""
 
+import inspect
+from functools import lru_cache
 from typing import Any
+
+from PIL.Image import Image
+
+from ancestra_farm.plan.recipe import Recipe
 
 #: What every candidate of a call must have alike, since the pipeline takes one value for all of them.
 _SHARED = (bool, int, float, str, tuple, type(None))
@@ -8,6 +14,19 @@ _SHARED = (bool, int, float, str, tuple, type(None))
 
 class NotTogether(Exception):
     """These candidates cannot share a call."""
+
+
+def argument(pipeline: Any, recipe: Recipe, name: str) -> Any:  # noqa: ANN401 - a pipeline, and what its arguments are
+    """The value of a pipeline's argument: the recipe's, or the default of the pipeline's call."""
+    if name in recipe.parameters:
+        return recipe.parameters[name]
+    return _defaults(type(pipeline))[name]
+
+
+@lru_cache(maxsize=16)
+def _defaults(pipeline: type) -> dict[str, Any]:
+    called = inspect.signature(pipeline.__call__).parameters.values()
+    return {one.name: one.default for one in called if one.default is not inspect.Parameter.empty}
 
 
 def merged(each: list[dict[str, Any]]) -> dict[str, Any]:
@@ -26,7 +45,7 @@ def merged(each: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def shape_of(arguments: dict[str, Any]) -> tuple[object, ...]:
-    """What must be alike for candidates to share a call: which arguments there are, tensor shapes, and shared values."""
+    """What must be alike for candidates to share a call: the names of arguments, tensor shapes, shared values."""
     return tuple((name, _shape(value)) for name, value in sorted(arguments.items()))
 
 
@@ -35,7 +54,7 @@ def _shape(value: Any) -> object:  # noqa: ANN401 - whatever a pipeline takes
         return value
     if isinstance(value, list):
         # Entries of a list are each candidate's own: embeddings of any length, pictures of one size.
-        return (len(value), *(getattr(one, "size", None) for one in value if hasattr(one, "mode")))
+        return (len(value), *(one.size for one in value if isinstance(one, Image)))
     return tuple(value.shape)
 
 

@@ -1,8 +1,8 @@
 """What the farm knows of each diffusers pipeline class it runs: the allowlist, and how a recipe becomes a call.
 
 A kind says how words become embeddings, which arguments a candidate's pictures and guides are, whether one call takes
-several candidates, and where the frames are in what comes back. It loads nothing and holds nothing. Classes that are not
-here are refused: a card cannot name code.
+several candidates, and where the frames are in what comes back. It loads nothing and holds nothing. Classes that are
+not here are refused: a card cannot name code.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ Tensor = Any
 class Inputs:
     """What a candidate is made from besides words.
 
-    ``parents``: frames of earlier stages, uint8 [T, H, W, 3], in the order of the role (first frame before last), at the
-    recipe's size; an upscale gets them at their own.
+    ``parents``: frames of earlier stages, uint8 [T, H, W, 3], in the order of the role (first frame before last), at
+    the recipe's size; an upscale gets them at their own.
     ``guides``: frames by guide kind, uint8 [T, H, W, 3] at the recipe's size; a guide that moves has the recipe's frame
     count, a still one has T = 1, several references are as many frames of one entry. A mask is 255 where the model may
     paint.
@@ -36,6 +36,9 @@ class Inputs:
 @dataclass(frozen=True, slots=True)
 class PipelineKind:
     """One pipeline class. ``guides``: the kinds of guides it can take (see `batch.schema.Guide`).
+
+    ``negative``: the argument that must be above a value for a negative prompt to mean anything; None: it never does.
+    The recipes that the functions get name their parameters as the pipeline's arguments (`calls.argument` reads one).
 
     ``encode(pipeline, recipe)``: the text embeddings of one candidate as keyword arguments of the call, each with a
     batch dimension of 1; they depend on nothing but prompt, negative and parameters, so that they are kept by those
@@ -55,6 +58,7 @@ class PipelineKind:
     frames: Callable[[Any], list[Frames]]
     merge: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = None
     guides: tuple[str, ...] = ()
+    negative: tuple[str, float] | None = ("guidance_scale", 1.0)
 
     @property
     def batches(self) -> bool:

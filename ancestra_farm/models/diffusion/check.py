@@ -1,0 +1,123 @@
+"""A card of a diffusers pipeline against what that pipeline is: everything that would be ignored or fail later is said.
+
+Decided from the card, the kinds and the source of diffusers alone, before a weight is fetched or a library loaded.
+Whether the weights are there, and whether a GPU is, is not looked at.
+"""
+
+from collections.abc import Iterator
+
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.problems import did_you_mean, listed
+from ancestra_farm.models.diffusion.anatomy import (
+    PipelineAnatomy,
+    attention_backends,
+    model_has,
+    pipeline_anatomy,
+    scheduler_anatomy,
+)
+from ancestra_farm.models.diffusion.kinds import PipelineKind, all_kinds
+
+#: Arguments that are the candidate's or the farm's own: a parameter of a card cannot be one of them.
+_OWN = frozenset(
+    {"prompt", "negative_prompt", "image", "last_image", "video", "mask", "conditions", "height", "width"}
+    | {"num_frames", "generator", "latents", "output_type", "return_dict", "timesteps", "sigmas"}
+    | {"callback", "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs"}
+    | {"num_images_per_prompt", "num_videos_per_prompt"}
+)
+
+
+def card_faults(card: ModelCard) -> list[str]:
+    """What a card asks of its pipeline that this does not have, as sentences; none: it can be run."""
+    if card.pipeline is None:
+        return ["it names no pipeline, which says what class of diffusers runs it"]
+    kinds = all_kinds()
+    kind = kinds.get(card.pipeline)
+    if kind is None:
+        near = did_you_mean(card.pipeline, kinds, "pipelines")
+        return [f"the farm runs no pipeline {card.pipeline!r}; {near}"]
+    anatomy = pipeline_anatomy(card.pipeline)
+    if anatomy is None:
+        return [f"the installed diffusers has no {card.pipeline}; install a version that has it"]
+    found = [_kind_faults, _parameter_faults, _scheduler_faults, _place_faults, _memory_faults, _speed_faults]
+    return [fault for check in found for fault in check(card, kind, anatomy)]
+
+
+def _kind_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:
+    for role in card.roles:
+        if role not in kind.roles:
+            yield f"{kind.pipeline} has no role {role}; it has {listed(kind.roles, 'and')}"
+    for guide in card.guides:
+        if guide not in kind.guides:
+            taken = f"it takes {listed(kind.guides, 'and')}" if kind.guides else "it takes none"
+            yield f"{kind.pipeline} takes no guide of kind {guide}; {taken}"
+    if card.looks and not anatomy.loras:
+        yield f"{kind.pipeline} loads no adapters, so the card cannot take looks"
+    if card.family == "diffusers" and card.source is None:
+        yield "it names no source: a local folder, or a hub repository with its revision"
+    if card.dtype == "uint8":
+        yield "dtype uint8 is for drawn pictures; a pipeline runs in float32, bfloat16 or float16"
+
+
+def _parameter_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:
+    named: dict[str, str] = {}
+    for name, parameter in card.parameters.items():
+        argument = parameter.argument or name
+        if argument in _OWN or argument.endswith(("_embeds", "_embeds_mask")):
+            yield f"parameter {name}: {argument} of {kind.pipeline} is set by the farm, for each candidate"
+        elif argument not in anatomy.arguments:
+            hint = did_you_mean(argument, anatomy.arguments - _OWN, "arguments")
+            yield f"parameter {name}: {kind.pipeline} takes no argument {argument}; {hint}"
+        elif argument in named:
+            yield f"parameter {name}: the argument {argument} is set by {named[argument]} already"
+        named.setdefault(argument, name)
+
+
+def _scheduler_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:
+    for field, name in (("scheduler", card.scheduler), ("draft_scheduler", card.draft_scheduler)):
+        if name is None:
+            continue
+        scheduler = scheduler_anatomy(name)
+        if scheduler is None:
+            yield f"{field}: diffusers has no scheduler {name}"
+            continue
+        lacks = sorted(anatomy.scheduler_methods - scheduler.methods - {"from_config"})
+        if lacks:
+            yield f"{field}: {name} cannot run {kind.pipeline}, which needs its {listed(lacks, 'and')}"
+        elif anatomy.schedule - scheduler.schedule:
+            missing = listed(sorted(anatomy.schedule - scheduler.schedule), "and")
+            yield f"{field}: {name} cannot run {kind.pipeline}, which sets its {missing}"
+
+
+def _place_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:
+    runtime = card.runtime
+    has_gpu = card.vram_gib > 0 or card.gpus > 0
+    if runtime.device == "cuda" and not has_gpu:
+        yield "runtime.device is cuda, but vram_gib is 0, which asks for a CPU slot"
+    if runtime.device == "cpu" and has_gpu:
+        yield "runtime.device is cpu, but the card asks for a GPU; set vram_gib and gpus to 0"
+    if runtime.offload != "none" and (not has_gpu or runtime.device == "cpu"):
+        yield f"runtime.offload: {runtime.offload} moves parts to a GPU, and the card runs on a CPU slot"
+    elif runtime.offload == "model" and not anatomy.offloads:
+        yield f"runtime.offload: {kind.pipeline} cannot be moved model by model; sequential or none"
+    if runtime.batch > 1 and not kind.batches:
+        yield f"runtime.batch: {kind.pipeline} makes one candidate a call, so the batch is 1"
+
+
+def _memory_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:
+    vaes = anatomy.components.get("vae", ())
+    for what, wanted in (("tiling", card.runtime.vae_tiling), ("slicing", card.runtime.vae_slicing)):
+        if wanted and not any(model_has(vae, what) for vae in vaes):
+            yield f"runtime.vae_{what}: the VAE of {kind.pipeline} has no {what}"
+
+
+def _speed_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:
+    runtime = card.runtime
+    if runtime.compile == "regional":
+        classes = [name for denoiser in anatomy.denoisers for name in anatomy.components[denoiser]]
+        if not any(model_has(name, "blocks") for name in classes):
+            yield f"runtime.compile: {kind.pipeline} has no repeated blocks to compile"
+    if runtime.attention is not None:
+        known = attention_backends()
+        if runtime.attention not in known:
+            near = did_you_mean(runtime.attention, known, "backends")
+            yield f"runtime.attention: diffusers has no attention backend {runtime.attention!r}; {near}"
