@@ -32,4 +32,8 @@ def build_generator(card: ModelCard, materials: Materials = no_materials) -> Gen
         from ancestra_farm.models.procedural.generator import ProceduralGenerator  # noqa: PLC0415 - needs numpy and OpenCV
 
         return ProceduralGenerator(card)
+    if card.family == "optical":
+        from ancestra_farm.models.optical.generator import OpticalGenerator  # noqa: PLC0415 - needs numpy and OpenCV
+
+        return OpticalGenerator(card)
     raise FamilyMissing(f"{card.id}: models of the family {card.family} cannot be run yet; procedural ones can")

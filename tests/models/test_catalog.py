@@ -22,7 +22,7 @@ def test_the_catalogue_has_the_procedural_cards():
     clips = cards["procedural/clips"]
     assert clips.rate == 16
     assert [length for length in range(1, 100) if clips.frames.accepts(length)] == list(range(5, 82, 4))
-    for card in cards.values():
+    for card in (card for card in cards.values() if card.family == "procedural"):
         assert card.sizes.default == (256, 144)
         assert not card.sizes.accepts(250, 144)
 

@@ -1,0 +1,1 @@
+"""Models that draw nothing of their own: frames between the frames of a clip, and pictures made larger."""

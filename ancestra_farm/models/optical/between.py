@@ -1,0 +1,119 @@
+"""A frame between two frames, drawn along the optical flow, with what is hidden in one of them taken from the other.
+
+After Baker et al. ("A database and evaluation methodology for optical flow", 2011, section 3.3.2): both flows are
+carried to the moment in between and laid over each other there, gaps are filled from around them, and both frames are
+read along the result. What only one frame shows is taken from that one. Where neither flow can be trusted (splashes,
+light breaking) a plain dissolve shows.
+
+A cut is not drawn between: there is nothing in between.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ancestra_farm.models.optical.flow import Field, Motion, Picture, read_along
+
+#: Levels by which two pixels may differ and still be thought one thing: the weight of a flow that leads from one to the
+#: other falls to 1/e over so many.
+_SAME_LEVELS: Final = 12.0
+#: Least weight of anything: where nothing is trusted everything counts alike.
+_LEAST: Final = 1e-3
+#: Two frames are of one take while, read along their flow, they correlate at least so much. See `is_cut`.
+_CUT_BELOW: Final = 0.5
+#: The width at which frames are compared for cuts: shapes, not grain.
+_CUT_WIDTH: Final = 96
+
+
+def frame_between(motion: Motion, moment: float) -> Picture:
+    """The frame at ``moment`` in [0, 1] from ``motion.one`` (0) to ``motion.other`` (1), uint8 [H, W, 3].
+
+    At 0 and 1 the frames themselves, bit for bit.
+    """
+    if moment <= 0:
+        return motion.one
+    if moment >= 1:
+        return motion.other
+    t = np.float32(moment)
+    flow = _flow_at(motion, moment)
+    one, other = read_along(motion.one, -t * flow), read_along(motion.other, (1 - t) * flow)
+    seen_later = np.clip(read_along(motion.trust_forth, -t * flow), 0, 1)
+    seen_before = np.clip(read_along(motion.trust_back, (1 - t) * flow), 0, 1)
+    of_one, of_other = (1 - t) * seen_before + _LEAST, t * seen_later + _LEAST
+    share = (of_other / (of_one + of_other))[..., np.newaxis]
+    along = one + share * (other - one)
+    plain = motion.one + t * (motion.other.astype(np.float32) - motion.one)
+    trust = np.maximum(seen_later, seen_before)[..., np.newaxis]
+    return np.clip(np.rint(plain + trust * (along - plain)), 0, 255).astype(np.uint8)
+
+
+def is_cut(motion: Motion) -> bool:
+    """Whether two frames are of different takes: even along their flow they show different shapes.
+
+    Measured as the correlation of their luma at a small size, which a flash or a fade of light leaves high.
+    """
+    height, width = motion.forth.shape[:2]
+    size = (min(width, _CUT_WIDTH), max(8, round(height * min(width, _CUT_WIDTH) / width)))
+    moved = np.clip(read_along(motion.other, motion.forth), 0, 255).astype(np.uint8)
+    small = [
+        cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for picture in (motion.one, moved)
+    ]
+    return _correlation(small[0], small[1]) < _CUT_BELOW
+
+
+def _correlation(one: Field, other: Field) -> float:
+    """Pearson's, in [-1, 1]; 1 where either shows nothing at all (two flat pictures are no cut worth finding)."""
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(np.sqrt((one * one).sum() * (other * other).sum()))
+    return 1.0 if spread < one.size else float((one * other).sum()) / spread
+
+
+def _flow_at(motion: Motion, moment: float) -> Field:
+    """The flow from one frame to the other of what is seen at each pixel at ``moment``, float32 [H, W, 2]."""
+    sums, weights = _carried(motion.forth, motion.one, motion.other, motion.trust_forth, moment)
+    more, further = _carried(motion.back, motion.other, motion.one, motion.trust_back, 1 - moment)
+    return _filled(sums - more, weights + further)
+
+
+def _carried(
+    flow: Field, source: Picture, target: Picture, trust: Field, moment: float
+) -> tuple[Field, NDArray[np.float32]]:
+    """A flow laid down where it has led at ``moment``: (flows times weights [H, W, 2], weights [H, W]).
+
+    Each pixel falls on the four pixels around where it has moved to, in proportion to their nearness. It weighs as much
+    as it is trusted, and as it looks like what it leads to.
+    """
+    height, width = flow.shape[:2]
+    differ = np.abs(read_along(target, flow) - source.astype(np.float32)).mean(axis=2)
+    weight = (trust + _LEAST) * np.exp(-differ / np.float32(_SAME_LEVELS))
+    x = np.arange(width, dtype=np.float32)[None, :] + np.float32(moment) * flow[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + np.float32(moment) * flow[..., 1]
+    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    sums = np.zeros((3, height * width))
+    for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = left + right, top + down
+        near = weight * (1 - np.abs(x - column)) * (1 - np.abs(y - row))
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        place, near = (row * width + column)[inside], near[inside]
+        for channel, values in enumerate((near, near * flow[..., 0][inside], near * flow[..., 1][inside])):
+            sums[channel] += np.bincount(place, weights=values, minlength=height * width)
+    laid = sums.reshape(3, height, width).astype(np.float32)
+    return np.stack([laid[1], laid[2]], axis=2), laid[0]
+
+
+def _filled(sums: Field, weights: NDArray[np.float32]) -> Field:
+    """Flows by weight, with gaps filled from around them: the coarser the further away (push and pull)."""
+    if min(weights.shape) <= 2 or float(weights.min()) > _LEAST:
+        return np.asarray(sums / np.maximum(weights, 1e-12)[..., np.newaxis], dtype=np.float32)
+    height, width = weights.shape
+    half = (max(1, width // 2), max(1, height // 2))
+    coarse = _filled(
+        cv2.resize(sums, half, interpolation=cv2.INTER_AREA), cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
+    )
+    behind = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    known = np.minimum(weights / _LEAST, 1)[..., np.newaxis]
+    here = sums / np.maximum(weights, 1e-12)[..., np.newaxis]
+    return np.asarray(behind + known * (here - behind), dtype=np.float32)
