@@ -1,7 +1,7 @@
 """A batch against everything that can be known before a GPU is used: model cards, filters, scores, and itself.
 
-All problems of a file come at once, those of its schema and those found here. Whether there is a GPU, quota or
-material at a source is not looked at.
+All problems of a file come at once, those of its schema and those found here. Whether there is a GPU or quota is not
+looked at; material at its sources only where it is said where to look.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,12 +13,14 @@ from ancestra_farm.batch.checks.findings import Findings
 from ancestra_farm.batch.checks.graph import check_graph
 from ancestra_farm.batch.checks.judging import check_judging
 from ancestra_farm.batch.checks.lengths import check_lengths
+from ancestra_farm.batch.checks.materials import Surroundings, check_guide_kinds, check_materials
 from ancestra_farm.batch.checks.models import check_models
 from ancestra_farm.batch.checks.sizes import check_sizes
 from ancestra_farm.batch.checks.terms import check_terms
 from ancestra_farm.batch.checks.words import check_prompts
 from ancestra_farm.batch.document import Document, read_file, read_text
 from ancestra_farm.batch.load import LocatedBatch, locate_batch
+from ancestra_farm.batch.materials import Material, with_materials
 from ancestra_farm.batch.problems import BatchRefused, Problem, by_line
 from ancestra_farm.batch.schema import Batch
 
@@ -29,7 +31,7 @@ def check_batch(
     filters: Mapping[str, Mapping[str, Scalar]],
     scores: Collection[str],
 ) -> list[Problem]:
-    """What is wrong with a batch beyond its schema, in the order of the file.
+    """What is wrong with a batch beyond its schema, in the order of the file; its material is not looked at.
 
     ``cards``: model cards by id. ``filters``: each filter's settings with their defaults, by filter. ``scores``: the
     names a stage may rank by. Nothing is said about places where the schema is already broken.
@@ -37,8 +39,7 @@ def check_batch(
     if source.batch is None:
         return []
     findings = Findings(source, source.batch, cards, filters, scores)
-    for check in (check_graph, check_models, check_sizes, check_lengths, check_prompts, check_judging, check_terms):
-        check(findings)
+    _check(findings)
     return by_line(findings.problems)
 
 
@@ -50,6 +51,30 @@ def checked_batch(
 ) -> Batch:
     """The batch in a file, if nothing is wrong with it. Raises BatchRefused with every problem, by line."""
     return _checked(read_file(Path(path)), cards, filters, scores)
+
+
+def checked_with_materials(
+    path: Path | str,
+    cards: Mapping[str, ModelCard],
+    filters: Mapping[str, Mapping[str, Scalar]],
+    scores: Collection[str],
+    around: Surroundings,
+) -> tuple[Batch, tuple[Material, ...]]:
+    """As `checked_batch`, with what the batch names beside itself looked at: (the batch with its digests, the files).
+
+    Each file comes once. Raises BatchRefused with every problem, by line.
+    """
+    located = locate_batch(read_file(Path(path)))
+    if located.batch is None:
+        raise BatchRefused(located.problems)
+    findings = Findings(located, located.batch, cards, filters, scores)
+    _check(findings)
+    found = check_materials(findings, around)
+    problems = by_line([*located.problems, *findings.problems])
+    if problems:
+        raise BatchRefused(problems)
+    files = {material.digest: material for material in found.values()}
+    return with_materials(located.batch, found), tuple(files.values())
 
 
 def checked_text(
@@ -74,3 +99,18 @@ def _checked(
     if problems or located.batch is None:
         raise BatchRefused(problems)
     return located.batch
+
+
+def _check(findings: Findings) -> None:
+    checks = (
+        check_graph,
+        check_models,
+        check_guide_kinds,
+        check_sizes,
+        check_lengths,
+        check_prompts,
+        check_judging,
+        check_terms,
+    )
+    for check in checks:
+        check(findings)

@@ -19,6 +19,7 @@ from ancestra_farm.batch.base import Model
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.document import Document, Value, read_file, read_text
 from ancestra_farm.batch.faults import FaultProfile
+from ancestra_farm.batch.motion import CameraPath, MotionPath
 from ancestra_farm.batch.problems import BatchRefused, DocumentPath, Problem, by_line, holders
 from ancestra_farm.batch.schema import SCHEMA, Batch
 from ancestra_farm.batch.sentences import document_path, model_at, problems_of
@@ -87,6 +88,16 @@ def load_card(path: Path | str) -> ModelCard:
 def load_faults(path: Path | str) -> FaultProfile:
     """The fault profile in a file (YAML or JSON). Raises BatchRefused with every fault, by line."""
     return accepted(read_file(Path(path)), FaultProfile)
+
+
+def load_motion_path(path: Path | str) -> MotionPath:
+    """The motion path in a file. Raises BatchRefused with every fault, by line."""
+    return accepted(read_file(Path(path)), MotionPath)
+
+
+def load_camera_path(path: Path | str) -> CameraPath:
+    """The camera's path in a file. Raises BatchRefused with every fault, by line."""
+    return accepted(read_file(Path(path)), CameraPath)
 
 
 def canonical(model: Model) -> str:

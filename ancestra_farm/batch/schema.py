@@ -128,21 +128,37 @@ class Look(Model):
 
     source: str = Field(description="a path beside the batch file, or a URL (file, s3, gs, az), of a safetensors file")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits of that file")
+    bytes: Int | None = Field(default=None, ge=1, description="of the file; None: filled in when it is handed in")
 
 
 class Guide(Model):
     """What steers generation besides words."""
 
     kind: Literal[
-        "previz", "motion_path", "camera", "depth", "mask", "plate", "first_frame", "last_frame", "reference"
+        "previz",
+        "motion_path",
+        "camera",
+        "depth",
+        "edges",
+        "flow",
+        "mask",
+        "plate",
+        "first_frame",
+        "last_frame",
+        "reference",
     ] = Field(description="what it steers")
-    source: str = Field(description="a path beside the batch file, or a URL (file, s3, gs, az)")
+    source: str = Field(description="one file: a path beside the batch file, or a URL (file, s3, gs, az)")
     digest: str | None = Field(
         default=None,
         pattern=r"^sha256:[0-9a-f]{64}$",
         description="of the file; None: filled in when the batch is handed in",
     )
+    bytes: Int | None = Field(default=None, ge=1, description="of the file; None: filled in when it is handed in")
     role: str = Field(default="", description="what it is for, in a person's words")
+    covers: Literal["cut", "handles"] = Field(
+        default="cut",
+        description="what one that lasts begins and ends with: the cut, resting over the handles, or the handles",
+    )
 
 
 class Shot(Model):

@@ -16,8 +16,8 @@ def verify(
 ) -> None:
     """Check every commit, digest, medium and count of a store, and say what is wrong. Ends with 1 if anything is.
 
-    JSON keys: store, good, problems, notes, commits, void, events, candidates, undecided, media, orphans, deliveries,
-    bytes.
+    JSON keys: store, good, problems, notes, commits, void, events, candidates, undecided, media, orphans, materials,
+    deliveries, bytes.
     """
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.ledger.verify import verify as verified

@@ -1,9 +1,11 @@
 """Collecting what nobody needs: media that nothing names, files left by the killed, rejects kept for their time.
 
 What is kept, always: every medium that an attempt in the log names, but for rejects that are old enough; of these,
-whatever was picked or delivered and everything it was made from; thumbnails; and anything younger than a grace, since a
-host may be about to name it. Rejects are named as collected in the log before the first of them goes, so a kill leaves
-orphans for the next time and never a row that names what is gone. Deliveries and the log are never touched.
+whatever was picked or delivered and everything it was made from; thumbnails; material that any submission in the log
+names, since what was made with it can be asked for again; and anything younger than a grace, since a host, or whoever
+hands a batch in, may be about to name it. Rejects are named as collected in the log before the first of them goes, so
+a kill leaves orphans for the next time and never a row that names what is gone. Deliveries and the log are never
+touched.
 """
 
 import time
@@ -12,15 +14,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ancestra_farm.batch.materials import digests_in
 from ancestra_farm.ledger.errors import NotThere, StoreInUse, Superseded
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.log import Writer
+from ancestra_farm.ledger.materials import FOLDER as MATERIALS
+from ancestra_farm.ledger.materials import sha256_of
 from ancestra_farm.ledger.packs import last_number
 from ancestra_farm.ledger.points import reached
-from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.store import Store, material_path
 from ancestra_farm.ledger.tables import Projection, rebuild
 from ancestra_farm.ledger.tail import read_commits
-from ancestra_farm.plan.events import AttemptEnded, Event, MediaCollected
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, MediaCollected
 
 #: Nothing younger than this is collected: longer than any ticket may take, and than clocks are apart.
 GRACE_S = 24 * 3600.0
@@ -41,7 +46,9 @@ class Pile:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What was collected, or would be. ``orphans``: media that nothing names; ``leftovers``: files in the making.
+    """What was collected, or would be.
+
+    ``orphans``: media and material that nothing names; ``leftovers``: files in the making.
 
     ``rejects``: media of old rejects, and so many ``candidates``. ``young``: files spared for their age alone.
     """
@@ -119,7 +126,7 @@ def _look(store: Store, rejects_older_than_s: float | None, grace_s: float, now:
     expired = (
         set[tuple[str, str]]() if rejects_older_than_s is None else _expired(projection, now - rejects_older_than_s)
     )
-    for path in store.list("media"):
+    for path in (*store.list("media"), *store.list(MATERIALS)):
         if path in current and not expired.issuperset(current[path]):
             continue
         if path not in current and path in named:
@@ -143,27 +150,29 @@ def _look(store: Store, rejects_older_than_s: float | None, grace_s: float, now:
 
 
 class _Named:
-    """Media that attempts in the log name, less those of candidates that were collected since."""
+    """Media that attempts in the log name, less those of candidates that were collected since; and material."""
 
     def __init__(self) -> None:
         self._by_candidate: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self._sheets: set[str] = set()
+        self._lasting: set[str] = set()
         self._paths: set[str] = set()
 
     def hear(self, events: Iterable[Event]) -> None:
         for event in events:
-            if isinstance(event, AttemptEnded):
+            if isinstance(event, BatchSubmitted):
+                self._lasting.update(material_path(sha256_of(digest)) for digest in digests_in(event.document))
+            elif isinstance(event, AttemptEnded):
                 if event.media is not None:
                     self._by_candidate[event.batch, event.candidate_id].add(event.media)
                 if event.thumbnail is not None:
-                    self._sheets.add(event.thumbnail.partition("#")[0])
+                    self._lasting.add(event.thumbnail.partition("#")[0])
             elif isinstance(event, MediaCollected):
                 for candidate_id in event.candidate_ids:
                     self._by_candidate.pop((event.batch, candidate_id), None)
 
     def __contains__(self, path: str) -> bool:
         if not self._paths:
-            self._paths.update(self._sheets, *self._by_candidate.values())
+            self._paths.update(self._lasting, *self._by_candidate.values())
         return path in self._paths
 
 

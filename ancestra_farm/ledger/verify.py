@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from ancestra_farm.batch.materials import digests_in
 from ancestra_farm.ledger.columns import TABLES
 from ancestra_farm.ledger.commit import Commit, commit_path, decode_commit
 from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError, StoreUnavailable
+from ancestra_farm.ledger.materials import FOLDER as MATERIALS
+from ancestra_farm.ledger.materials import sha256_of
 from ancestra_farm.ledger.packs import LogFiles, decode_pack
 from ancestra_farm.ledger.read import parts_of
 from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
 from ancestra_farm.ledger.snapshot import decode_snapshot
-from ancestra_farm.ledger.store import DAMAGED, Store
+from ancestra_farm.ledger.store import DAMAGED, Store, material_path
 from ancestra_farm.ledger.tables import EMPTY_PART, THROUGH_PATH, Projection, decode_part, part_path
 from ancestra_farm.ledger.tail import Tail
-from ancestra_farm.plan.events import Repaired
+from ancestra_farm.plan.events import BatchSubmitted, Repaired
 
 _FRAGMENT = re.compile(r"xywh=\d+,\d+,\d+,\d+")
 _MEDIUM = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z0-9]{1,8}")
@@ -35,7 +38,8 @@ class Report:
     """What `verify` found. ``problems`` is empty for a sound store.
 
     ``candidates``: rows; ``undecided``: of these, released and still open; ``media``: files under ``media/``;
-    ``orphans``: of these, referred to by no row; ``bytes``: size of all commits, media and delivered files.
+    ``orphans``: of these, referred to by no row; ``materials``: files that submissions name; ``bytes``: size of all
+    commits, media, material and delivered files.
     """
 
     problems: tuple[str, ...]
@@ -47,6 +51,7 @@ class Report:
     undecided: int
     media: int
     orphans: int
+    materials: int
     deliveries: int
     bytes: int
 
@@ -62,6 +67,8 @@ class _Findings:
     orphans: int = 0
     deliveries: int = 0
     bytes: int = 0
+    #: whose each material is, by its digest
+    materials: dict[str, str] = field(default_factory=dict)
 
 
 def verify(store: Store) -> Report:
@@ -79,6 +86,7 @@ def verify(store: Store) -> Report:
         found.problems += stuck
         tables.finish(projection)
     candidates = _check_files(store, found, projection)
+    _check_materials(store, found)
     _check_rest(store, found)
     return Report(
         problems=tuple(found.problems),
@@ -90,6 +98,7 @@ def verify(store: Store) -> Report:
         undecided=undecided,
         media=found.media,
         orphans=found.orphans,
+        materials=len(found.materials),
         deliveries=found.deliveries,
         bytes=found.bytes,
     )
@@ -150,6 +159,9 @@ def _fold(commit: Commit, path: str, found: _Findings, projection: Projection, t
     for event in commit.events:
         if isinstance(event, Repaired):
             _note_repair(commit.number, event, found)
+        elif isinstance(event, BatchSubmitted):
+            for digest, whose in digests_in(event.document).items():
+                found.materials.setdefault(digest, f"{whose} of batch {event.batch}")
     try:
         projection.fold(commit)
     except (ValueError, KeyError, IndexError) as error:
@@ -309,6 +321,15 @@ def _note_medium(
     for path in filter(None, (medium, thumbnail and thumbnail.partition("#")[0])):
         if not _MEDIUM.fullmatch(path):
             found.problems.append(f"candidate {candidate}: {path} is not the name of a medium")
+
+
+def _check_materials(store: Store, found: _Findings) -> None:
+    """Every file that a submission names; what nothing names is only told of."""
+    named = {material_path(sha256_of(digest)): (sha256_of(digest), whose) for digest, whose in found.materials.items()}
+    spare = len(set(store.list(MATERIALS)) - set(named))
+    if spare:
+        found.notes.append(f"{spare} materials are named by no batch (`ancestra gc`)")
+    _check_digests(store, found, [(path, sha256, whose) for path, (sha256, whose) in named.items()])
 
 
 def _check_digests(store: Store, found: _Findings, files: Iterable[tuple[str, str | None, str]]) -> None:

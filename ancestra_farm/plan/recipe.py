@@ -14,6 +14,7 @@ from typing import Literal
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard, Parameter
 from ancestra_farm.plan.frames import Reading
+from ancestra_farm.plan.guides import identity_of
 
 Rung = Literal["draft", "full"]
 
@@ -24,7 +25,7 @@ class Recipe:
 
     ``seed`` is in [0, 2**63); ``index`` counts within the variant; ``size`` is (width, height) in pixels; ``frames``
     counts frames at ``rate`` (1 frame at rate 1: a still). ``look`` is the digest its adapter is pinned by, as in
-    ``sha256:…``. ``guides`` are the guides the model takes, each as compact JSON with keys kind, role and source.
+    ``sha256:…``. ``guides`` are the guides the model takes, each as the text of a `plan.guides.RecipeGuide`.
     ``parameters`` hold every parameter the card declares, defaults filled in, each in its declared type.
 
     ``parents`` are candidate ids, in the order the role wants them (first frame before last frame). The first
@@ -112,7 +113,7 @@ def constant_parts(
         look or "",
         # without a look its weight changes nothing
         float(look_weight) if look else "",
-        json.dumps(guides, ensure_ascii=True),
+        json.dumps([identity_of(guide) for guide in guides], ensure_ascii=True),
         json.dumps(dict(parameters), sort_keys=True, ensure_ascii=True),
         rung,
         f"{size[0]}x{size[1]}",

@@ -3,7 +3,6 @@
 Which candidates are tried, and when, is the scheduler's affair.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +12,7 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.schema import Batch, Shot, Stage
 from ancestra_farm.batch.sizes import size_of
 from ancestra_farm.plan.frames import trim_of
+from ancestra_farm.plan.guides import ShotGuides
 from ancestra_farm.plan.layout import Join, Layout, SegmentPlan, ShotGraph, continuing_role
 from ancestra_farm.plan.recipe import Rung, effective_parameters, model_digest
 from ancestra_farm.plan.refusal import PlanRefused
@@ -23,6 +23,8 @@ from ancestra_farm.plan.variants import Variant, Wordings, variants_of
 @dataclass(frozen=True)
 class StagePlan:
     """One stage of one shot, merged from the batch and the shot, with its model's card.
+
+    ``shot_s``: from the first to the last frame of the shot with its handles, in seconds.
 
     ``rate``: of its clips, frames per second (1 for stills). ``needed_frames``: frames at that rate that are left when
     overlaps and ``trim_frames`` (cut off the end) are taken away from the segments.
@@ -40,7 +42,8 @@ class StagePlan:
     wordings: Wordings
     size: tuple[int, int]
     look: str | None
-    guides: tuple[str, ...]
+    guides: ShotGuides
+    shot_s: Fraction
 
     @property
     def join(self) -> Join:
@@ -113,7 +116,7 @@ class StagePlan:
             model_digest=self.model_digest,
             look=self.look,
             look_weight=self.spec.look_weight if self.look else 1.0,
-            guides=self.guides,
+            guides=self.guides_at(segment),
             rungs=self.rung_settings,
             frames=plan.frames,
             rate=self.rate,
@@ -127,6 +130,17 @@ class StagePlan:
     def model_digest(self) -> str:
         """The digest of its model."""
         return model_digest(self.card)
+
+    def guides_at(self, segment: int) -> tuple[str, ...]:
+        """The guides of a segment, as recipes have them."""
+        last = len(self.segments) - 1
+        return self.guides.at(self.start_s(segment), first=segment == 0, last=segment == last)
+
+    def start_s(self, segment: int) -> Fraction:
+        """When a segment begins (a key: when it is shown), in seconds after the shot with its handles does."""
+        if not self.makes_clips:
+            return self.shot_s * segment / max(len(self.segments) - 1, 1)
+        return (sum(self.layout.lengths[:segment]) - segment * self.overlap_frames) / self.rate
 
     def inputs_from(self, chains: tuple[tuple[str, ...], ...], segment: int = 0) -> tuple[tuple[str, ...], ...]:
         """The inputs of a segment, made from the source's result: its chains of candidate ids, best first.
@@ -180,9 +194,10 @@ def _stage_of(batch: Batch, shot: Shot, graph: ShotGraph, name: str, layout: Lay
         wordings=Wordings.of(spec.prompt or shot.prompt),
         size=size,
         look=batch.looks[spec.look].digest if spec.look else None,
-        guides=tuple(
-            json.dumps(guide.model_dump(), sort_keys=True, separators=(",", ":"))
-            for guide in shot.guides
-            if guide.kind in card.guides
-        ),
+        guides=ShotGuides.of(shot.guides, card.guides, _handles(batch, shot) / graph.rate, f"{shot.shot}/{name}"),
+        shot_s=(graph.frames - 1) / graph.rate,
     )
+
+
+def _handles(batch: Batch, shot: Shot) -> int:
+    return batch.handles if shot.handles is None else shot.handles

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.checks.findings import Findings, StageUse
+from ancestra_farm.batch.guides import taken_as, takers_of
 from ancestra_farm.batch.problems import DocumentPath, did_you_mean, listed
 from ancestra_farm.batch.sizes import FOLLOWING_ROLES
 
@@ -124,8 +125,12 @@ def _check_guides(findings: Findings) -> None:
             continue
         taken = {kind for card in cards if card is not None for kind in card.guides}
         for number, guide in enumerate(shot.guides):
-            if guide.kind not in taken:
-                able = sorted(card.id for card in findings.cards.values() if guide.kind in card.guides)
+            if taken_as(guide.kind, taken) is None:
+                able = sorted(
+                    card.id for card in findings.cards.values() if taken_as(guide.kind, card.guides) is not None
+                )
                 hint = f"models that take it: {listed(able, 'and')}" if able else "no model in the catalogue takes it"
-                message = f"no stage of this shot takes a guide of kind {guide.kind}"
+                ways = [way for way in takers_of(guide.kind) if way != guide.kind]
+                rendered = f" (it is rendered as {listed(ways)})" if ways else ""
+                message = f"no stage of this shot takes a guide of kind {guide.kind}{rendered}"
                 findings.add(("shots", index, "guides", number, "kind"), message, hint)
