@@ -112,6 +112,7 @@ async def submit(call: "Call") -> wire.Taken:
     body: wire.SubmitIn = call.body
     who, by = acting(call.person, body.who)
     faults = await run_in_threadpool(soundness, body.document, body.cards)
+    faults = faults or await run_in_threadpool(call.desk.lacking, body.document)
     if faults:
         detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
         raise Refusal("refused", detail, faults)

@@ -1,28 +1,82 @@
-"""A batch file as commands and farm take it in: checked against the model cards and filters, and planned."""
+"""A batch file as commands and farm take it in: checked against cards, filters and its own material, and planned."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ancestra_farm.api.wire import Fault
-from ancestra_farm.batch.check import checked_batch, checked_text
+from ancestra_farm.batch.check import checked_text, checked_with_materials
+from ancestra_farm.batch.checks.materials import Fault as GuideFault
+from ancestra_farm.batch.checks.materials import Length, SourceMissing, Surroundings
+from ancestra_farm.batch.materials import Material, digests_in
 from ancestra_farm.batch.problems import BatchRefused
-from ancestra_farm.batch.schema import SCHEMA
+from ancestra_farm.batch.schema import SCHEMA, Guide
 from ancestra_farm.filters.settings import default_settings, ranking_scores
+from ancestra_farm.ledger.errors import StoreError
+from ancestra_farm.ledger.materials import fetched_source, missing_materials, put_material
+from ancestra_farm.ledger.points import reached
+from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.plan.plan import Plan, PlanRefused
 
 
-def planned(file: Path, cards: Path | None) -> Plan:
-    """The plan of a batch file. Raises BatchRefused with every problem, CatalogRefused, PlanRefused."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch ready to be handed in. ``materials``: the files it names, each once, on this machine."""
+
+    plan: Plan
+    materials: tuple[Material, ...]
+
+    def upload(self, store: Store) -> None:
+        """Put everything the batch names into the store: before the batch itself. Repeatable.
+
+        Raises SourceChanged where a file has changed since it was checked, StoreUnavailable.
+        """
+        for material in self.materials:
+            put_material(store, material.file, material.digest)
+            reached("materials.after_put")
+
+
+def prepared(file: Path, cards: Path | None) -> Prepared:
+    """A batch file, checked with its material. Raises BatchRefused with every problem, CatalogRefused, PlanRefused."""
     catalog = load_catalog(cards)
-    plan = Plan.of(checked_batch(file, catalog, default_settings(), ranking_scores()), catalog)
+    around = Surroundings(file.parent, _fetched, _looked_at)
+    batch, materials = checked_with_materials(file, catalog, default_settings(), ranking_scores(), around)
+    plan = Plan.of(batch, catalog)
     problems = list(plan.problems())
     if problems:
         raise PlanRefused("; ".join(problems))
-    return plan
+    return Prepared(plan, materials)
+
+
+def planned(file: Path, cards: Path | None) -> Plan:
+    """The plan of a batch file, its guides' digests filled in. Raises as `prepared`."""
+    return prepared(file, cards).plan
+
+
+def _fetched(url: str, digest: str | None) -> Path:
+    try:
+        return fetched_source(url, digest)
+    except StoreError as error:
+        raise SourceMissing(str(error)) from error
+
+
+def _looked_at(guide: Guide, file: Path, length: Length) -> list[GuideFault]:
+    from ancestra_farm.models.guides.check import faults_of  # noqa: PLC0415 - decodes pictures and clips
+
+    return faults_of(guide, file, length)
+
+
+def lacking(store: Store, document: str) -> list[Fault]:
+    """The material that a batch (canonical JSON) names and the store does not hold."""
+    named = digests_in(document)
+    return [
+        Fault(place="document", message=f"the store has no {named[digest]} ({digest}); `ancestra run` puts it there")
+        for digest in missing_materials(store, named)
+    ]
 
 
 def soundness(document: str, cards: Mapping[str, str]) -> list[Fault]:

@@ -14,7 +14,7 @@ from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import OrderRefused
 
 if TYPE_CHECKING:
-    from ancestra_farm.api.wire import Events, Health, Status
+    from ancestra_farm.api.wire import Events, Fault, Health, Status
 
 T = TypeVar("T")
 
@@ -48,6 +48,9 @@ class Desk(Protocol):
 
     def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
         """Take a batch in; otherwise as `give`."""
+
+    def lacking(self, document: str) -> "list[Fault]":
+        """The material that a batch names and the store does not hold. Asks the store."""
 
     def stop(self) -> "Future[int]":
         """Stop cleanly: the future ends when the stop has begun."""

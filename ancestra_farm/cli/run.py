@@ -155,7 +155,7 @@ def resume(
 
 def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
     """Hand the batch to the farm that is at work in the store, and watch it; False where none is."""
-    from ancestra_farm.api.batchfile import planned
+    from ancestra_farm.api.batchfile import prepared
     from ancestra_farm.api.client import Client, EndpointGone
     from ancestra_farm.cli.follow import follow
     from ancestra_farm.ledger.errors import StoreMissing
@@ -170,8 +170,9 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
     if wanted.faults is not None:
         raise CommandFailed(f"--faults is for a farm of one's own; {client.presence} is at work there")
     with client:
-        plan = planned(file, wanted.cards)
-        name = plan.batch.batch
+        ready = prepared(file, wanted.cards)
+        plan, name = ready.plan, ready.plan.batch.batch
+        ready.upload(client.store)
         try:
             taken = client.submit(plan.document, plan.card_documents)
         except EndpointGone as gone:

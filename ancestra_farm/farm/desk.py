@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from ancestra_farm import __version__
 from ancestra_farm.api import wire
+from ancestra_farm.api.batchfile import lacking
 from ancestra_farm.api.people import Person, Register
 from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.upkeep import Picture
@@ -153,6 +154,10 @@ class LoopDesk:
     def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
         """Into the inbox."""
         return self._inbox.ask(Submit(document, dict(cards), who))
+
+    def lacking(self, document: str) -> list[wire.Fault]:
+        """From the store."""
+        return lacking(self._store, document)
 
     def stop(self) -> "Future[int]":
         """Into the inbox."""

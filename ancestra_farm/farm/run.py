@@ -20,7 +20,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ancestra_farm.api.batchfile import planned
+from ancestra_farm.api.batchfile import Prepared, prepared
 from ancestra_farm.api.server import parsed_address
 from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.control import Ending
@@ -93,10 +93,12 @@ def run_batch(
     ``stay``: stay for people when nothing is left to do, until somebody stops it.
 
     Raises BatchRefused, CatalogRefused or PlanRefused for the batch, StoreMissing or StoreRefused for the store,
-    AlreadyAtWork, AddressTaken, ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
+    SourceChanged where a file changed meanwhile, AlreadyAtWork, AddressTaken, ClusterUnreachable, LogDamaged,
+    StoreUnavailable, and RunBroke.
     """
     began = time.monotonic()
-    submit = None if batch is None else checked_submission(batch, who or _user(), cards)
+    ready = None if batch is None else prepared(Path(batch), cards)
+    submit = None if ready is None else _submission(ready, who or _user())
     store = _opened(store_url, may_miss=submit is not None)
     settings = Settings(
         who=who or _user(),
@@ -112,6 +114,8 @@ def run_batch(
     with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
         if store is None:
             store = Store.open(store_url, create=True)
+        if ready is not None:
+            ready.upload(store)
         # Beside whoever attends it: it asks for no resources, so Ray would put it on any node, also on one that leaves
         # (and does so with soft affinity, too).
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -129,8 +133,11 @@ def run_batch(
 
 def checked_submission(batch: Path | str, who: str, cards: Path | None = None) -> Submit:
     """A batch file as the controller takes it in. Raises BatchRefused, CatalogRefused, PlanRefused."""
-    plan = planned(Path(batch), cards)
-    return Submit(plan.document, dict(plan.card_documents), who)
+    return _submission(prepared(Path(batch), cards), who)
+
+
+def _submission(ready: Prepared, who: str) -> Submit:
+    return Submit(ready.plan.document, dict(ready.plan.card_documents), who)
 
 
 def _opened(url: str, *, may_miss: bool) -> Store | None:
