@@ -1,11 +1,14 @@
 """Ids follow from recipes alone: what changes them, what does not, and that they stay what they are."""
 
 import itertools
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ancestra_farm.plan.frames import Reading
 from ancestra_farm.plan.recipe import candidate_id_of, digest_of, model_digest
 
 STILL = {"role": "text_to_image", "model": "test/stills", "candidates": 40}
@@ -198,3 +201,11 @@ def test_no_two_lists_of_parts_run_together(one, other):
 def test_the_id_of_a_recipe_can_be_told_from_the_recipe(make):
     for recipe in make().shots[0].stage("still").space(0, ((),)):
         assert candidate_id_of(recipe) == recipe.candidate_id
+
+
+def test_how_a_parent_is_read_is_part_of_the_id(make):
+    space = make().shots[0].stage("animate").space(0, (("0" * 32,),))
+    readings = [None, Reading(Fraction(0), Fraction(2, 3)), Reading(Fraction(1, 3), Fraction(2, 3))]
+    ids = [replace(space, reading=reading).id_of(0) for reading in readings]
+    assert len(set(ids)) == 3
+    assert ids == [candidate_id_of(replace(space, reading=reading)[0]) for reading in readings]

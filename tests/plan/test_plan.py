@@ -224,6 +224,63 @@ def test_interpolation_to_a_rate_that_is_no_multiple_is_refused(plan_shot):
         _ = plan_shot(stages).stages
 
 
+def test_interpolation_to_no_rate_of_its_own_is_to_that_of_the_shot(plan_shot):
+    stages = {"still": STILL, "animate": clips(), "between": clips("interpolate", "test/to-any-rate", "animate")}
+    between = plan_shot(stages, frames=75, rate=24).stage("between")
+    assert (between.needed_frames, between.rate, between.makes_clips) == (75, Fraction(24), True)
+    readings = [segment.reading for segment in between.segments]
+    assert {reading.step for reading in readings} == {Fraction(2, 3)}
+    recipes = [between.space(k, (("x",),))[0] for k in range(len(readings))]
+    assert [recipe.reading for recipe in recipes] == readings
+
+
+def test_clips_at_the_rate_of_their_shot_already_are_read_frame_by_frame(plan_shot):
+    stages = {"still": STILL, "animate": clips(), "between": clips("interpolate", "test/to-any-rate", "animate")}
+    animate, between = plan_shot(stages, frames=75, rate=16).stages[1:]
+    assert [frames for frames, _ in frames_of(between)] == [frames for frames, _ in frames_of(animate)]
+    assert between.trim_frames == animate.trim_frames
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    frames=st.integers(2, 900),
+    rate=st.sampled_from([Fraction(24), Fraction(25), Fraction(24000, 1001), Fraction(48), Fraction(12), Fraction(16)]),
+    role=st.sampled_from(["image_to_video", "first_last_frame"]),
+    overlap=st.none() | st.integers(2, 16),
+)
+def test_interpolated_segments_show_every_moment_of_the_film_once_where_it_is(plan_shot, frames, rate, role, overlap):
+    move = clips(role, **({"overlap_frames": overlap} if overlap and role == "image_to_video" else {}))
+    stages = {"still": STILL, "move": move, "then": clips("interpolate", "test/to-any-rate", "move")}
+    move, then = plan_shot(stages, frames=frames, handles=0, rate=str(rate)).stages[1:]
+    start = source_start = 0  # of this segment, in frames of the film and of its source
+    for segment, source in zip(then.segments, move.segments, strict=True):
+        for n in (0, segment.frames - 1):
+            position = segment.reading.position(n)
+            assert 0 <= position <= source.frames - 1
+            assert source_start + position == (start + n) * move.rate / rate
+        start += segment.frames - then.overlap_frames
+        source_start += source.frames - move.overlap_frames
+    assert start + then.overlap_frames - then.trim_frames == frames
+
+
+def test_an_upscale_is_as_large_as_it_says_or_as_its_card_says_or_twice_its_source(plan_shot):
+    def sizes(stages):
+        return [stage.size for stage in plan_shot(stages).stages[1:]]
+
+    up, four = clips("upscale", "test/any-length", "animate"), clips("upscale", "test/four-times", "still")
+    stages = {"still": STILL, "animate": clips(size=[128, 80])}
+    assert sizes({**stages, "up": up}) == [(128, 80), (256, 160)]
+    assert sizes({**stages, "up": {**up, "size": [192, 120]}}) == [(128, 80), (192, 120)]
+    assert sizes({"still": STILL, "up": four}) == [(384, 256)]
+
+
+def test_an_interpolation_keeps_the_size_of_its_clips_through_any_stages(make_plan):
+    up = clips("upscale", "test/any-length", "animate", size=[192, 128])
+    stages = {"still": STILL, "animate": clips(), "up": up, "then": clips("interpolate", "test/to-any-rate", "up")}
+    plan = make_plan(stages=stages, shots=[shot(rate=24)], size=[96, 64])
+    assert [stage.size for stage in plan.shot("s").stages] == [(96, 64), (96, 64), (192, 128), (192, 128)]
+
+
 def test_an_extension_begins_with_the_end_of_its_parents_last_clip(plan_shot):
     stages = {"still": STILL, "animate": clips(), "on": clips("extend", source="animate", best=1)}
     on = plan_shot(stages, frames=17).stage("on")
