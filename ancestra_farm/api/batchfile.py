@@ -19,6 +19,7 @@ from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.ledger.materials import fetched_source, missing_materials, put_material
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.build import stage_faults
 from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.plan.plan import Plan, PlanRefused
 
@@ -44,7 +45,7 @@ def prepared(file: Path, cards: Path | None) -> Prepared:
     """A batch file, checked with its material. Raises BatchRefused with every problem, CatalogRefused, PlanRefused."""
     catalog = load_catalog(cards)
     around = Surroundings(file.parent, _fetched, _looked_at)
-    batch, materials = checked_with_materials(file, catalog, default_settings(), ranking_scores(), around)
+    batch, materials = checked_with_materials(file, catalog, default_settings(), ranking_scores(), around, stage_faults)
     plan = Plan.of(batch, catalog)
     problems = list(plan.problems())
     if problems:
@@ -89,7 +90,7 @@ def soundness(document: str, cards: Mapping[str, str]) -> list[Fault]:
         # Canonical JSON spells out every default, and a default that is spelt out can be a fault (`check_terms`).
         text = plan.batch.model_dump_json(by_alias=True, exclude_defaults=True)
         text = json.dumps({"schema": SCHEMA, **json.loads(text)}, ensure_ascii=False)
-        checked_text(text, "document", plan.cards, default_settings(), ranking_scores())
+        checked_text(text, "document", plan.cards, default_settings(), ranking_scores(), stage_faults)
         return [Fault(place="document", message=problem) for problem in plan.problems()]
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.batch.checks.findings import Findings
+from ancestra_farm.batch.checks.findings import Findings, StageFaults, no_faults
 from ancestra_farm.batch.checks.graph import check_graph
 from ancestra_farm.batch.checks.judging import check_judging
 from ancestra_farm.batch.checks.lengths import check_lengths
@@ -30,15 +30,17 @@ def check_batch(
     cards: Mapping[str, ModelCard],
     filters: Mapping[str, Mapping[str, Scalar]],
     scores: Collection[str],
+    stage_faults: StageFaults = no_faults,
 ) -> list[Problem]:
     """What is wrong with a batch beyond its schema, in the order of the file; its material is not looked at.
 
     ``cards``: model cards by id. ``filters``: each filter's settings with their defaults, by filter. ``scores``: the
-    names a stage may rank by. Nothing is said about places where the schema is already broken.
+    names a stage may rank by. ``stage_faults``: what the code that runs the models says of stages. Nothing is said
+    about places where the schema is already broken.
     """
     if source.batch is None:
         return []
-    findings = Findings(source, source.batch, cards, filters, scores)
+    findings = Findings(source, source.batch, cards, filters, scores, stage_faults)
     _check(findings)
     return by_line(findings.problems)
 
@@ -48,9 +50,10 @@ def checked_batch(
     cards: Mapping[str, ModelCard],
     filters: Mapping[str, Mapping[str, Scalar]],
     scores: Collection[str],
+    stage_faults: StageFaults = no_faults,
 ) -> Batch:
     """The batch in a file, if nothing is wrong with it. Raises BatchRefused with every problem, by line."""
-    return _checked(read_file(Path(path)), cards, filters, scores)
+    return _checked(read_file(Path(path)), cards, filters, scores, stage_faults)
 
 
 def checked_with_materials(
@@ -59,6 +62,7 @@ def checked_with_materials(
     filters: Mapping[str, Mapping[str, Scalar]],
     scores: Collection[str],
     around: Surroundings,
+    stage_faults: StageFaults = no_faults,
 ) -> tuple[Batch, tuple[Material, ...]]:
     """As `checked_batch`, with what the batch names beside itself looked at: (the batch with its digests, the files).
 
@@ -67,7 +71,7 @@ def checked_with_materials(
     located = locate_batch(read_file(Path(path)))
     if located.batch is None:
         raise BatchRefused(located.problems)
-    findings = Findings(located, located.batch, cards, filters, scores)
+    findings = Findings(located, located.batch, cards, filters, scores, stage_faults)
     _check(findings)
     found = check_materials(findings, around)
     problems = by_line([*located.problems, *findings.problems])
@@ -83,9 +87,10 @@ def checked_text(
     cards: Mapping[str, ModelCard],
     filters: Mapping[str, Mapping[str, Scalar]],
     scores: Collection[str],
+    stage_faults: StageFaults = no_faults,
 ) -> Batch:
     """`checked_batch` of a text; ``name`` stands for the file in problems."""
-    return _checked(read_text(text, name), cards, filters, scores)
+    return _checked(read_text(text, name), cards, filters, scores, stage_faults)
 
 
 def _checked(
@@ -93,9 +98,10 @@ def _checked(
     cards: Mapping[str, ModelCard],
     filters: Mapping[str, Mapping[str, Scalar]],
     scores: Collection[str],
+    stage_faults: StageFaults,
 ) -> Batch:
     located = locate_batch(document)
-    problems = by_line([*located.problems, *check_batch(located, cards, filters, scores)])
+    problems = by_line([*located.problems, *check_batch(located, cards, filters, scores, stage_faults)])
     if problems or located.batch is None:
         raise BatchRefused(problems)
     return located.batch

@@ -16,6 +16,7 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.farm.faults import FaultyGenerator, Injection, hold_reply
 from ancestra_farm.farm.lifeline import end_with_parent
 from ancestra_farm.farm.pipeline import Pipeline
+from ancestra_farm.ledger.materials import NodeMaterials
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import HostTimed
 from ancestra_farm.scheduler.world import Ticket, TicketEnded
@@ -69,16 +70,16 @@ class Host:
         before = time.monotonic()
         from ancestra_farm.models.build import build_generator  # noqa: PLC0415 - imports the model's libraries
 
-        _one_thread_each()
+        one_thread_each()
         store = Store.open(self._store_url)
         # Generation begins when the controller says that it knows, so that a crash is laid at the right ticket's door
         # and nothing begins that was taken back: a call there and back, a few milliseconds.
-        generator = build_generator(self._card)
+        generator = build_generator(self._card, NodeMaterials(store))
         if self._faults is not None:
             generator = FaultyGenerator(generator, self._faults, self._host)
         self._pipeline = Pipeline(self._host, self._card.id, generator, store, asks=True)
         self._pipeline.setup()
-        _one_thread_each()
+        one_thread_each()
         return time.monotonic() - before
 
     @ray.method(concurrency_group="work")
@@ -124,7 +125,7 @@ class Host:
         return self._pipeline
 
 
-def _one_thread_each() -> None:
+def one_thread_each() -> None:
     """Hold libraries that are loaded to one thread, also where they do not read the environment."""
     cv2 = importlib.import_module("cv2")
     cv2.setNumThreads(1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.schema import Stage
 from ancestra_farm.models.protocol import Generator
 
 
@@ -23,7 +24,19 @@ def no_materials(digest: str) -> Path:
     raise FileNotFoundError(f"no file with the digest {digest} here")
 
 
-def build_generator(card: ModelCard, materials: Materials = no_materials) -> Generator:  # noqa: ARG001 - for diffusers
+def stage_faults(card: ModelCard, stage: Stage, negative: bool) -> list[str]:  # noqa: FBT001 - a fact of the stage
+    """What a stage asks of a model that the code here that runs it does not have, as sentences, before it is loaded.
+
+    ``negative``: whether it has a negative prompt.
+    """
+    if card.family in {"diffusers", "embedded"}:
+        from ancestra_farm.models.diffusion import check  # noqa: PLC0415 - reads the source of diffusers
+
+        return check.stage_faults(card, stage, negative=negative)
+    return []
+
+
+def build_generator(card: ModelCard, materials: Materials = no_materials) -> Generator:
     """The generator for a card, nothing loaded yet. Raises `FamilyMissing` where this farm cannot run its family.
 
     ``materials``: where looks and guides are read from.
@@ -36,4 +49,8 @@ def build_generator(card: ModelCard, materials: Materials = no_materials) -> Gen
         from ancestra_farm.models.optical.generator import OpticalGenerator  # noqa: PLC0415 - needs numpy and OpenCV
 
         return OpticalGenerator(card)
-    raise FamilyMissing(f"{card.id}: models of the family {card.family} cannot be run yet; procedural ones can")
+    if card.family in {"diffusers", "embedded"}:
+        from ancestra_farm.models.diffusion.generator import DiffusersGenerator  # noqa: PLC0415 - needs OpenCV
+
+        return DiffusersGenerator(card, materials)
+    raise FamilyMissing(f"{card.id}: there is no code here that runs models of the family {card.family}")

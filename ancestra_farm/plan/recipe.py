@@ -155,14 +155,19 @@ def candidate_id_of(recipe: Recipe) -> str:
 
 
 def model_digest(card: ModelCard) -> str:
-    """32 hex digits over what in a card changes the output: id, family, pipeline, dtype and the weights.
+    """32 hex digits over what in a card changes the output: id, family, pipeline, dtype, schedulers and the weights.
 
-    Weights that are pinned by digests are those digests, wherever they lie; others are their source and revision.
+    Weights that are pinned by digests are those digests, wherever they lie; others are their source and revision; the
+    variant says which files are read. A parameter's argument is what it turns.
     Sizes, frame grid, rate and parameters are not in it, since the recipe holds the ones it uses; nor are title,
     licence, roles, guides, memory, devices, seconds and whether it was verified.
     """
     weights = sorted(card.digests.items()) if card.digests else [card.source or "", card.revision or ""]
-    return digest_of("model", card.id, card.family, card.pipeline or "", card.dtype, json.dumps(weights)).hex()
+    parts: list[object] = ["model", card.id, card.family, card.pipeline or "", card.dtype, json.dumps(weights)]
+    named = sorted((name, one.argument) for name, one in card.parameters.items() if one.argument)
+    if card.scheduler or card.draft_scheduler or card.variant or named:
+        parts += [card.scheduler or "", card.draft_scheduler or "", card.variant or "", json.dumps(named)]
+    return digest_of(*parts).hex()
 
 
 def effective_parameters(

@@ -1,6 +1,6 @@
 """What the checks share: the batch and its surroundings, the stages as they will run, and what was found."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,6 +9,15 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.load import LocatedBatch
 from ancestra_farm.batch.problems import DocumentPath, Problem
 from ancestra_farm.batch.schema import Batch, Shot, Stage, StageChange
+
+#: What a stage asks of its model that what runs the model does not have, as sentences: the card, the stage as it runs,
+#: whether it has a negative prompt. Asked of those who know the code; a batch can be checked without.
+StageFaults = Callable[[ModelCard, Stage, bool], Sequence[str]]
+
+
+def no_faults(_card: ModelCard, _stage: Stage, _negative: bool) -> Sequence[str]:  # noqa: FBT001 - see `StageFaults`
+    """Nothing is known of what runs the models."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,9 @@ class Findings:
     cards: Mapping[str, ModelCard]
     filters: Mapping[str, Mapping[str, Scalar]]
     scores: Collection[str]
+    stage_faults: StageFaults = no_faults
     problems: list[Problem] = field(default_factory=list)
+    said: set[tuple[DocumentPath, str]] = field(default_factory=set)
 
     def add(self, path: DocumentPath, message: str, hint: str = "") -> None:
         """Note a problem at ``path``, unless what stands there is not what the person wrote."""

@@ -16,6 +16,7 @@ def check_models(findings: Findings) -> None:
         card = _check_model(findings, use)
         _check_look(findings, use, card)
         if card is not None:
+            _check_runs(findings, use, card)
             _check_size(findings, use, card)
             _check_parameters(findings, use.path("parameters"), use, card, use.spec.parameters)
             _check_draft(findings, use, card)
@@ -40,6 +41,21 @@ def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
         hint = f"policy.licences allows {listed(allowed)}" if allowed else "policy.licences allows none"
         findings.add(path, f"the licence of {card.id}, {card.licence}, is not allowed by the show's policy", hint)
     return findings.card(use)
+
+
+def _check_runs(findings: Findings, use: StageUse, card: ModelCard) -> None:
+    """What runs the model has its say, once a place: thousands of shots may share a stage."""
+    settings = use.spec.parameters.items()
+    if any(name not in card.parameters or card.parameters[name].fault(value) for name, value in settings):
+        return  # told by `_check_parameters`; what the rest comes to is not known
+    path, batch = use.path("model"), findings.batch
+    shots = batch.shots if use.shot is None else (batch.shots[use.shot],)
+    negative = any((use.spec.prompt or shot.prompt).negative for shot in shots if use.name not in shot.skip)
+    for fault in findings.stage_faults(card, use.spec, negative):
+        said = f"{card.id} cannot run: {fault}"
+        if (path, said) not in findings.said:
+            findings.said.add((path, said))
+            findings.add(path, said)
 
 
 def _check_size(findings: Findings, use: StageUse, card: ModelCard) -> None:

@@ -19,8 +19,9 @@ _GUARDED = re.compile(r"hasattr\(self\.scheduler, [\"'](\w+)[\"']\)")
 
 @dataclass(frozen=True, slots=True)
 class PipelineAnatomy:
-    """One pipeline class. ``arguments``: those of its call; ``components``: the class names that each may be of.
+    """One pipeline class. ``arguments``: those of its call; ``defaults``: of those that have a plain one.
 
+    ``components``: the class names that each may be of.
     ``offloads``: whole models can be moved to the device in turn. ``loras``: it loads LoRA adapters.
     ``scheduler_methods``: what it calls of its scheduler without asking whether it is there. ``schedule``: the named
     arguments it hands to the scheduler's ``set_timesteps``.
@@ -28,6 +29,7 @@ class PipelineAnatomy:
 
     pipeline: str
     arguments: frozenset[str]
+    defaults: Mapping[str, object]
     components: Mapping[str, tuple[str, ...]]
     offloads: bool
     loras: bool
@@ -66,6 +68,7 @@ def pipeline_anatomy(pipeline: str) -> PipelineAnatomy | None:
     return PipelineAnatomy(
         pipeline=pipeline,
         arguments=frozenset(called),
+        defaults=_defaults(methods["__call__"]),
         components=components,
         offloads=any(_assigned(one) == "model_cpu_offload_seq" for one in node.body),
         loras=any("LoraLoaderMixin" in base for base in bases),
@@ -154,6 +157,14 @@ def _class_of(room: str, name: str) -> tuple[ast.ClassDef, str] | None:
 
 def _arguments(function: ast.FunctionDef) -> list[ast.arg]:
     return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+
+
+def _defaults(function: ast.FunctionDef) -> dict[str, object]:
+    """The arguments with a constant for a default."""
+    places = [*function.args.posonlyargs, *function.args.args]
+    values = function.args.defaults
+    given = zip(places[len(places) - len(values) :], values, strict=True)
+    return {one.arg: value.value for one, value in given if isinstance(value, ast.Constant)}
 
 
 def _names(node: ast.AST | None) -> tuple[str, ...]:

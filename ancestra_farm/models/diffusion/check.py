@@ -5,9 +5,12 @@ Whether the weights are there, and whether a GPU is, is not looked at.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.problems import did_you_mean, listed
+from ancestra_farm.batch.schema import Stage
+from ancestra_farm.batch.sources import source_of
 from ancestra_farm.models.diffusion.anatomy import (
     PipelineAnatomy,
     attention_backends,
@@ -16,6 +19,7 @@ from ancestra_farm.models.diffusion.anatomy import (
     scheduler_anatomy,
 )
 from ancestra_farm.models.diffusion.kinds import PipelineKind, all_kinds
+from ancestra_farm.plan.recipe import effective_parameters
 
 #: Arguments that are the candidate's or the farm's own: a parameter of a card cannot be one of them.
 _OWN = frozenset(
@@ -24,6 +28,30 @@ _OWN = frozenset(
     | {"callback", "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs"}
     | {"num_images_per_prompt", "num_videos_per_prompt"}
 )
+
+
+def stage_faults(card: ModelCard, stage: Stage, *, negative: bool) -> list[str]:
+    """What is wrong with a stage on this card: the card's own faults, and a ``negative`` prompt that means nothing."""
+    faults = list(_faults_of(card.model_dump_json()))
+    if faults or not negative:
+        return faults
+    kind, anatomy = all_kinds()[str(card.pipeline)], pipeline_anatomy(str(card.pipeline))
+    if kind.negative is None or anatomy is None:
+        return [f"{card.id} takes no negative prompt"]
+    argument, least = kind.negative
+    settings = dict(effective_parameters(card, "full", stage.parameters, {}))
+    named = {parameter.argument or name: name for name, parameter in card.parameters.items()}
+    value = settings[named[argument]] if argument in named else anatomy.defaults.get(argument)
+    if isinstance(value, int | float) and value > least:
+        return []
+    where = f"the parameter {named[argument]}" if argument in named else f"{argument} of its pipeline"
+    return [f"the negative prompt would be ignored: {where} is {value}, and it takes effect above {least:g}"]
+
+
+@lru_cache(maxsize=256)
+def _faults_of(card: str) -> tuple[str, ...]:
+    """`card_faults` of a card as JSON: a batch of thousands of shots asks again and again for a few."""
+    return tuple(card_faults(ModelCard.model_validate_json(card)))
 
 
 def card_faults(card: ModelCard) -> list[str]:
@@ -52,8 +80,10 @@ def _kind_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) 
             yield f"{kind.pipeline} takes no guide of kind {guide}; {taken}"
     if card.looks and not anatomy.loras:
         yield f"{kind.pipeline} loads no adapters, so the card cannot take looks"
-    if card.family == "diffusers" and card.source is None:
-        yield "it names no source: a local folder, or a hub repository with its revision"
+    try:
+        source_of(card)
+    except ValueError as error:
+        yield str(error)
     if card.dtype == "uint8":
         yield "dtype uint8 is for drawn pictures; a pipeline runs in float32, bfloat16 or float16"
 
