@@ -24,6 +24,7 @@ from ancestra_farm.plan.recipe import effective_parameters
 #: Arguments that are the candidate's or the farm's own: a parameter of a card cannot be one of them.
 _OWN = frozenset(
     {"prompt", "negative_prompt", "image", "last_image", "video", "mask", "conditions", "height", "width"}
+    | {"reference_images", "conditioning_frames", "frame_index"}
     | {"num_frames", "generator", "latents", "output_type", "return_dict", "timesteps", "sigmas"}
     | {"callback", "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs"}
     | {"num_images_per_prompt", "num_videos_per_prompt"}
