@@ -1,7 +1,7 @@
 """Every metric the farm exports: one row each. `Metrics` builds its families from this table and adds none of its own.
 
-Labels are bounded: show, class, stage, model, filter and cause. Shots, variants and ids belong to the tables, where
-they cost nothing. A *pool* is the hosts of one model, so its label is ``model``.
+Labels are bounded: show, class, stage, model, filter, cause, and looks in training. Shots, variants and ids belong to
+the tables, where they cost nothing. A *pool* is the hosts of one model, so its label is ``model``.
 
 ``gauge`` marks what can go down. Candidates by outcome are gauges: a failed attempt is retried, a passing candidate
 turns out to be a duplicate or to lie past a stop when its wave closes. What only ever grows is a counter.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: The only labels there are.
-LABELS = ("show", "class", "stage", "model", "filter", "cause", "order")
+LABELS = ("show", "class", "stage", "model", "filter", "cause", "order", "look")
 _STAGE = ("show", "class", "stage", "model")
 _SHOW = ("show", "class")
 
@@ -150,4 +150,12 @@ CATALOGUE: tuple[MetricRow, ...] = (
     MetricRow("ancestra_stitch_seconds_total", "counter", "seconds", _SHOW, "Time spent stitching."),
     MetricRow("ancestra_delivered_frames_total", "counter", "frames", _SHOW, "Frames published, handles included."),
     MetricRow("ancestra_picks", "gauge", "", _SHOW, "Picks that stand, one per person and candidate."),
+    # Looks in training: of the process that `ancestra look train` runs in.
+    MetricRow("ancestra_look_steps", "gauge", "", ("look",), "Training steps done.", live=True),
+    MetricRow("ancestra_look_steps_wanted", "gauge", "", ("look",), "Training steps in all.", live=True),
+    MetricRow("ancestra_look_loss", "gauge", "", ("look",), "Training loss, mean over the last tenth.", live=True),
+    MetricRow(
+        "ancestra_look_step_seconds", "gauge", "seconds", ("look",), "Time for a training step, of late.", live=True
+    ),
+    MetricRow("ancestra_look_samples", "gauge", "", ("look",), "Samples drawn with the look so far.", live=True),
 )

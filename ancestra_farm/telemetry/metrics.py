@@ -149,6 +149,15 @@ class Metrics(Collector):
         """One ticket ended ``seconds`` after it was dispatched."""
         self._observe("ancestra_ticket_seconds", (pool, stage), seconds)
 
+    def set_look(self, look: str, *, steps: int, wanted: int, loss: float, step_s: float, samples: int) -> None:
+        """How far a look in training is: steps done and wanted, and what they came to."""
+        of = (look,)
+        self._set("ancestra_look_steps", of, steps)
+        self._set("ancestra_look_steps_wanted", of, wanted)
+        self._set("ancestra_look_loss", of, loss)
+        self._set("ancestra_look_step_seconds", of, step_s)
+        self._set("ancestra_look_samples", of, samples)
+
     # ---- out -------------------------------------------------------------------------------------------------------
 
     def collect(self) -> Iterable[Metric]:

@@ -214,6 +214,8 @@ def test_every_exported_family_is_in_the_catalogue_and_its_labels_are_bounded() 
     metrics.observe_ticket("m", "still", 2.0)
     metrics.set_queue("m", 3, 40)
     metrics.set_hosts("m", 2)
+    metrics.set_look("ember", steps=20, wanted=400, loss=0.5, step_s=0.1, samples=4)
+    assert metrics.value("ancestra_look_steps", look="ember") == 20
     assert metrics.value("ancestra_queue_candidates", model="m") == 40
     assert metrics.value("ancestra_hosts", model="m") == 2
     assert metrics.value("ancestra_ticket_seconds_count", model="m", stage="still") == 1
