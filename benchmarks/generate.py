@@ -1,0 +1,503 @@
+"""What a host costs over a loop written by hand: pictures per second, in one process, in turns, on one device.
+
+The model is Stable Diffusion XL in architecture, with random weights that this script draws: `tiny` and `small` for
+CPUs, `sdxl` as large as the real one. The loop is what a person writes with diffusers who wants no farm: embeddings
+once for each wording, calls of `--batch` candidates with a random generator each, every picture judged by the same
+filters, drawn small, encoded and written to a store as the host does it. Both write every picture, and whether they
+wrote the same ones is counted. The host is `farm/pipeline.Pipeline` with `DiffusersGenerator`, two tickets at a time;
+rows end in memory on both sides. Pairs of runs alternate in order; figures are medians over the pairs, and every run
+is kept.
+
+Two further figures: what a job costs on a host that has the model loaded against one that loads it for each job, and
+what changing the look of a loaded model costs against loading the model with the other look.
+
+    python benchmarks/generate.py [--size tiny|small|sdxl] [--device auto|cpu|cuda] [--json]
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the tokenizers are those of the tests
+
+import cv2
+import torch
+
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.schema import Batch
+from ancestra_farm.farm.judging import cascade_of
+from ancestra_farm.farm.pipeline import Pipeline
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.diffusion.generator import DiffusersGenerator
+from ancestra_farm.models.diffusion.looks import Looks
+from ancestra_farm.plan.plan import Plan
+from ancestra_farm.plan.space import Space
+from ancestra_farm.scheduler.world import Ticket
+from ancestra_farm.stitch.codec import encode_frames
+from ancestra_farm.stitch.thumbnails import SHEET_SUFFIX, thumbnail, thumbnail_sheet
+
+WORDS = ("the ocean seen from a helicopter", "stars and dust", "light breaking like petals")
+NEGATIVE = "people, text"
+GUIDANCE = 5.0
+#: Jobs of a run that compares a resident host with one that loads for each job.
+JOBS = 3
+#: Changes of look that are measured; the first of each look loads its file.
+SWAPS = 8
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is run. ``pixels``: width and height; ``ticket``: pictures of a ticket, and of a sheet of the loop."""
+
+    size: str
+    device: str
+    dtype: str
+    pixels: int
+    steps: int
+    batch: int
+    ticket: int
+    pictures: int
+
+
+#: By size: pixels, steps, batch, pictures of a ticket, pictures of a run.
+USUAL = {"tiny": (64, 4, 4, 16, 64), "small": (128, 6, 4, 8, 16), "sdxl": (1024, 20, 4, 16, 64)}
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+UNETS: dict[str, dict[str, Any]] = {
+    "tiny": {"sample_size": 8, "block_out_channels": (32, 64), "layers_per_block": 1, "attention_head_dim": (2, 4)},
+    "small": {"sample_size": 16, "block_out_channels": (96, 192), "layers_per_block": 2, "attention_head_dim": (3, 6)},
+    # Podell et al., "SDXL" (2023), as its published configuration has it
+    "sdxl": {
+        "sample_size": 128,
+        "block_out_channels": (320, 640, 1280),
+        "layers_per_block": 2,
+        "attention_head_dim": (5, 10, 20),
+        "transformer_layers_per_block": (1, 2, 10),
+    },
+}
+#: Width, layers and heads of both text encoders.
+ENCODERS = {"tiny": ((32, 2, 4),) * 2, "small": ((64, 4, 4),) * 2, "sdxl": ((768, 12, 12), (1280, 32, 20))}
+VAES = {"tiny": (8, 8, 16, 16), "small": (32, 32, 64, 64), "sdxl": (128, 256, 512, 512)}
+
+
+def save_model(setting: Setting, folder: Path) -> int:
+    """Draw the weights and save them as diffusers does; how many there are."""
+    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from tests.models.diffusion.tiny_words import clip_tokenizer
+
+    torch.manual_seed(7)
+    tokenizer = clip_tokenizer()
+    configs = [
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            projection_dim=width,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        for width, layers, heads in ENCODERS[setting.size]
+    ]
+    unet = UNETS[setting.size]
+    levels = len(unet["block_out_channels"])
+    pooled, ids = configs[1].projection_dim, 256 if setting.size == "sdxl" else 8
+    with torch.device(setting.device):
+        models = {
+            "text_encoder": CLIPTextModel(configs[0]),
+            "text_encoder_2": CLIPTextModelWithProjection(configs[1]),
+            "unet": UNet2DConditionModel(
+                down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
+                up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=ids,
+                projection_class_embeddings_input_dim=6 * ids + pooled,
+                cross_attention_dim=configs[0].hidden_size + configs[1].hidden_size,
+                norm_num_groups=8 if setting.size == "tiny" else 32,
+                **unet,
+            ),
+            "vae": AutoencoderKL(
+                block_out_channels=VAES[setting.size],
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                layers_per_block=2 if setting.size == "sdxl" else 1,
+                latent_channels=4,
+                norm_num_groups=4 if setting.size == "tiny" else 32,
+                sample_size=setting.pixels,
+                scaling_factor=0.13025,
+                force_upcast=False,
+            ),
+        }
+    pipeline = StableDiffusionXLPipeline(
+        **{name: model.to(getattr(torch, setting.dtype)).eval() for name, model in models.items()},
+        tokenizer=tokenizer,
+        tokenizer_2=clip_tokenizer(),
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            timestep_spacing="leading",
+            steps_offset=1,
+        ),
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return sum(weight.numel() for model in models.values() for weight in model.parameters())
+
+
+def save_look(setting: Setting, model: Path, folder: Path, seed: int) -> Path:
+    """A look of rank 8 on the attention of the model, drawn at random, as a file of safetensors."""
+    from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet", torch_dtype=getattr(torch, setting.dtype))
+    layers = ["to_q", "to_k", "to_v", "to_out.0"]
+    unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=layers, init_lora_weights=False))
+    StableDiffusionXLPipeline.save_lora_weights(
+        folder, unet_lora_layers=get_peft_model_state_dict(unet), safe_serialization=True
+    )
+    return folder / "pytorch_lora_weights.safetensors"
+
+
+def card_of(setting: Setting, folder: Path) -> ModelCard:
+    """The model's card."""
+    return ModelCard.model_validate(
+        {
+            "id": f"benchmark/{setting.size}",
+            "family": "diffusers",
+            "roles": ["text_to_image"],
+            "pipeline": "StableDiffusionXLPipeline",
+            "source": str(folder),
+            "licence": "Apache-2.0",
+            "dtype": setting.dtype,
+            "runtime": {"device": setting.device, "batch": setting.batch},
+            "sizes": {"multiple_of": 8, "min": 32, "max": 2048, "default": [setting.pixels, setting.pixels]},
+            "looks": True,
+            "parameters": {
+                "steps": {"type": "int", "default": setting.steps, "argument": "num_inference_steps"},
+                "guidance": {"type": "float", "default": GUIDANCE, "argument": "guidance_scale"},
+            },
+        }
+    )
+
+
+def space_of(card: ModelCard, pictures: int) -> Space:
+    """The candidates of a run."""
+    batch = {
+        "schema": "ancestra/v1",
+        "batch": "generate",
+        "show": "benchmarks",
+        "seed": 7,
+        "stages": {"still": {"role": "text_to_image", "model": card.id, "candidates": pictures}},
+        "shots": [{"shot": "sea", "frames": 24, "prompt": {"text": list(WORDS), "negative": NEGATIVE}}],
+    }
+    return Plan.of(Batch.model_validate(batch), {card.id: card}).shots[0].stages[0].space(0, ((),))
+
+
+def ticket_of(space: Space, positions: range, name: str) -> Ticket:
+    """A ticket that keeps everything: random weights make pictures that filters reject."""
+    return Ticket(
+        name, 1, "generate", "sea/still/0", "full", tuple(positions), space, (), {}, 1.0,
+        keep_rejects=True, parents={}, deadline_s=86_400.0,
+    )  # fmt: skip
+
+
+# ---- host and loop --------------------------------------------------------------------------------------------------
+
+
+class Host:
+    """The farm's host without the actor around it."""
+
+    def __init__(self, card: ModelCard, looks: dict[str, Path]) -> None:
+        self._card, self._looks = card, looks
+        self.generator = DiffusersGenerator(card, lambda digest: self._looks[digest])
+
+    def load(self) -> None:
+        """Load the model and warm up, as `setup` of a host does."""
+        self.generator.setup()
+
+    def make(self, setting: Setting, space: Space, folder: Path) -> float:
+        """Seconds for every picture of the space, from the first ticket to the last reply."""
+        pipeline = Pipeline("benchmark", self._card.id, self.generator, Store.open(str(folder), create=True))
+        # the pipeline closes the generator at its end; it is wanted again
+        close, self.generator.close = self.generator.close, lambda: None  # type: ignore[method-assign]
+        starts = range(0, len(space), setting.ticket)
+        tickets = [
+            ticket_of(space, range(start, min(start + setting.ticket, len(space))), f"t{start}") for start in starts
+        ]
+        began = time.perf_counter()
+        with ThreadPoolExecutor(2) as hands:
+            replies = list(hands.map(pipeline.work, tickets))
+        took = time.perf_counter() - began
+        pipeline.close()
+        self.generator.close = close  # type: ignore[method-assign]
+        rows = [row for reply in replies for row in reply.rows]
+        failed = [row.message for row in rows if row.cause != "judged"]
+        if failed or len(rows) != len(space):
+            raise SystemExit(f"the host ended {len(rows)} of {len(space)} candidates; {failed[:1]}")
+        return took
+
+
+class Loop:
+    """The loop by hand."""
+
+    def __init__(self, setting: Setting, model: Path) -> None:
+        self._setting, self._model = setting, model
+        self._pipeline: Any = None
+        self._words: dict[str, tuple[torch.Tensor, ...]] = {}
+
+    def load(self) -> None:
+        """Load the model and warm up."""
+        from diffusers import StableDiffusionXLPipeline
+
+        pipeline = StableDiffusionXLPipeline.from_pretrained(
+            self._model, torch_dtype=getattr(torch, self._setting.dtype), use_safetensors=True
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = pipeline.to(self._setting.device)
+        self._words = {}
+        self._call(["warm up"], [0], steps=2)
+
+    def make(self, space: Space, folder: Path) -> float:
+        """Seconds for every picture of the space."""
+        store, setting = Store.open(str(folder), create=True), self._setting
+        judge = cascade_of(ticket_of(space, range(0), "loop"))
+        rows: list[tuple[Any, ...]] = []
+        small: list[Any] = []
+        began = time.perf_counter()
+        for start in range(0, len(space), setting.batch):
+            recipes = [space[n] for n in range(start, min(start + setting.batch, len(space)))]
+            pictures = self._call([one.prompt for one in recipes], [one.seed for one in recipes], steps=setting.steps)
+            for recipe, picture in zip(recipes, pictures, strict=True):
+                verdict = judge(recipe.candidate_id, picture[None])
+                small.append(thumbnail(picture[None]))
+                media = store.put_media(*encode_frames(picture[None], recipe.rate))
+                rows.append((recipe.candidate_id, verdict, media))
+            if len(small) >= setting.ticket or start + setting.batch >= len(space):
+                store.put_media(thumbnail_sheet(small)[0], SHEET_SUFFIX)
+                small = []
+        return time.perf_counter() - began
+
+    def _call(self, prompts: list[str], seeds: list[int], steps: int) -> Any:
+        with torch.no_grad():
+            for prompt in {*prompts} - {*self._words}:
+                self._words[prompt] = self._pipeline.encode_prompt(
+                    prompt, do_classifier_free_guidance=True, negative_prompt=NEGATIVE
+                )
+        positive, negative, pooled, negative_pooled = (
+            torch.cat(parts) for parts in zip(*(self._words[prompt] for prompt in prompts), strict=True)
+        )
+        made = self._pipeline(
+            prompt_embeds=positive,
+            negative_prompt_embeds=negative,
+            pooled_prompt_embeds=pooled,
+            negative_pooled_prompt_embeds=negative_pooled,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            width=self._setting.pixels,
+            height=self._setting.pixels,
+            output_type="pt",
+        ).images
+        return (made.permute(0, 2, 3, 1).float() * 255).round().clamp(0, 255).byte().cpu().numpy()
+
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+
+def compare(setting: Setting, host: Host, loop: Loop, space: Space, folder: Path, runs: int) -> dict[str, Any]:
+    """Host and loop in turns, each pair in the other order than the one before."""
+    found: list[dict[str, Any]] = []
+    systems: dict[str, Callable[[Path], float]] = {
+        "host": lambda place: host.make(setting, space, place),
+        "loop": lambda place: loop.make(space, place),
+    }
+    for number in range(-1, runs):  # the first pair warms caches and is not counted
+        order = list(systems) if number % 2 else list(reversed(systems))
+        seconds = {system: systems[system](folder / f"{system}-{number}") for system in order}
+        wrote = [_media(folder / f"{system}-{number}") for system in ("host", "loop")]
+        same = len(wrote[0] & wrote[1]) / max(len(wrote[1]), 1)
+        if number >= 0:
+            pair = {f"{system}_per_s": len(space) / took for system, took in seconds.items()}
+            found.append({**pair, "ratio": pair["host_per_s"] / pair["loop_per_s"], "same_media": same})
+            print(
+                f"run {number + 1}  host {pair['host_per_s']:.3g}/s  loop {pair['loop_per_s']:.3g}/s", file=sys.stderr
+            )
+    middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
+    return {"host_over_loop": middle.pop("ratio"), **middle, "runs": found}
+
+
+def _media(store: Path) -> set[str]:
+    """The names of all media in a store, which are digests of what they hold; without thumbnail sheets."""
+    return {path.name for path in (store / "media").rglob("*.png")}
+
+
+def residency(setting: Setting, host: Host, loop: Loop, space: Space, folder: Path) -> dict[str, Any]:
+    """Seconds of a job on a host that has the model, and of one that loads it first; weights are in the page cache."""
+    resident, loading = [], []
+    for number in range(JOBS):
+        resident.append(host.make(setting, space, folder / f"resident-{number}"))
+        began = time.perf_counter()
+        loop.load()
+        loaded = time.perf_counter() - began
+        loading.append({"load_s": loaded, "work_s": loop.make(space, folder / f"loading-{number}")})
+    each = [job["load_s"] + job["work_s"] for job in loading]
+    return {
+        "pictures_a_job": len(space),
+        "resident_job_s": statistics.median(resident),
+        "load_per_job_s": statistics.median(each),
+        "load_s": statistics.median(job["load_s"] for job in loading),
+        "times": statistics.median(each) / statistics.median(resident),
+        "runs": {"resident_s": resident, "loading": loading},
+    }
+
+
+def look_swaps(setting: Setting, host: Host, looks: dict[str, Path]) -> dict[str, Any]:
+    """Seconds to change the look of a loaded model: to a new one, to one that is held, and by loading it all anew."""
+    swapped = Looks(host.generator.resident.pipeline, lambda digest: looks[digest])
+    first, held = [], []
+    for number in range(SWAPS):
+        digest = list(looks)[number % len(looks)]
+        known = digest in swapped.loaded
+        took = _timed(lambda digest=digest: swapped.use(digest, 1.0), setting)
+        (held if known else first).append(took)
+    swapped.use(None, 0.0)
+    reloads = []
+    for digest in looks:
+
+        def reload(digest: str = digest) -> None:
+            host.generator.close()
+            host.load()
+            Looks(host.generator.resident.pipeline, lambda wanted: looks[wanted]).use(digest, 1.0)
+
+        reloads.append(_timed(reload, setting))
+    medians = {"first_s": statistics.median(first), "swap_s": statistics.median(held)}
+    reload_s = statistics.median(reloads)
+    return {
+        **medians,
+        "reload_s": reload_s,
+        "reload_over_swap": reload_s / medians["swap_s"],
+        "reload_over_first": reload_s / medians["first_s"],
+        "runs": {"first_s": first, "swap_s": held, "reload_s": reloads},
+    }
+
+
+def _timed(what: Callable[[], None], setting: Setting) -> float:
+    began = time.perf_counter()
+    what()
+    if setting.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def machine(setting: Setting, threads: int) -> dict[str, Any]:
+    """Where it was measured, and how busy that was."""
+    import diffusers
+
+    name = torch.cuda.get_device_name() if setting.device == "cuda" else f"{os.cpu_count()} CPU cores"
+    return {
+        "device": name,
+        "threads": threads,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "load_average": os.getloadavg()[0],
+        "python_threads_at_start": threading.active_count(),
+    }
+
+
+def setting_of(given: argparse.Namespace) -> Setting:
+    """The command line as a setting."""
+    device = given.device if given.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    pixels, steps, batch, ticket, pictures = USUAL[given.size]
+    return Setting(
+        size=given.size,
+        device=device,
+        dtype=given.dtype or ("float16" if device == "cuda" else "float32"),
+        pixels=given.pixels or pixels,
+        steps=given.steps or steps,
+        batch=given.batch or batch,
+        ticket=given.ticket or ticket,
+        pictures=given.pictures or pictures,
+    )
+
+
+def measured(setting: Setting, parts: list[str], runs: int, folder: Path) -> dict[str, Any]:
+    """Everything that was asked for."""
+    model = folder / "model"
+    result: dict[str, Any] = {"weights": save_model(setting, model)}
+    looks: dict[str, Path] = {}
+    if "looks" in parts:
+        for seed in (1, 2):
+            path = save_look(setting, model, folder / f"look-{seed}", seed)
+            looks[f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"] = path
+    card = card_of(setting, model)
+    host, loop, space = Host(card, looks), Loop(setting, model), space_of(card, setting.pictures)
+    host.load()
+    loop.load()
+    if "host" in parts:
+        result["host_against_loop"] = compare(setting, host, loop, space, folder, runs)
+    if "residency" in parts:
+        result["resident_against_load_per_job"] = residency(setting, host, loop, space, folder)
+    if "looks" in parts:
+        result["look_swap_against_reload"] = look_swaps(setting, host, looks)
+    return result
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", choices=sorted(USUAL), default="tiny")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="float16 on a GPU, else float32")
+    parser.add_argument("--pixels", type=int, help="width and height")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch", type=int, help="candidates in one call")
+    parser.add_argument("--ticket", type=int, help="candidates in a ticket")
+    parser.add_argument("--pictures", type=int, help="candidates of a run")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--parts", default="host,residency,looks")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cv2.setNumThreads(1)
+    setting = setting_of(given)
+    with tempfile.TemporaryDirectory(prefix="generate-") as folder:
+        found = {"setting": setting.__dict__, "machine": machine(setting, given.threads)}
+        found |= measured(setting, given.parts.split(","), given.runs, Path(folder))
+    if given.json:
+        print(json.dumps(found, indent=1))
+        return
+    for part, figures in found.items():
+        if not isinstance(figures, dict):
+            print(f"{part}: {figures:,}")
+            continue
+        shown = {key: value for key, value in figures.items() if key != "runs"}
+        said = ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in shown.items()
+        )
+        print(f"{part}: {said}")
+
+
+if __name__ == "__main__":
+    main()
