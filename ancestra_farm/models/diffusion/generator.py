@@ -107,6 +107,11 @@ class DiffusersGenerator:
                 self._make(ticket, position)
             yield ticket.made.pop(position)
 
+    @property
+    def pipeline(self) -> Pipeline:
+        """The loaded pipeline, for whoever trains on it. Raises RuntimeError before `setup`."""
+        return self._loaded()
+
     def close(self) -> None:
         """Let go of the pipeline and of the device's memory."""
         self._resident = None

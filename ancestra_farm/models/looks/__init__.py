@@ -1,0 +1,1 @@
+"""Looks: style adapters (LoRA) for a base model, learned from photographs whose rights are written down."""
