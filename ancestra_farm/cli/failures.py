@@ -21,6 +21,7 @@ _BAD_INPUT = frozenset(
         "AddressTaken",
         "BatchRefused",
         "CatalogRefused",
+        "LookRefused",
         "OrderRefused",
         "PlanRefused",
         "PlotUnavailable",
@@ -28,6 +29,7 @@ _BAD_INPUT = frozenset(
         "ScenarioRefused",
         "StoreMissing",
         "StoreRefused",
+        "WeightsRefused",
     }
 )
 _FAILED = frozenset(
@@ -37,6 +39,7 @@ _FAILED = frozenset(
         "EndpointGone",
         "LawBroken",
         "LogDamaged",
+        "LookBroke",
         "NotAllowed",
         "NotThere",
         "RunBroke",
@@ -44,6 +47,7 @@ _FAILED = frozenset(
         "StoreError",
         "StoreUnavailable",
         "Superseded",
+        "WeightsMissing",
     }
 )
 KNOWN = _BAD_INPUT | _FAILED

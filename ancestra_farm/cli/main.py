@@ -19,7 +19,9 @@ from ancestra_farm.cli import (
     failures,
     gc,
     hosts,
+    look,
     manifest,
+    models,
     orders,
     plan,
     repair,
@@ -122,11 +124,13 @@ _add("priority", steer.priority)
 _add("hosts", hosts.hosts, epilog=hosts.EPILOG)
 _add("stop", stop.stop)
 app.add_typer(token.app, rich_help_panel=None)
+app.add_typer(look.app, rich_help_panel=None)
 _add("stitch", stitch.stitch, epilog=stitch.EPILOG)
 _add("manifest", manifest.manifest)
 _add("verify", verify_command.verify)
 _add("repair", repair.repair, epilog=repair.EPILOG)
 _add("gc", gc.gc, epilog=gc.EPILOG)
+_add("models", models.models, epilog=models.EPILOG)
 _add("schema", schema.schema)
 _add("simulate", simulate.simulate, epilog=simulate.EPILOG)
 _add("doctor", doctor.doctor, epilog=doctor.EPILOG)
