@@ -39,7 +39,8 @@ def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
     allowed = findings.batch.policy.licences
     if allowed is not None and card.licence not in allowed:
         hint = f"policy.licences allows {listed(allowed)}" if allowed else "policy.licences allows none"
-        findings.add(path, f"the licence of {card.id}, {card.licence}, is not allowed by the show's policy", hint)
+        asks = f": {card.terms}" if card.terms else ""
+        findings.add(path, f"the licence of {card.id}, {card.licence}, is not allowed by the show's policy{asks}", hint)
     return findings.card(use)
 
 
