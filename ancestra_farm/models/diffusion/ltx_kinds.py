@@ -37,7 +37,7 @@ def _from_picture(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[st
     return {**_from_words(pipeline, recipe, inputs), "image": given.picture(given.first_frame(recipe, inputs))}
 
 
-# ---- conditions ----------------------------------------
+# ---- conditions -----------------------------------------------------------------------------------------------------
 
 
 def _from_conditions(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:

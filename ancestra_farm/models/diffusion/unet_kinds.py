@@ -23,7 +23,7 @@ def _svd(_pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     return found if "fps" in recipe.parameters else {**found, "fps": max(1, round(recipe.rate))}
 
 
-# ---- AnimateDiff ----------------------------------------
+# ---- AnimateDiff ----------------------------------------------------------------------------------------------------
 
 
 def _from_words(_pipeline: Pipeline, recipe: Recipe, _inputs: Inputs) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _frames(pipeline: Pipeline, recipe: Recipe) -> int:
     return given.on_grid(pipeline, recipe, pipeline.vae_scale_factor_temporal)
 
 
-# ---- VACE: one candidate a call, since it refuses a batch, and a list of generators ----------------------------------
+# ---- VACE: one candidate a call, since it refuses a batch, and a list of generators ---------------------------------
 
 
 def _from_guides(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:

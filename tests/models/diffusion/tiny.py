@@ -17,8 +17,8 @@ from tests.models.diffusion.tiny_stills import STILLS
 #: The names that `save_tiny` knows: pipeline classes, some with a variant after a colon.
 TINY: tuple[str, ...] = (*STILLS, *CLIPS)
 
-#: The size that all of them make, (width, height) in pixels. SVD and Flux2 make it too, but are at home elsewhere.
-TINY_SIZE = (32, 32)
+#: A size that all of them make, (width, height) in pixels; not a square, so that sides cannot be mistaken.
+TINY_SIZE = (64, 32)
 
 
 def save_tiny(name: str, folder: Path, *, seed: int = 0) -> Path:

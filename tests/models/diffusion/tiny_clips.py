@@ -138,7 +138,7 @@ def ltx() -> dict[str, Any]:
 
 
 def cogvideox(*, pictures: bool) -> dict[str, Any]:
-    """Of CogVideoXPipeline, or with ``pictures`` of its image-to-video, which takes 32 × 32 pixels only."""
+    """Of CogVideoXPipeline, or with ``pictures`` of its image-to-video, which takes 64 × 32 pixels only."""
     tokenizer, latent = words.t5_tokenizer(), 4
     return {
         "tokenizer": tokenizer,
@@ -150,7 +150,7 @@ def cogvideox(*, pictures: bool) -> dict[str, Any]:
             norm_num_groups=4,
             temporal_compression_ratio=4,
             sample_height=32,
-            sample_width=32,
+            sample_width=64,
         ),
         "transformer": CogVideoXTransformer3DModel(
             num_attention_heads=2,
@@ -160,7 +160,7 @@ def cogvideox(*, pictures: bool) -> dict[str, Any]:
             time_embed_dim=16,
             text_embed_dim=words.WIDTH,
             num_layers=1,
-            sample_width=4,
+            sample_width=8,
             sample_height=4,
             sample_frames=9,
             patch_size=2,

@@ -1,0 +1,458 @@
+"""Every class of clip pipeline, tiny and with random weights, through the generator that hosts use."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ancestra_farm.batch.card import INPUTS_OF_ROLE, ModelCard
+from ancestra_farm.models.diffusion import clip_inputs
+from ancestra_farm.models.diffusion.generator import DiffusersGenerator
+from ancestra_farm.models.diffusion.kinds import Inputs, all_kinds
+from ancestra_farm.models.diffusion.ltx_kinds import _context
+from ancestra_farm.models.diffusion.video_kinds import VIDEO_KINDS
+from ancestra_farm.models.diffusion.wan_kinds import vace_canvas
+from ancestra_farm.plan.recipe import Recipe
+from tests.models.diffusion.tiny import TINY_SIZE, save_tiny
+from tests.models.diffusion.tiny_clips import CLIPS
+
+WIDTH, HEIGHT = TINY_SIZE
+#: The shortest clip with more than one latent; 5 for every class that is not here.
+FRAMES = {"LTX": 9, "CogVideoX": 9}
+#: Variants that do not have all roles of their class.
+ROLES_OF = {
+    "WanImageToVideoPipeline:first_latent": ("image_to_video",),
+    "WanImageToVideoPipeline:seen": ("image_to_video",),
+    "WanImageToVideoPipeline:seen_both": ("first_last_frame",),
+}
+#: Roles that are words alone for most, and that these classes make from a guide.
+FROM_GUIDES = {
+    "WanImageToVideoPipeline", "LTXImageToVideoPipeline", "CogVideoXImageToVideoPipeline",
+    "HunyuanVideoImageToVideoPipeline", "StableVideoDiffusionPipeline",
+}  # fmt: skip
+
+
+def frames_of(name):
+    return next((frames for start, frames in FRAMES.items() if name.startswith(start)), 5)
+
+
+def roles_of(name):
+    return ROLES_OF.get(name, all_kinds()[name.partition(":")[0]].roles)
+
+
+def needed_guides(name, role):
+    """Guides without which a class cannot play a role."""
+    if role == "text_to_video" and name.partition(":")[0] in FROM_GUIDES:
+        return {"first_frame": picture(3)}
+    if "ControlNet" in name and not (role == "video_to_video" and name == "AnimateDiffControlNetPipeline"):
+        return {"depth": clip(4, frames_of(name))}
+    return {}
+
+
+CASES = [(name, role) for name in CLIPS for role in roles_of(name)]
+
+
+# ---- what goes in ---------------------------------------------------------------------------------------------------
+
+
+def picture(seed):
+    """A frame of coarse blocks, uint8 [1, H, W, 3]."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (1, HEIGHT // 8, WIDTH // 8, 3), np.uint8)
+    return blocks.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def clip(seed, frames):
+    """A frame of coarse blocks that drifts, uint8 [frames, H, W, 3]."""
+    return np.concatenate([np.roll(picture(seed), 2 * step, axis=2) for step in range(frames)])
+
+
+def card_of(name, folder):
+    """A card as a user would write it, with names of its own for the pipeline's arguments."""
+    kind = all_kinds()[name.partition(":")[0]]
+    parameters = {"steps": {"type": "int", "default": 2, "argument": "num_inference_steps"}}
+    if name.startswith(("Wan", "LTX", "Hunyuan")):
+        parameters["words"] = {"type": "int", "default": 24, "argument": "max_sequence_length"}
+    if name.startswith("Hunyuan"):
+        parameters["guidance"] = {"type": "float", "default": 1.5, "argument": "true_cfg_scale"}
+    elif not name.startswith("Stable"):
+        parameters["guidance"] = {"type": "float", "default": 3.0, "argument": "guidance_scale"}
+    frames = frames_of(name)
+    return ModelCard.model_validate(
+        {
+            "id": "tiny/model", "family": "diffusers", "roles": roles_of(name), "pipeline": kind.pipeline,
+            "source": str(folder), "licence": "none", "guides": kind.guides, "parameters": parameters, "rate": 8,
+            "sizes": {"multiple_of": 8, "min": 8, "max": 128, "default": TINY_SIZE},
+            "frames": {"step": 1, "offset": 0, "min": frames, "max": 33},
+            "runtime": {"batch": 3 if kind.batches else 1},
+        }
+    )  # fmt: skip
+
+
+def recipe_of(name, role, seed=1, prompt="sea at dusk", negative="", frames=None, context=None, **parameters):
+    defaults = {one: parameter.default for one, parameter in card_of(name, "/nowhere").parameters.items()}
+    if context is None:
+        context = 3 if role == "extend" else 0
+    still = role == "text_to_image"
+    return Recipe(
+        candidate_id=f"{seed:032x}", seed=seed, shot="anc_010_0010", stage="animate", segment=0, variant="0a1b2c3d",
+        index=seed, rung="full", role=role, prompt=prompt, negative=negative, model="tiny/model",
+        model_digest="0" * 32, look=None, look_weight=1.0, guides=(), parameters={**defaults, **parameters},
+        size=TINY_SIZE, frames=1 if still else frames or frames_of(name), rate=Fraction(1 if still else 8),
+        context_frames=context, parents=tuple(f"parent-{number}" for number in range(INPUTS_OF_ROLE[role])),
+    )  # fmt: skip
+
+
+def parents_of(recipe, seed=7):
+    """What a recipe starts from: pictures, or a clip where its role turns or extends one."""
+    long = recipe.frames if recipe.role in {"video_to_video", "extend"} else 1
+    return {parent: clip(seed + number, long) for number, parent in enumerate(recipe.parents)}
+
+
+# ---- the models, each built once ------------------------------------------------------------------------------------
+
+
+class GuidedGenerator(DiffusersGenerator):
+    """The generator of hosts, with guides given as frames instead of as files; files are tested with their decoders."""
+
+    frames_given = None
+
+    def _guides(self, recipe):
+        return self.frames_given or {}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A generator of each name, built, saved, loaded and warmed up when it is first asked for."""
+    ready = {}
+
+    def model(name):
+        if name not in ready:
+            folder = save_tiny(name, tmp_path_factory.mktemp("tiny") / name.replace(":", "-"))
+            ready[name] = GuidedGenerator(card_of(name, folder), None, tmp_path_factory.mktemp("cache"))
+            ready[name].setup()
+        return ready[name]
+
+    return model
+
+
+def make(model, recipes, parents=None, guides=None):
+    """The candidates of one ticket."""
+    model.frames_given = guides
+    given = {} if not recipes else {**parents_of(recipes[0]), **(parents or {})}
+    return list(model.generate(recipes, given, lambda: False))
+
+
+def one(model, recipe, parents=None, guides=None):
+    (made,) = make(model, [recipe], parents, guides)
+    return made.frames
+
+
+def differ(a, b):
+    """The mean absolute difference, in display values."""
+    return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).mean())
+
+
+# ---- every class, every role ----------------------------------------------------------------------------------------
+
+
+def test_every_kind_has_a_tiny_pipeline():
+    assert {name.partition(":")[0] for name in CLIPS} == {kind.pipeline for kind in VIDEO_KINDS}
+
+
+@pytest.mark.parametrize(("name", "role"), CASES, ids=[f"{name}-{role}" for name, role in CASES])
+def test_a_pipeline_makes_what_a_recipe_asks_for(models, name, role):
+    recipe = recipe_of(name, role)
+    frames = one(models(name), recipe, guides=needed_guides(name, role))
+    assert frames.dtype == np.uint8
+    assert frames.shape == (recipe.frames, HEIGHT, WIDTH, 3)
+    assert frames.std() > 2, "noise hangs on everything; a flat picture hangs on nothing"
+    other = one(models(name), replace(recipe, seed=2), guides=needed_guides(name, role))
+    assert differ(frames, other) > 0.5, "another seed, another clip"
+
+
+@pytest.mark.parametrize("name", [name for name in CLIPS if all_kinds()[name.partition(":")[0]].batches])
+def test_candidates_of_one_call_are_those_made_alone(models, name):
+    role = roles_of(name)[0]
+    guides = needed_guides(name, role)
+    wordings = ("sea at dusk", "stars and dust")
+    recipes = [recipe_of(name, role, seed=seed, prompt=wordings[seed % 2]) for seed in (1, 2, 3)]
+    together = make(models(name), recipes, guides=guides)
+    assert len({made.generate_s for made in together}) == 1, "they shared one call"
+    for recipe, made in zip(recipes, together, strict=True):
+        alone = one(models(name), recipe, guides=guides)
+        assert np.abs(alone.astype(int) - made.frames.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LTXImageToVideoPipeline", "LTXConditionPipeline", "CogVideoXImageToVideoPipeline", "StableVideoDiffusionPipeline",
+     "HunyuanVideoImageToVideoPipeline", "WanVideoToVideoPipeline", "AnimateDiffVideoToVideoPipeline",
+     "CogVideoXVideoToVideoPipeline"],
+)  # fmt: skip
+def test_candidates_of_different_parents_share_a_call_and_keep_their_own(models, name):
+    role = next(role for role in roles_of(name) if INPUTS_OF_ROLE[role])
+    first = recipe_of(name, role, seed=1)
+    second = replace(first, seed=2, candidate_id="2" * 32, parents=("other-0",))
+    parents = {**parents_of(first), "other-0": next(iter(parents_of(first, seed=20).values()))}
+    together = make(models(name), [first, second], parents)
+    assert together[0].generate_s == together[1].generate_s, "they shared one call"
+    for recipe, made in zip((first, second), together, strict=True):
+        alone = one(models(name), recipe, parents)
+        assert np.abs(alone.astype(int) - made.frames.astype(int)).max() <= 1
+
+
+def test_wan_takes_candidates_of_one_picture_into_a_call_and_no_others(models):
+    name = "WanImageToVideoPipeline"
+    first = recipe_of(name, "image_to_video", seed=1)
+    same = replace(first, seed=2, candidate_id="2" * 32)
+    other = replace(first, seed=3, candidate_id="3" * 32, parents=("other-0",))
+    parents = {**parents_of(first), "other-0": picture(20)}
+    made = make(models(name), [first, same, other], parents)
+    assert made[0].generate_s == made[1].generate_s != made[2].generate_s
+    assert np.abs(one(models(name), other, parents).astype(int) - made[2].frames.astype(int)).max() <= 1
+
+
+# ---- words, parents and guides matter -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in CLIPS if not name.startswith("Stable")])
+def test_words_matter_and_so_do_those_of_the_negative_prompt(models, name):
+    role = roles_of(name)[0]
+    guides = needed_guides(name, role)
+    recipe = recipe_of(name, role)
+    frames = one(models(name), recipe, guides=guides)
+    assert differ(frames, one(models(name), replace(recipe, prompt="stars"), guides=guides)) > 0.05
+    assert differ(frames, one(models(name), replace(recipe, negative="petals of light"), guides=guides)) > 0.02
+    unguided = replace(recipe, parameters={**recipe.parameters, "guidance": 1.0})
+    without = one(models(name), unguided, guides=guides)
+    assert (without == one(models(name), replace(unguided, negative="petals of light"), guides=guides)).all()
+
+
+PARENTED = [(name, role) for name, role in CASES if INPUTS_OF_ROLE[role]]
+
+
+@pytest.mark.parametrize(("name", "role"), PARENTED, ids=[f"{name}-{role}" for name, role in PARENTED])
+def test_another_parent_makes_another_clip(models, name, role):
+    recipe = recipe_of(name, role)
+    guides = needed_guides(name, role)
+    frames = one(models(name), recipe, guides=guides)
+    for parent in recipe.parents:
+        changed = {parent: 255 - parents_of(recipe)[parent]}
+        assert differ(frames, one(models(name), recipe, changed, guides=guides)) > 0.05, parent
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("WanImageToVideoPipeline", "image_to_video"), ("LTXConditionPipeline", "text_to_video"),
+     ("LTXConditionPipeline", "image_to_video"), ("WanVACEPipeline", "text_to_video")],
+)  # fmt: skip
+def test_a_guide_says_how_a_clip_ends(models, name, role):
+    recipe = recipe_of(name, role)
+    free = one(models(name), recipe)
+    ends = [one(models(name), recipe, guides={"last_frame": picture(seed)}) for seed in (31, 32)]
+    assert differ(free, ends[0]) > 0.05
+    assert differ(*ends) > 0.05
+
+
+@pytest.mark.parametrize("name", ["WanVACEPipeline", "AnimateDiffControlNetPipeline"])
+@pytest.mark.parametrize("kind", clip_inputs.CONTROL)
+def test_a_control_clip_is_followed(models, name, kind):
+    recipe = recipe_of(name, "text_to_video")
+    frames = [one(models(name), recipe, guides={kind: clip(seed, recipe.frames)}) for seed in (41, 42)]
+    assert differ(*frames) > 0.05
+
+
+def test_control_and_clip_both_count_where_a_pipeline_takes_both(models):
+    name = "AnimateDiffVideoToVideoControlNetPipeline"
+    recipe = recipe_of(name, "video_to_video")
+    frames = [one(models(name), recipe, guides={"depth": clip(seed, recipe.frames)}) for seed in (41, 42)]
+    assert differ(*frames) > 0.05
+
+
+def test_references_count_and_take_no_frame_of_the_clip(models):
+    recipe = recipe_of("WanVACEPipeline", "text_to_video")
+    model = models("WanVACEPipeline")
+    free = one(model, recipe)
+    pair = one(model, recipe, guides={"reference": np.concatenate([picture(51), picture(52)])})
+    single = one(model, recipe, guides={"reference": picture(51)})
+    assert free.shape == pair.shape == single.shape
+    assert differ(free, single) > 0.05
+    assert differ(single, pair) > 0.05
+
+
+def test_a_mask_says_what_is_repainted_of_a_clip(models):
+    recipe = recipe_of("WanVACEPipeline", "video_to_video")
+    model = models("WanVACEPipeline")
+    masks = [np.zeros((1, HEIGHT, WIDTH, 3), np.uint8) for _ in range(2)]
+    masks[0][:, :, : WIDTH // 2] = masks[1][:, :, WIDTH // 2 :] = 255
+    whole, left, right = (
+        one(model, recipe, guides=guides) for guides in (None, {"mask": masks[0]}, {"mask": masks[1]})
+    )
+    assert min(differ(whole, left), differ(left, right), differ(whole, right)) > 0.05
+
+
+def test_a_first_frame_that_is_a_latent_of_its_own_is_kept_whatever_the_seed(models):
+    name = "WanImageToVideoPipeline:first_latent"
+    recipe = recipe_of(name, "image_to_video")
+    made = [one(models(name), replace(recipe, seed=seed)) for seed in (1, 2)]
+    assert (made[0][0] == made[1][0]).all()
+    assert differ(made[0][1:], made[1][1:]) > 0.5
+
+
+@pytest.mark.parametrize("context", [1, 3, 9])
+def test_extending_goes_on_from_as_many_frames_as_neighbours_share(models, context):
+    name = "LTXConditionPipeline"
+    recipe = recipe_of(name, "extend", frames=17, context=context)
+    parent = clip(7, 17)
+    frames = one(models(name), recipe, {"parent-0": parent})
+    earlier = parent.copy()
+    earlier[:-context] = 0
+    assert (one(models(name), recipe, {"parent-0": earlier}) == frames).all(), "what lies before is not looked at"
+    for changed in {17 - context, 16}:
+        other = parent.copy()
+        other[changed] = 255 - other[changed]
+        assert differ(frames, one(models(name), recipe, {"parent-0": other})) > 0.02, changed
+
+
+# ---- what cannot be meant is said -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "frames", "words"),
+    [
+        ("WanPipeline", "text_to_video", 6, "4k.1 frames, and 6"),
+        ("LTXPipeline", "text_to_video", 12, "8k.1 frames, and 12"),
+        ("CogVideoXPipeline", "text_to_video", 13, "8k.1 frames, and 13"),
+        ("HunyuanVideoPipeline", "text_to_video", 7, "4k.1 frames, and 7"),
+    ],
+)
+def test_a_length_that_a_pipeline_would_round_is_an_error(models, name, role, frames, words):
+    with pytest.raises(ValueError, match=words):
+        one(models(name), recipe_of(name, role, frames=frames))
+
+
+def test_a_pipeline_that_starts_from_a_picture_says_so(models):
+    with pytest.raises(ValueError, match="guide first_frame"):
+        one(models("WanImageToVideoPipeline"), recipe_of("WanImageToVideoPipeline", "text_to_video"))
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"), [("first_latent", "keep the first frame only"), ("seen", "see the first frame only")]
+)
+def test_a_last_frame_that_weights_cannot_see_is_an_error(models, variant, words):
+    name = f"WanImageToVideoPipeline:{variant}"
+    with pytest.raises(ValueError, match=words):
+        one(models(name), recipe_of(name, "image_to_video"), guides={"last_frame": picture(1)})
+
+
+def test_a_clip_is_never_stretched_to_a_recipe(models):
+    recipe = recipe_of("WanVideoToVideoPipeline", "video_to_video")
+    with pytest.raises(ValueError, match="a clip of 9 frames cannot be made into one of 5"):
+        one(models("WanVideoToVideoPipeline"), recipe, {"parent-0": clip(1, 9)})
+
+
+def test_control_clips_are_as_many_as_control_nets(models):
+    recipe = recipe_of("AnimateDiffControlNetPipeline", "text_to_video")
+    with pytest.raises(ValueError, match="follows 1 control clips, one for each ControlNet; 0 are given"):
+        one(models("AnimateDiffControlNetPipeline"), recipe)
+
+
+def test_control_guides_that_contradict_each_other_are_an_error():
+    inputs = Inputs(guides={"depth": clip(1, 5), "camera": clip(2, 5)})
+    with pytest.raises(ValueError, match="one control guide, and the shot has 2: camera, depth"):
+        clip_inputs.one_control(recipe_of("WanVACEPipeline", "text_to_video"), inputs)
+
+
+@pytest.mark.parametrize(
+    ("role", "guides", "words"),
+    [
+        ("text_to_video", ("mask",), "give a plate"),
+        ("text_to_video", ("plate",), "give the shot a mask"),
+        ("video_to_video", ("depth",), "two things to follow"),
+        ("video_to_video", ("plate", "mask", "depth"), "two things to follow"),
+    ],
+)
+def test_guides_that_would_be_unused_are_an_error(role, guides, words):
+    recipe = recipe_of("WanVACEPipeline", role)
+    inputs = Inputs(tuple(parents_of(recipe).values()), {kind: clip(3, 5) for kind in guides})
+    with pytest.raises(ValueError, match=words):
+        vace_canvas(recipe, inputs)
+
+
+# ---- what VACE and LTX are shown ------------------------------------------------------------------------------------
+
+
+def canvas(role, guides=None, context=None, frames=9):
+    recipe = recipe_of("WanVACEPipeline", role, frames=frames, context=context)
+    return (*vace_canvas(recipe, Inputs(tuple(parents_of(recipe).values()), guides or {})), parents_of(recipe))
+
+
+def test_words_alone_leave_everything_free():
+    frames, paint, _ = canvas("text_to_video")
+    assert (frames == 128).all()
+    assert (paint == 255).all()
+
+
+def test_known_frames_are_kept_and_the_rest_is_free():
+    frames, paint, parents = canvas("first_last_frame")
+    assert (frames[0] == parents["parent-0"][0]).all()
+    assert (frames[-1] == parents["parent-1"][0]).all()
+    assert (paint[[0, -1]] == 0).all()
+    assert (frames[1:-1] == 128).all()
+    assert (paint[1:-1] == 255).all()
+
+
+@given(context=st.integers(1, 8))
+@settings(max_examples=8, deadline=None)
+def test_an_extension_begins_with_the_end_of_the_clip_before(context):
+    frames, paint, parents = canvas("extend", context=context)
+    assert (frames[:context] == parents["parent-0"][-context:]).all()
+    assert (paint[:context] == 0).all()
+    assert (paint[context:] == 255).all()
+
+
+def test_control_is_followed_around_known_frames():
+    control = clip(5, 9)
+    frames, paint, parents = canvas("image_to_video", {"camera": control})
+    assert (frames[0] == parents["parent-0"][0]).all()
+    assert (frames[1:] == control[1:]).all()
+    assert (paint[0] == 0).all()
+    assert (paint[1:] == 255).all()
+
+
+@pytest.mark.parametrize("painted", ["nothing", "depth"])
+def test_a_mask_keeps_the_clip_outside_and_follows_control_inside(painted):
+    mask = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
+    mask[:, :, : WIDTH // 2] = 255
+    control = clip(5, 9)
+    guides = {"mask": mask, **({"depth": control} if painted == "depth" else {})}
+    frames, paint, parents = canvas("video_to_video", guides)
+    half = WIDTH // 2
+    assert (frames[:, :, half:] == parents["parent-0"][:, :, half:]).all()
+    assert (frames[:, :, :half] == (control[:, :, :half] if painted == "depth" else 128)).all()
+    assert (paint[:, :, :half] == 255).all()
+    assert (paint[:, :, half:] == 0).all()
+
+
+def test_a_plate_stays_outside_the_mask_and_the_clip_is_followed_inside():
+    mask = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
+    mask[:, :, : WIDTH // 2] = 255
+    plate = picture(9)
+    frames, _, parents = canvas("video_to_video", {"mask": mask, "plate": plate})
+    half = WIDTH // 2
+    assert (frames[:, :, :half] == parents["parent-0"][:, :, :half]).all()
+    assert (frames[:, :, half:] == plate[:, :, half:]).all()
+
+
+@given(frames=st.integers(1, 40), step=st.sampled_from([4, 8]))
+def test_context_is_given_in_whole_latents_and_its_last_frame_always(frames, step):
+    shots = np.arange(frames, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 1, 3), np.uint8)
+    known = _context(shots, step)
+    assert known[0][0] == 0
+    assert (len(known[0][1]) - 1) % step == 0
+    for place, given_frames in known:
+        assert (given_frames == shots[place : place + len(given_frames)]).all()
+    assert known[-1][0] + len(known[-1][1]) == frames
