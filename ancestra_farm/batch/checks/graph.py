@@ -106,8 +106,12 @@ def _check_delivery(findings: Findings) -> None:
             hint = did_you_mean(deliver.stage, stages, "stages")
             findings.add(("deliver", "stage"), f"there is no stage {deliver.stage!r}", hint)
         return
-    sources = {spec.source for spec in stages.values()}
-    ends = [name for name in stages if name not in sources and findings.makes_clips(name)]
-    if len(ends) > 1:
-        message = f"{listed(ends, 'and')} each end in clips, and only one stage is delivered"
-        findings.add(("deliver",), message, f"name it: deliver: {{stage: {ends[-1]}}}")
+    told: set[tuple[str, ...]] = set()
+    for shot in findings.batch.shots:
+        made = [name for name in stages if name not in shot.skip]
+        sources = {stages[name].source for name in made}
+        ends = tuple(name for name in made if name not in sources and findings.makes_clips(name))
+        if len(ends) > 1 and ends not in told:
+            told.add(ends)
+            message = f"{listed(ends, 'and')} each end in clips, and only one stage is delivered"
+            findings.add(("deliver",), message, f"name it: deliver: {{stage: {ends[-1]}}}")
