@@ -1,0 +1,164 @@
+"""Tissue with its vessels, and stars with their dust, drawn thick enough for 64 rows of pixels.
+
+The procedural family's own are finer: their vessels and smallest stars would be lost in the autoencoder.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ancestra_farm.models.procedural import textures
+from ancestra_farm.models.procedural.canvas import Plane, Rgb, bloom, coloured, hue, ramp, smooth
+from ancestra_farm.models.procedural.textures import Field
+
+#: From a plane and seconds to light, float32 [3, H, W], linear.
+Scene = Callable[[Plane, float], Field]
+
+#: Texels of a tile of vessels, and how many such tiles there are.
+_TILE, _TILES = 256, 4
+
+
+def tissue(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: bool) -> Scene:
+    """Folds of flesh under thick branching vessels, with a warm light somewhere behind."""
+    d = rng.uniform(size=16).tolist()
+    base, strength = (346 + 34 * d[0], 0.62 + 0.16 * d[1]) if tint is None else (tint[0], 0.25 + 0.6 * tint[1])
+    away = 10 + 14 * d[2]
+    colours = ramp(
+        (
+            (0.00, hue(base - 10, strength + 0.25, 0.10)),
+            (0.30, hue(base - 4, strength + 0.15, 0.36)),
+            (0.60, hue(base + away * 0.4, strength, 0.78)),
+            (0.85, hue(base + away, strength * 0.65, 1.10)),
+            (1.00, hue(base + away * 1.3, strength * 0.35, 1.35)),
+        )
+    )
+    tile = _vessels(int(d[3] * _TILES))
+    scale, lean = (0.17 if near else 0.30) * (0.85 + 0.3 * d[4]), 6.28 * d[5]
+    cos, sin = np.float32(np.cos(lean) * scale), np.float32(np.sin(lean) * scale)
+    folds, lamp = textures.folds(int(d[6] * textures.FOLDS)), ((d[7] - 0.5) * 2.0, (d[8] - 0.5) * 1.2)
+    depth = 0.55 + 0.25 * d[9]
+
+    def draw(at: Plane, seconds: float) -> Field:
+        u, v = at.x * cos - at.y * sin + np.float32(d[10]), at.x * sin + at.y * cos + np.float32(d[11])
+        skin = textures.sample(folds, u * np.float32(0.55) + np.float32(d[12]), v * np.float32(0.55))
+        beat = np.float32(0.006 * np.sin(2 * np.pi * seconds))
+        vessel = textures.sample(tile, u + skin * beat, v)
+        wide, core = vessel[..., 0], vessel[..., 1]
+        glow = 1.0 / (1.0 + ((at.x - np.float32(lamp[0])) ** 2 + (at.y - np.float32(lamp[1])) ** 2) * np.float32(0.9))
+        light = np.float32(0.42) + np.float32(0.55) * glow + np.float32(0.10) * skin
+        tone = np.float32(0.56) + np.float32(0.24) * glow + np.float32(0.07) * skin
+        light *= 1.0 - np.float32(depth) * wide
+        tone -= np.float32(0.40 * depth) * wide
+        # A vessel is round: its middle catches the light.
+        light += core * np.float32(0.16)
+        tone += core * np.float32(0.06)
+        return bloom(coloured(tone, light, colours), 0.3, 0.10)
+
+    return draw
+
+
+def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: bool) -> Scene:
+    """A band of glowing dust with dark lanes, and stars of a pixel or more before it."""
+    d = rng.uniform(size=20).tolist()
+    wheel = (212, 228, 262, 286, 320, 200)
+    base, strength = (
+        (wheel[int(d[0] * len(wheel))] + 12 * (d[1] - 0.5), 0.5 + 0.3 * d[2]) if tint is None else (tint[0], tint[1])
+    )
+    away = (40 + 50 * d[3]) * (1 if d[4] < 0.5 else -1)
+    colours = ramp(_sky(base, strength, away))
+    lean, width, offset = 3.14 * d[5], 0.35 + 0.35 * d[6], (d[7] - 0.5) * 0.8
+    scale = 0.16 if near else 0.30
+    one, two = textures.clouds(int(d[8] * textures.CLOUDS)), textures.clouds(int(d[9] * textures.CLOUDS))
+    suns = points(int(d[10] * 3))
+    dense = 0.11 if near else 0.19
+    cos, sin = np.float32(np.cos(lean)), np.float32(np.sin(lean))
+
+    def draw(at: Plane, seconds: float) -> Field:
+        bend = _sampled(one, at, scale * 0.6, d[11], d[12])
+        gas = _sampled(two, at, scale, d[13] + 0.001 * seconds, d[14], bend * np.float32(0.06))
+        across = at.y * cos - at.x * sin - np.float32(offset) + bend * np.float32(0.10)
+        band = 1.0 / (1.0 + (across / np.float32(width)) ** 4)
+        lane = smooth(0.2, 1.5, bend * 0.6 - gas * 0.7) * band
+        glow = smooth(-0.9, 2.0, gas) * (np.float32(0.25) + band)
+        tone = 1.0 - np.exp(np.float32(-1.3) * (np.float32(0.08) + glow * 0.8 * (1.0 - lane * 0.8)))
+        light = np.float32(0.12) + glow * (1.0 - lane * np.float32(0.85))
+        colour = coloured(tone, light, colours)
+        shine = _sampled(suns, at, dense, d[15], d[16])
+        twinkle = 1.0 + 0.2 * np.sin(np.float32(3.1 * seconds) + at.x * 9.0 + at.y * 13.0)
+        colour += (shine * twinkle * np.float32(1.8))[None] * np.array((0.92, 0.95, 1.0), np.float32)[:, None, None]
+        return bloom(colour, 0.4, 0.04)
+
+    return draw
+
+
+def _sky(base: float, strength: float, away: float) -> tuple[tuple[float, Rgb], ...]:
+    return (
+        (0.00, hue(base + away * 0.3, strength + 0.15, 0.05)),
+        (0.30, hue(base, strength + 0.15, 0.34)),
+        (0.60, hue(base + away * 0.3, strength, 0.75)),
+        (1.00, hue(base + away, strength * 0.5, 1.25)),
+    )
+
+
+def _sampled(texture: Field, at: Plane, scale: float, right: float, down: float, warp: Field | None = None) -> Field:
+    u, v = at.x * np.float32(scale) + np.float32(right), at.y * np.float32(scale) + np.float32(down)
+    return textures.sample(texture, u if warp is None else u + warp, v)
+
+
+@cache
+def points(index: int) -> Field:
+    """Suns of three sizes on a tile of 256 texels, each a soft disc: 0 to about 1."""
+    rng = np.random.default_rng(900 + index)
+    field = np.zeros((_TILE, _TILE), np.float32)
+    for sigma, count, low, high in ((1.1, 260, 0.15, 0.5), (1.6, 60, 0.4, 0.9), (2.4, 12, 0.8, 1.2)):
+        dots = np.zeros((_TILE, _TILE), np.float32)
+        rows, columns = rng.integers(0, _TILE, (2, count))
+        dots[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
+        field += _blurred(dots, sigma)
+    field.setflags(write=False)
+    return field
+
+
+@cache
+def _vessels(index: int) -> Field:
+    """Branching vessels, [256, 256, 2]: 1 across a vessel's width, and 1 along its middle."""
+    rng = np.random.default_rng(950 + index)
+    wide, core = np.zeros((_TILE, _TILE), np.uint8), np.zeros((_TILE, _TILE), np.uint8)
+    for _ in range(5):
+        _grow(wide, core, rng, rng.uniform(0, _TILE, 2), float(rng.uniform(0, 6.28)), 11.0)
+    layers = (_blurred(wide.astype(np.float32), 1.2), _blurred(core.astype(np.float32), 1.2))
+    out = np.ascontiguousarray(np.stack([np.minimum(layer / 255.0, 1.0) for layer in layers], axis=-1), np.float32)
+    out.setflags(write=False)
+    return out
+
+
+def _grow(
+    wide: NDArray[np.uint8],
+    core: NDArray[np.uint8],
+    rng: np.random.Generator,
+    at: NDArray[np.float64],
+    angle: float,
+    width: float,
+) -> None:
+    """One vessel, and the two it parts into; each takes 0.79 of the width at most, as Murray's law has it."""
+    for _ in range(int(rng.integers(4, 8))):
+        angle += rng.normal(0, 0.20)
+        step = np.array([np.cos(angle), np.sin(angle)]) * width * 1.6
+        for x in (-_TILE, 0, _TILE):
+            for y in (-_TILE, 0, _TILE):
+                ends = [tuple(int(v) for v in np.rint(point + np.array([x, y]))) for point in (at, at + step)]
+                cv2.line(wide, ends[0], ends[1], 255, max(round(width), 2), cv2.LINE_AA)
+                cv2.line(core, ends[0], ends[1], 255, max(round(width * 0.3), 1), cv2.LINE_AA)
+        at = (at + step) % _TILE
+    if width > 5.0:
+        for side in (-1.0, 1.0):
+            _grow(wide, core, rng, at, angle + side * rng.uniform(0.35, 0.8), width * rng.uniform(0.62, 0.79))
+
+
+def _blurred(layer: Field, sigma: float) -> Field:
+    edge = int(4 * sigma) + 1
+    padded = np.pad(layer, edge, mode="wrap")
+    return cv2.GaussianBlur(padded, (0, 0), sigma)[edge:-edge, edge:-edge]  # type: ignore[return-value]

@@ -1,0 +1,149 @@
+import json
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ancestra_farm.models.embedded import footage, judges, loop, networks, optimise, stages, train  # noqa: E402
+from ancestra_farm.models.embedded.loop import Budget, Crew, Interrupted  # noqa: E402
+from ancestra_farm.models.embedded.words import TOKENS  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+SMALL = train.Amounts(
+    stills=24, clips=6, held_stills=4, held_clips=2, judged_stills=64, judged_clips=8, measured_each=1, measured_clips=1
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return train.Workshop(tmp_path_factory.mktemp("work"), sizes=networks.TINY, amounts=SMALL)
+
+
+@pytest.fixture(scope="module")
+def done(shop):
+    """Every stage, a few steps each."""
+    return {name: train.run_stage(shop, name, Budget(steps=3), Crew()) for name in train.ORDER}
+
+
+def test_every_stage_trains_is_measured_and_noted(shop, done):
+    notes = [json.loads(line) for line in (shop.folder / "journal.jsonl").read_text().splitlines()]
+    assert [note["stage"] for note in notes] == list(train.ORDER)
+    assert all(note["steps"] == 3 for note in notes)
+    assert done["vae_stills"]["kept"]
+
+
+def test_a_stage_that_measures_no_better_leaves_what_was_kept(shop, done):
+    kept = (shop.folder / "kept" / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()
+    worse = replace(shop, amounts=replace(SMALL, stills=20))
+    stage = stages.AutoencoderStills(shop.vae(), worse.stills())
+    record = train._judged(shop, Crew(), stage, loop.History(), {"psnr_db": 9.0}, {"psnr_db": 8.0}, {})
+    assert not record["kept"]
+    assert (shop.folder / "kept" / "vae" / "diffusion_pytorch_model.safetensors").read_bytes() == kept
+
+
+def test_training_clips_leaves_stills_as_they_are(shop, done):
+    stills = networks.pixels(np.asarray(shop.held_stills().pictures))
+    vae = shop.vae()
+    before = networks.encoded(vae, stills)
+    stage = stages.AutoencoderClips(vae, shop.clips(), batch=1, side=32, frames=5)
+    optimiser = optimise.Optimiser(stage.parameters(), *stage.rates)
+    moved = {name: p.detach().clone() for name, p in stage.parameters().items()}
+    stage.loss(0, np.random.default_rng(1)).backward()
+    optimiser.step(1.0)
+    assert any(not torch.equal(moved[name], p) for name, p in stage.parameters().items())
+    assert torch.equal(networks.encoded(vae, stills), before)
+
+
+def make_stage(shop):
+    torch.manual_seed(3)
+    return stages.AutoencoderStills(networks.new_autoencoder(networks.TINY), shop.stills(), batch=2)
+
+
+def test_a_stage_stopped_and_gone_on_with_is_as_one_that_ran_through(shop, tmp_path):
+    _, whole = loop.train(make_stage(shop), tmp_path / "whole.pt", Budget(steps=6), seed=5, say=lambda _: None)
+
+    stage = make_stage(shop)
+    stage.name = "vae_stills"
+    honest, calls = stage.loss, []
+
+    def stopping(step, rng):
+        calls.append(step)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return honest(step, rng)
+
+    stage.loss = stopping
+    with pytest.raises(Interrupted, match="step 3"):
+        loop.train(stage, tmp_path / "parts.pt", Budget(steps=6), seed=5, say=lambda _: None)
+    history, parts = loop.train(make_stage(shop), tmp_path / "parts.pt", Budget(steps=6), seed=5, say=lambda _: None)
+    assert history.step == 6
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_drawing_that_was_stopped_goes_on(tmp_path):
+    first = footage.drawn(tmp_path / "set", 10, 3, 1)
+    more = footage.drawn(tmp_path / "set", 10, 5, 1)
+    fresh = footage.drawn(tmp_path / "other", 10, 5, 1)
+    assert len(first) == 3
+    assert np.array_equal(more.pictures, fresh.pictures)
+    assert more.facts == fresh.facts
+
+
+def test_single_frames_as_2d_convolutions_give_the_same():
+    torch.manual_seed(1)
+    vae = networks.new_autoencoder(networks.TINY)
+    still = torch.randn(1, 3, 1, 32, 48)
+    plain = networks.encoded(vae, still)
+    with networks.single_frames(vae):
+        flat = networks.encoded(vae, still)
+        back = networks.decoded(vae, flat)
+    assert torch.allclose(plain, flat, atol=1e-5)
+    assert torch.allclose(back.clamp(-1, 1), vae.decode(plain).sample, atol=1e-4)
+
+
+def test_an_untrained_clip_latent_is_the_still_latent_of_its_last_frame():
+    torch.manual_seed(1)
+    vae = networks.new_autoencoder(networks.TINY)
+    clip = torch.randn(1, 3, 5, 32, 48)
+    assert torch.allclose(networks.encoded(vae, clip)[:, :, 1:], networks.encoded(vae, clip[:, :, 4:]), atol=1e-5)
+
+
+def test_orthogonal_makes_singular_values_about_one():
+    torch.manual_seed(0)
+    for shape in ((12, 40), (40, 12), (16, 16)):
+        values = torch.linalg.svdvals(optimise.orthogonal(torch.randn(shape)))
+        assert values.max() < 1.3
+        assert values.median() > 0.5
+
+
+def test_words_that_are_not_known_share_a_token_and_marks_are_nothing():
+    tokenizer = networks.new_tokenizer()
+    ids = tokenizer("The SEA, at dawn!").input_ids
+    assert tokenizer.convert_ids_to_tokens(ids) == ["the", "sea", "at", "dawn", "</s>"]
+    assert tokenizer("zebra helicopters").input_ids[:2] == [2, 2]
+    assert len(tokenizer("sea " * 60, truncation=True, max_length=TOKENS).input_ids) == TOKENS
+
+
+def test_the_judge_of_motion_reads_the_cameras_path(tmp_path):
+    clips = footage.drawn(tmp_path / "clips", 500, 90, 9)
+    line = torch.nn.Linear(49, len(judges.DIRECTIONS))
+    wanted = [judges.DIRECTION_OF[facts.motion] for facts in clips.facts]
+    judges._fit_line(
+        line, judges._flows(clips.pictures[:70]), torch.tensor([judges.DIRECTIONS.index(w) for w in wanted[:70]])
+    )
+    said = [judges.DIRECTIONS[int(at)] for at in line(judges._flows(clips.pictures[70:])).argmax(dim=1)]
+    assert np.mean([a == b for a, b in zip(said, wanted[70:], strict=True)]) > 0.6
