@@ -1,5 +1,8 @@
 """What the farm costs over doing the same work without one: the farm, Ray Data, and a bare loop, in one run.
 
+Ray Data comes in two ways: each actor does all the work of a block (``ray_data``, which it is fastest with), and a pool
+that generates feeding a pool that judges (``ray_data_pools``), as a model on a device and filters beside it would be.
+
 The work is next to nothing on purpose: pictures that take milliseconds would hide what is around them. All three
 generate the same 64x64 procedural stills (pieces of one picture; ``--scenes``: a scene each), judge them with the same
 filters, write the same media through the same store, and keep the same rows in Parquet files with page checksums,
@@ -20,13 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
 
+import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402 - threads are settled before numerical libraries are loaded
 import pyarrow.parquet as pq  # noqa: E402
 
@@ -36,13 +40,15 @@ from ancestra_farm.filters.protocol import Judgement  # noqa: E402
 from ancestra_farm.ledger.store import Store  # noqa: E402
 from ancestra_farm.models.build import build_generator  # noqa: E402
 from ancestra_farm.models.catalog import load_catalog  # noqa: E402
+from ancestra_farm.models.protocol import Made  # noqa: E402
 from ancestra_farm.plan.events import AttemptEnded  # noqa: E402
 from ancestra_farm.plan.plan import Plan  # noqa: E402
+from ancestra_farm.plan.recipe import Recipe  # noqa: E402
 from ancestra_farm.scheduler.world import Ticket  # noqa: E402
 from ancestra_farm.stitch.codec import encode_frames  # noqa: E402
 from ancestra_farm.stitch.thumbnails import SHEET_SUFFIX, thumbnail, thumbnail_sheet  # noqa: E402
 
-SYSTEMS = ("farm", "ray_data", "bare_loop")
+SYSTEMS = ("farm", "ray_data", "ray_data_pools", "bare_loop")
 #: Seconds of work that a crash may cost any of them: as long as a ticket of the farm.
 FLUSH_S = 2.0
 #: Candidates that share a thumbnail sheet where there are no tickets: about as many as a ticket of two seconds holds.
@@ -95,6 +101,10 @@ class Work:
         self._generator.setup()
         self._judge = cascade_of(self._ticket())
 
+    def recipe(self, position: int) -> Recipe:
+        """The recipe at a position."""
+        return self._space.recipe(position)
+
     def _ticket(self) -> Ticket:
         return Ticket(
             "", 0, "overhead", "", "full", (), self._space, (), {}, 0.05, keep_rejects=False, parents={}, deadline_s=0.0
@@ -102,9 +112,16 @@ class Work:
 
     def rows(self, start: int, stop: int) -> list[AttemptEnded]:
         """Make, judge and write candidates ``start`` to ``stop``; a row each."""
-        recipes = [self._space.recipe(n) for n in range(start, stop)]
+        return self.judged(start, self.made(start, stop))
+
+    def made(self, start: int, stop: int) -> Iterator[Made]:
+        """Make candidates ``start`` to ``stop``."""
+        return self._generator.generate([self.recipe(n) for n in range(start, stop)], {}, lambda: False)
+
+    def judged(self, start: int, made_all: Iterable[Made]) -> list[AttemptEnded]:
+        """Judge and write candidates that follow one another from ``start`` on; a row each."""
         rows, pictures = [], []
-        for position, made in enumerate(self._generator.generate(recipes, {}, lambda: False), start):
+        for position, made in enumerate(made_all, start):
             before = time.monotonic()
             verdict = self._judge(made.recipe.candidate_id, made.frames)
             judge_s = time.monotonic() - before
@@ -218,8 +235,8 @@ def farm(candidates: int, model: str, folder: Path) -> Iterator[tuple[str, float
     yield "done", commit.at
 
 
-def ray_data(candidates: int, model: str, folder: Path, block: int) -> Iterator[tuple[str, float]]:
-    """Ray Data: a pool of actors over blocks of numbers, writing Parquet."""
+def ray_data(candidates: int, model: str, folder: Path, block: int, *, pools: bool) -> Iterator[tuple[str, float]]:
+    """Ray Data over blocks of numbers, writing Parquet: a pool of actors, or with ``pools`` one for each step."""
     import pyarrow.fs
     import ray
     from durable import Durable
@@ -237,6 +254,25 @@ def ray_data(candidates: int, model: str, folder: Path, block: int) -> Iterator[
             ]
             return pa.concat_tables(tables)
 
+    class Maker(Actor):
+        def __call__(self, numbers: pa.Table) -> pa.Table:
+            ids = numbers["id"].to_pylist()
+            made = list(self._work.made(ids[0], ids[-1] + 1))
+            frames = pa.array([one.frames.tobytes() for one in made], pa.binary())
+            seconds = pa.array([one.generate_s for one in made])
+            return pa.table({"id": numbers["id"], "frames": frames, "generate_s": seconds})
+
+    class Judge(Actor):
+        def __call__(self, made: pa.Table) -> pa.Table:
+            ids, tables = made["id"].to_pylist(), []
+            for at in range(0, len(ids), SHEET):
+                part = made.slice(at, SHEET).to_pydict()
+                recipes = [self._work.recipe(n) for n in part["id"]]
+                frames = [np.frombuffer(data, np.uint8).reshape(1, 64, 64, 3) for data in part["frames"]]
+                given = map(Made, recipes, frames, part["generate_s"])
+                tables.append(table_of(self._work.judged(part["id"][0], given)))
+            return pa.concat_tables(tables)
+
     Store.open(str(folder), create=True)
     out = folder / "rows"
     out.mkdir()
@@ -245,9 +281,10 @@ def ray_data(candidates: int, model: str, folder: Path, block: int) -> Iterator[
     ray.init(address="local", num_cpus=2 * CPUS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     numbers = ray.data.range(candidates, override_num_blocks=-(-candidates // block))
-    made = numbers.map_batches(
-        Actor, batch_size=block, batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=CPUS), num_cpus=1
-    )
+    made, steps = numbers, (Maker, Judge) if pools else (Actor,)
+    for step in steps:
+        pool = ray.data.ActorPoolStrategy(size=max(1, CPUS // len(steps)))
+        made = made.map_batches(step, batch_size=block, batch_format="pyarrow", compute=pool, num_cpus=1)
     made.write_parquet(
         str(out),
         filesystem=pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(Durable())),
@@ -296,7 +333,8 @@ def one(system: str, candidates: int, model: str, block: int, folder: Path) -> N
     store = folder / "store"
     moments: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
         "farm": lambda: farm(candidates, model, store),
-        "ray_data": lambda: ray_data(candidates, model, store, block),
+        "ray_data": lambda: ray_data(candidates, model, store, block, pools=False),
+        "ray_data_pools": lambda: ray_data(candidates, model, store, block, pools=True),
         "bare_loop": lambda: bare_loop(candidates, model, store),
     }
     found = dict(moments[system]())
@@ -324,6 +362,7 @@ def summary(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
         farm_per_s = middle["farm"]["per_s"]
         result["over_bare_loop"] = farm_per_s / middle["bare_loop"]["per_s"]
         result["over_ray_data"] = farm_per_s / middle["ray_data"]["per_s"]
+        result["over_ray_data_pools"] = farm_per_s / middle["ray_data_pools"]["per_s"]
         with_start_up = result["per_s_with_start_up"]
         result["over_ray_data_with_start_up"] = with_start_up["farm"] / with_start_up["ray_data"]
         # Processor time per candidate that is not the work itself, if all processors were busy all the time.

@@ -36,7 +36,9 @@ def phash(frames: Frames) -> int:
     plane = _middle(frames)
     shrunk = cv2.resize(plane, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
     low = np.round(_DCT @ shrunk @ _DCT.T, 3).ravel()
-    return _packed(low > np.median(low))
+    middle = len(low) // 2
+    # np.median says the same of an even number of values and takes several times as long as all of the above.
+    return _packed(low > np.sort(low)[middle - 1 : middle + 1].mean())
 
 
 def dhash(frames: Frames) -> int:

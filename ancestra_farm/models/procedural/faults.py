@@ -123,9 +123,8 @@ def kept_frames(recipe: Recipe) -> Kept:
     return Kept(head, 1 if recipe.role == "first_last_frame" and len(recipe.parents) > 1 else 0)
 
 
-def pictured_seed(recipe: Recipe) -> int:
+def pictured_seed(recipe: Recipe, planted: Planted | None) -> int:
     """The seed whose picture the candidate shows: its own, or a shared one for a still planted as a duplicate."""
-    planted = planted_fault(recipe)
     if planted is None or planted.kind != "duplicate" or recipe.frames > 1:
         return recipe.seed
     group = recipe.seed % SHARED_SEEDS

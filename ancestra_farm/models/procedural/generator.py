@@ -77,24 +77,26 @@ class ProceduralGenerator:
 
     def _made(self, recipe: Recipe, parents: dict[str, Frames], aborted: Callable[[], bool]) -> Frames:
         pictures: list[np.ndarray] = []
-        for picture in self._pictures(recipe, parents):
+        planted = faults.planted_fault(recipe)
+        for picture in self._pictures(recipe, parents, planted):
             if pictures and aborted():
                 raise Aborted(recipe.candidate_id)
             pictures.append(picture)
         frames: Frames = np.stack(pictures)
-        planted = faults.planted_fault(recipe)
         if planted is None:
             return frames
         return faults.plant(frames, *planted, faults.fault_rng(recipe.seed), faults.kept_frames(recipe))
 
-    def _pictures(self, recipe: Recipe, parents: dict[str, Frames]) -> Iterator[np.ndarray]:
+    def _pictures(
+        self, recipe: Recipe, parents: dict[str, Frames], planted: faults.Planted | None
+    ) -> Iterator[np.ndarray]:
         """The clean frames of a candidate, one by one."""
         if recipe.role not in self.card.roles:
             raise ValueError(f"{self.card.id} has no role {recipe.role}; it has {', '.join(self.card.roles)}")
         missing = [parent for parent in recipe.parents if parent not in parents]
         if missing:
             raise ValueError(f"candidate {recipe.candidate_id} needs frames of {', '.join(missing)}")
-        seed, rate = faults.pictured_seed(recipe), float(recipe.rate)
+        seed, rate = faults.pictured_seed(recipe, planted), float(recipe.rate)
         given = [clips.fitted(parents[parent], recipe.size) for parent in recipe.parents]
         if recipe.role in STILL_ROLES:
             if given:
