@@ -14,6 +14,7 @@ import ray
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.farm.faults import FaultyGenerator, Injection, hold_reply
+from ancestra_farm.farm.judging import GuideFlows
 from ancestra_farm.farm.lifeline import end_with_parent
 from ancestra_farm.farm.pipeline import Pipeline
 from ancestra_farm.ledger.materials import NodeMaterials
@@ -74,10 +75,12 @@ class Host:
         store = Store.open(self._store_url)
         # Generation begins when the controller says that it knows, so that a crash is laid at the right ticket's door
         # and nothing begins that was taken back: a call there and back, a few milliseconds.
-        generator = build_generator(self._card, NodeMaterials(store))
+        materials = NodeMaterials(store)
+        generator = build_generator(self._card, materials)
         if self._faults is not None:
             generator = FaultyGenerator(generator, self._faults, self._host)
-        self._pipeline = Pipeline(self._host, self._card.id, generator, store, asks=True)
+        guide_of = GuideFlows(materials)
+        self._pipeline = Pipeline(self._host, self._card.id, generator, store, guide_of=guide_of, asks=True)
         self._pipeline.setup()
         one_thread_each()
         return time.monotonic() - before

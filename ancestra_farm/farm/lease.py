@@ -7,18 +7,25 @@ threads bring results; the reply waits for the last of them.
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.filters.protocol import Judgement
+from ancestra_farm.filters.protocol import Flow, Judgement
 from ancestra_farm.models.protocol import Frames, Made
 from ancestra_farm.plan.events import AttemptEnded, Cause
 from ancestra_farm.plan.recipe import Recipe
 from ancestra_farm.scheduler.world import Ticket
 
-Judge = Callable[[str, Frames], Judgement]
+
+class Judge(Protocol):
+    """What judges the candidates of a ticket."""
+
+    def __call__(self, candidate_id: str, frames: Frames, guide: Flow | None = None, /) -> Judgement:
+        """Judge one candidate. ``guide``: how it is to move, if anything says so."""
+
+
 Thumbnail = NDArray[np.uint8]
 #: A reason or message in a row is for reading, not for dumping tensors into the log.
 MESSAGE_LENGTH = 500

@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ancestra_farm.farm.judging import cascade_of
+from ancestra_farm.farm.judging import cascade_of, unguided
 from ancestra_farm.farm.lease import Judge, Lease
 from ancestra_farm.farm.parents import ParentFrames
 from ancestra_farm.farm.stretch import StretchClock
+from ancestra_farm.filters.protocol import Flow
 from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
@@ -60,7 +61,7 @@ class Pipeline:
     """One model on one device, and the threads around it.
 
     ``host`` and ``pool`` name it in rows. ``judge_of`` makes a ticket's judge. ``writers``: threads that encode and
-    write; judging has one thread of its own. ``asks``: a generation begins when it is confirmed, and not before.
+    write; judging has one thread of its own. ``guide_of``: how a recipe's clip is to move. ``asks``: a generation begins when it is confirmed, and not before.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Pipeline:
         store: Store,
         *,
         judge_of: Callable[[Ticket], Judge] = cascade_of,
+        guide_of: Callable[[Recipe], Flow | None] = unguided,
         writers: int = 2,
         asks: bool = False,
         at: Callable[[], float] = time.time,
@@ -79,6 +81,7 @@ class Pipeline:
         self._generator = generator
         self._store = store
         self._judge_of = judge_of
+        self._guide_of = guide_of
         self._asks = asks
         self._at = at
         self._clock = StretchClock(pool, host)
@@ -310,7 +313,9 @@ class Pipeline:
         """The row of a candidate that is done with; None: it is being written."""
         assert lease.judge is not None
         before = time.monotonic()
-        judgement = lease.judge(made.recipe.candidate_id, made.frames)
+        guide = self._guide_of(made.recipe)
+        given = (made.recipe.candidate_id, made.frames)
+        judgement = lease.judge(*given) if guide is None else lease.judge(*given, guide)
         row = lease.judged(position, made, judgement, time.monotonic() - before)
         lease.show(position, thumbnail(made.frames))
         wanted = row.passed or lease.ticket.keep_rejects or lease.ticket.by_word

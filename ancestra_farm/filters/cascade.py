@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.filters.hashes import phash
 from ancestra_farm.filters.pixels import Frames, checked, eight_bit
-from ancestra_farm.filters.protocol import Judgement, Verdict
+from ancestra_farm.filters.protocol import Flow, Judgement, Verdict
 from ancestra_farm.filters.registry import all_filters
 from ancestra_farm.filters.sampling import in_full
 
@@ -54,8 +54,10 @@ class Cascade:
         complete = {name: completed(name, self.settings.get(name, {}), filters[name].defaults) for name in filters}
         object.__setattr__(self, "settings", complete)
 
-    def judge(self, recipe_id: str, frames: Frames) -> Judgement:
+    def judge(self, recipe_id: str, frames: Frames, guide: Flow | None = None) -> Judgement:
         """Judge one candidate. ``frames``: uint8 or float32 [T, H, W, 3], sRGB, unchanged afterwards.
+
+        ``guide``: how the guide moves that it is to follow, if it has one.
 
         ``in_full`` of the result says that the candidate belongs to the full sample. Frames that are not finite get the
         verdict of `nan` alone, also there and wherever `nan` stands in the order, or does not: no other filter can
@@ -73,7 +75,7 @@ class Cascade:
         for name in waiting:
             if not sampled and verdicts and not verdicts[-1].passed:
                 break
-            verdicts.append(self._verdict(name, frames))
+            verdicts.append(self._verdict(name, frames, guide))
         passed = all(verdict.passed for verdict in verdicts)
         if passed and "quality" not in waiting:
             verdicts.append(self._verdict("quality", frames))
@@ -89,9 +91,9 @@ class Cascade:
             verdicts=tuple(verdicts),
         )
 
-    def _verdict(self, name: str, frames: Frames) -> Verdict:
+    def _verdict(self, name: str, frames: Frames, guide: Flow | None = None) -> Verdict:
         try:
-            return all_filters()[name].judge(frames, self.settings[name])
+            return all_filters()[name].judge(frames, self.settings[name], guide)
         except Exception as cause:
             raise FilterFailed(name, f"{type(cause).__name__}: {cause}") from cause
 

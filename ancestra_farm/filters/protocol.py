@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from ancestra_farm.batch.base import Scalar
 
+#: How a clip moves from each frame to the next, float32 [T − 1, h, w, 2], (x, y) in pixels of a picture of any size.
+Flow = NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -54,5 +57,13 @@ class Filter(Protocol):
     def defaults(self) -> Mapping[str, Scalar]:
         """Settings a batch may give, with their defaults."""
 
-    def judge(self, frames: NDArray[np.uint8] | NDArray[np.float32], settings: Mapping[str, Scalar]) -> Verdict:
-        """Judge ``frames`` (uint8 or float32 [T, H, W, 3], sRGB). ``settings``: the defaults, with changes."""
+    def judge(
+        self,
+        frames: NDArray[np.uint8] | NDArray[np.float32],
+        settings: Mapping[str, Scalar],
+        guide: Flow | None = None,
+    ) -> Verdict:
+        """Judge ``frames`` (uint8 or float32 [T, H, W, 3], sRGB). ``settings``: the defaults, with changes.
+
+        ``guide``: how the guide moves that the clip is to follow; most filters do not look at it.
+        """

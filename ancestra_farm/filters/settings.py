@@ -41,6 +41,7 @@ DEFAULTS: Mapping[str, Mapping[str, Scalar]] = _frozen(
         "banding": {"max_share": 0.5},
         "blur": {"max_width": 0.72},
         "quality": {},
+        "motion_match": {"min_match": -1.0},
     }
 )
 
@@ -48,7 +49,7 @@ DEFAULTS: Mapping[str, Mapping[str, Scalar]] = _frozen(
 DEFAULT_ORDER: tuple[str, ...] = tuple(DEFAULTS)
 
 #: Filters that need at least two frames and pass a still unseen.
-CLIPS_ONLY: frozenset[str] = frozenset({"frozen", "flicker", "cut"})
+CLIPS_ONLY: frozenset[str] = frozenset({"frozen", "flicker", "cut", "motion_match"})
 
 #: Every score a filter gives, by the name it has in ``scores`` (and in ``rank`` and ``by`` of a batch).
 SCORES: Mapping[str, Score] = MappingProxyType(
@@ -64,6 +65,7 @@ SCORES: Mapping[str, Score] = MappingProxyType(
         "banding_share": Score("banding", "share of tones", "lower", "tones with no other tone near them"),
         "blur_width": Score("blur", "pixels", "lower", "width (sigma) of the sharpest edges in a picture 144 high"),
         "quality": Score("quality", "0 … 1", "higher", "sharpness, exposure and richness together"),
+        "motion_match": Score("motion_match", "-1 … 1", "higher", "how well a clip moves as its guide does"),
     }
 )
 

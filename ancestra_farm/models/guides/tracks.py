@@ -1,0 +1,140 @@
+"""A motion path as a field of motion: where every point of the picture comes from, and where it goes next.
+
+Each track pulls the picture with it: one without a radius all of it, one with a radius what is near it at that moment.
+The pull is a velocity that changes smoothly from place to place, and points are carried along it in small steps, so
+that nothing folds or tears however far a track goes. Several tracks without a radius share the picture by nearness:
+two that part stretch it, two that circle each other turn it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ancestra_farm.batch.motion import MotionPath, Track
+from ancestra_farm.models.guides.texture import SIDE, read_tile
+
+Field = NDArray[np.float32]
+
+#: The field is smooth: it is worked out on a grid so many times coarser than the picture.
+_COARSE = 4
+#: One step of carrying covers at most this many pixels of the coarse grid.
+_STEP = 1.5
+_MOST_STEPS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """``origins``: where each pixel was at the beginning, float32 [T, H, W, 2] in pixels (x, y).
+
+    ``flows``: how far what a pixel shows moves until the next moment, float32 [T − 1, H, W, 2].
+    """
+
+    origins: Field
+    flows: Field
+
+
+def carried(path: MotionPath, moments: Sequence[float], size: tuple[int, int]) -> Carried:
+    """The picture carried along a path, at moments in order, in seconds; it begins to move at second 0."""
+    width, height = size
+    grid = _Grid(max(2, -(-width // _COARSE)), max(2, -(-height // _COARSE)), height / max(2, -(-height // _COARSE)))
+    shift = np.zeros((grid.height, grid.width, 2), np.float32)
+    now, origins, flows = 0.0, [], []
+    for number, moment in enumerate(moments):
+        steps = grid.steps(path, now, moment)
+        for begin, end in steps:
+            shift = grid.carried_on(shift, path, begin, end)
+        now = max(now, moment)
+        origins.append(grid.full(shift, size))
+        if number + 1 < len(moments):
+            flows.append(grid.full(grid.ahead(path, moment, moments[number + 1]), size))
+    xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    places = np.stack([xs, ys], axis=-1)
+    empty = np.zeros((0, height, width, 2), np.float32)
+    return Carried(np.stack(origins) + places, np.stack(flows) if flows else empty)
+
+
+def drawn(origins: Field) -> NDArray[np.uint8]:
+    """The tile as it is carried: uint8 [T, H, W, 3]. One tile is as high as the picture."""
+    height = origins.shape[1]
+    texels = np.full(origins.shape[1:3], SIDE / height, np.float32)
+    frames = [read_tile(one[..., 0] / height, one[..., 1] / height, texels) for one in origins]
+    return np.rint(np.stack(frames) * 255.0).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The coarse grid. ``pixel``: how many pixels of the picture one of its cells is high."""
+
+    width: int
+    height: int
+    pixel: float
+
+    def steps(self, path: MotionPath, begin: float, end: float) -> list[tuple[float, float]]:
+        """The time between two moments in steps so small that nothing goes far in one."""
+        if end <= begin:
+            return []
+        corners = {point.at_s for track in path.tracks for point in track.points if begin < point.at_s < end}
+        edges = [begin, *sorted(corners), end]
+        found: list[tuple[float, float]] = []
+        for first, last in pairwise(edges):
+            furthest = max(float(np.abs(self._moved(track, first, last)).sum()) for track in path.tracks)
+            count = min(_MOST_STEPS, max(1, int(np.ceil(furthest / _STEP))))
+            found += pairwise(float(edge) for edge in np.linspace(first, last, count + 1))
+        return found
+
+    def carried_on(self, shift: Field, path: MotionPath, begin: float, end: float) -> Field:
+        """``shift`` to where each cell was at the beginning, float32 [h, w, 2] in cells, a step later."""
+        step = self._pull(path, begin, end, self._cells())
+        x, y = self._cells()[..., 0] - step[..., 0], self._cells()[..., 1] - step[..., 1]
+        before = cv2.remap(shift, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(before - step, np.float32)
+
+    def ahead(self, path: MotionPath, begin: float, end: float) -> Field:
+        """How far each cell is carried from one moment to the next, float32 [h, w, 2] in cells."""
+        cells = self._cells()
+        moved = np.zeros_like(cells)
+        for first, last in self.steps(path, max(begin, 0.0), end):
+            moved = moved + self._pull(path, first, last, cells + moved)
+        return moved
+
+    def full(self, cells: Field, size: tuple[int, int]) -> Field:
+        """A field in cells as one in pixels at the size of the picture."""
+        return np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR) * np.float32(self.pixel), np.float32)
+
+    def _cells(self) -> Field:
+        xs, ys = np.meshgrid(np.arange(self.width, dtype=np.float32), np.arange(self.height, dtype=np.float32))
+        return np.stack([xs, ys], axis=-1)
+
+    def _at(self, track: Track, moment: float) -> NDArray[np.float64]:
+        times = [point.at_s for point in track.points]
+        x = np.interp(moment, times, [point.x for point in track.points]) * self.width
+        y = np.interp(moment, times, [point.y for point in track.points]) * self.height
+        return np.array([x, y])
+
+    def _moved(self, track: Track, begin: float, end: float) -> NDArray[np.float64]:
+        return self._at(track, end) - self._at(track, begin)
+
+    def _pull(self, path: MotionPath, begin: float, end: float, places: Field) -> Field:
+        """How far the tracks pull each of ``places``, float32 [h, w, 2] in cells, in a small step of time."""
+        wide, near = np.zeros_like(places), np.zeros_like(places)
+        wide_sum = np.zeros(places.shape[:2], np.float32)
+        near_sum = np.zeros(places.shape[:2], np.float32)
+        for track in path.tracks:
+            moved = self._moved(track, begin, end).astype(np.float32)
+            away = places - ((self._at(track, begin) + self._at(track, end)) / 2).astype(np.float32)
+            square = (away**2).sum(axis=2) / np.float32(self.height) ** 2
+            if track.radius is None:
+                weight = (1.0 / (square + 1e-3)).astype(np.float32)
+                wide += weight[..., np.newaxis] * moved
+                wide_sum += weight
+            else:
+                weight = np.exp(-square / np.float32(2 * track.radius**2)).astype(np.float32)
+                near += weight[..., np.newaxis] * moved
+                near_sum += weight
+        of_all = wide / np.maximum(wide_sum, 1e-6)[..., np.newaxis]
+        left = np.maximum(1.0 - near_sum, 0.0)[..., np.newaxis]
+        return np.asarray(left * of_all + near / np.maximum(near_sum, 1.0)[..., np.newaxis], np.float32)
