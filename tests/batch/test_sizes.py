@@ -83,3 +83,12 @@ def test_no_size_is_made_up_where_sources_are_missing_or_go_in_a_circle():
         name: Stage.model_validate({**UP, "from": source}) for name, source in (("a", "b"), ("b", "a"), ("c", "x"))
     }
     assert [size_of(name, specs, CARDS, (64, 64)) for name in specs] == [None, None, None]
+
+
+def test_what_a_model_that_draws_nothing_of_its_own_would_ignore_is_refused():
+    asked = {**UP, "candidates": 4, "prompt": {"text": "the sea"}, "draft": {"promote": 0.5, "size": [320, 180]}}
+    assert problems(staged(up=asked)) == [
+        "stages.up.candidates: optical/upscale makes the same of what it is given every time",
+        "stages.up.prompt: optical/upscale reads no words",
+        "stages.up.draft: optical/upscale has nothing to try beforehand",
+    ]

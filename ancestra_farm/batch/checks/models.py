@@ -20,6 +20,8 @@ def check_models(findings: Findings) -> None:
             _check_size(findings, use, card)
             _check_parameters(findings, use.path("parameters"), use, card, use.spec.parameters)
             _check_draft(findings, use, card)
+            if card.family == "optical":
+                _check_certain(findings, use, card)
     _check_guides(findings)
 
 
@@ -112,6 +114,18 @@ def _check_draft(findings: Findings, use: StageUse, card: ModelCard) -> None:
     if not card.draft and not draft.parameters and draft.size in {None, size}:
         message = f"{card.id} has no draft settings, so a draft would cost as much as the full candidate"
         findings.add(path, message, "set draft.parameters or a smaller draft.size, or remove draft")
+
+
+def _check_certain(findings: Findings, use: StageUse, card: ModelCard) -> None:
+    """What a model that draws nothing of its own would ignore: more tries, a first look, words."""
+    spec = use.spec
+    if spec.candidates > 1:
+        message = f"{card.id} makes the same of what it is given every time"
+        findings.add(use.path("candidates"), message, "candidates: 1 (of each input)")
+    if spec.draft is not None:
+        findings.add(use.path("draft"), f"{card.id} has nothing to try beforehand", "remove draft")
+    if spec.prompt is not None:
+        findings.add(use.path("prompt"), f"{card.id} reads no words", "remove prompt")
 
 
 def _check_look(findings: Findings, use: StageUse, card: ModelCard | None) -> None:
