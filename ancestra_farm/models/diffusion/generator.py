@@ -107,11 +107,6 @@ class DiffusersGenerator:
                 self._make(ticket, position)
             yield ticket.made.pop(position)
 
-    @property
-    def pipeline(self) -> Pipeline:
-        """The loaded pipeline, for whoever trains on it. Raises RuntimeError before `setup`."""
-        return self._loaded()
-
     def close(self) -> None:
         """Let go of the pipeline and of the device's memory."""
         self._resident = None
@@ -192,11 +187,8 @@ class DiffusersGenerator:
         if recipe.role not in self.card.roles:
             raise ValueError(f"{self.card.id} has no role {recipe.role}; it has {', '.join(self.card.roles)}")
         missing = [parent for parent in recipe.parents if parent not in parents]
-        if missing or len(recipe.parents) != INPUTS_OF_ROLE[recipe.role]:
-            wanted = INPUTS_OF_ROLE[recipe.role]
-            raise ValueError(
-                f"{recipe.role} starts from {wanted} inputs; {len(recipe.parents) - len(missing)} are here"
-            )
+        if missing:
+            raise ValueError(f"candidate {recipe.candidate_id} needs frames of {', '.join(missing)}")
         given = (parents[parent] for parent in recipe.parents)
         own_size = recipe.role == "upscale"
         return Inputs(
@@ -240,8 +232,9 @@ class DiffusersGenerator:
             if recipe.look is None:
                 return
             from ancestra_farm.models.diffusion.looks import Looks  # noqa: PLC0415 - imports torch
+            from ancestra_farm.models.looks.adapter import base_digest  # noqa: PLC0415
 
-            resident.looks = Looks(resident.pipeline, self._materials)
+            resident.looks = Looks(resident.pipeline, self._materials, base_digest(self.card))
         resident.looks.use(recipe.look, recipe.look_weight)
 
     @property
