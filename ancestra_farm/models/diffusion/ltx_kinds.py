@@ -1,6 +1,7 @@
-"""Kinds of LTX-Video: from words, from a picture, and from pictures and clips at any place of the clip.
+"""Kinds of LTX-Video and LTX-2: from words, from a picture, and from pictures and clips at any place of the clip.
 
-Read in the source of diffusers 0.42.1. Clips of 8k+1 frames; the frame rate is an input of the model.
+Read in the source of diffusers 0.42.1. Clips of 8k+1 frames; the frame rate is an input of the model. LTX-2 makes sound
+too, which is let go.
 """
 
 from typing import Any
@@ -35,6 +36,20 @@ def _from_words(pipeline: Pipeline, recipe: Recipe, _inputs: Inputs) -> dict[str
 
 def _from_picture(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     return {**_from_words(pipeline, recipe, inputs), "image": given.picture(given.first_frame(recipe, inputs))}
+
+
+def _from_worn_picture(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+    """LTX-2 was trained on frames of compressed video, and the pipeline compresses its picture likewise, one a call.
+
+    Done here for each candidate, by the same function, so that several share a call.
+    """
+    from diffusers.pipelines.ltx2 import utils  # noqa: PLC0415 - on hosts only
+
+    frame = given.first_frame(recipe, inputs)
+    wear = argument(pipeline, recipe, "image_crf")
+    wear = utils.resolve_default_image_crf(pipeline.text_encoder) if wear is None else int(wear)
+    worn = utils.apply_image_conditioning_crf(frame[0], wear)[None]
+    return {**_from_words(pipeline, recipe, inputs), "image": given.picture(worn), "image_crf": 0}
 
 
 # ---- conditions -----------------------------------------------------------------------------------------------------
@@ -113,6 +128,11 @@ LTX_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind(
         "LTXImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_picture, given.clips, merged,
         guides=("first_frame",),
+    ),
+    PipelineKind("LTX2Pipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
+    PipelineKind(
+        "LTX2ImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_worn_picture, given.clips,
+        merged, guides=("first_frame",),
     ),
     PipelineKind(
         "LTXConditionPipeline", ("text_to_video", "image_to_video", "first_last_frame", "extend"), _encode,

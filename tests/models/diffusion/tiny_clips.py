@@ -5,6 +5,8 @@ from typing import Any
 from diffusers import (
     AutoencoderKLCogVideoX,
     AutoencoderKLHunyuanVideo,
+    AutoencoderKLLTX2Audio,
+    AutoencoderKLLTX2Video,
     AutoencoderKLLTXVideo,
     AutoencoderKLTemporalDecoder,
     AutoencoderKLWan,
@@ -15,12 +17,15 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     HunyuanVideoTransformer3DModel,
+    LTX2VideoTransformer3DModel,
     LTXVideoTransformer3DModel,
     MotionAdapter,
     UNetSpatioTemporalConditionModel,
     WanTransformer3DModel,
     WanVACETransformer3DModel,
 )
+from diffusers.pipelines.ltx2 import LTX2TextConnectors
+from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from tests.models.diffusion import tiny_words as words
 from tests.models.diffusion.tiny_stills import noise_schedule, picture_vae, unet
@@ -132,6 +137,87 @@ def ltx() -> dict[str, Any]:
             cross_attention_dim=32,
             num_layers=1,
             caption_channels=words.WIDTH,
+        ),
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+    }
+
+
+def ltx2() -> dict[str, Any]:
+    """Of LTX2Pipeline and its image-to-video: clips with sound; 8 pixels and 2 frames to a latent."""
+    tokenizer = words.gemma_tokenizer()
+    sound = AutoencoderKLLTX2Audio(
+        base_channels=4,
+        output_channels=2,
+        ch_mult=(1,),
+        num_res_blocks=1,
+        in_channels=2,
+        resolution=32,
+        latent_channels=2,
+        sample_rate=16000,
+        mel_hop_length=160,
+        mel_bins=8,
+    )
+    return {
+        "tokenizer": tokenizer,
+        "text_encoder": words.gemma(len(tokenizer)),
+        "connectors": LTX2TextConnectors(
+            caption_channels=words.QWEN_WIDTH,
+            text_proj_in_factor=3,
+            video_connector_num_attention_heads=2,
+            video_connector_attention_head_dim=8,
+            video_connector_num_layers=1,
+            video_connector_num_learnable_registers=None,
+            audio_connector_num_attention_heads=2,
+            audio_connector_attention_head_dim=8,
+            audio_connector_num_layers=1,
+            audio_connector_num_learnable_registers=None,
+            connector_rope_base_seq_len=32,
+            rope_double_precision=False,
+            rope_type="split",
+        ),
+        "vae": AutoencoderKLLTX2Video(
+            latent_channels=4,
+            block_out_channels=(8,),
+            decoder_block_out_channels=(8,),
+            layers_per_block=(1,),
+            decoder_layers_per_block=(1, 1),
+            spatio_temporal_scaling=(True,),
+            decoder_spatio_temporal_scaling=(True,),
+            decoder_inject_noise=(False, False),
+            downsample_type=("spatiotemporal",),
+            upsample_type=("spatiotemporal",),
+            upsample_residual=(False,),
+            upsample_factor=(1,),
+            patch_size=4,
+            patch_size_t=1,
+            decoder_causal=False,
+        ),
+        "audio_vae": sound,
+        "transformer": LTX2VideoTransformer3DModel(
+            in_channels=4,
+            out_channels=4,
+            num_attention_heads=2,
+            attention_head_dim=8,
+            cross_attention_dim=16,
+            audio_in_channels=4,
+            audio_out_channels=4,
+            audio_num_attention_heads=2,
+            audio_attention_head_dim=4,
+            audio_cross_attention_dim=8,
+            num_layers=1,
+            caption_channels=words.QWEN_WIDTH,
+            rope_double_precision=False,
+            rope_type="split",
+        ),
+        "vocoder": LTX2Vocoder(
+            in_channels=16,
+            hidden_channels=16,
+            out_channels=2,
+            upsample_kernel_sizes=[4, 4],
+            upsample_factors=[2, 2],
+            resnet_kernel_sizes=[3],
+            resnet_dilations=[[1, 3, 5]],
+            output_sampling_rate=16000,
         ),
         "scheduler": FlowMatchEulerDiscreteScheduler(),
     }
@@ -287,6 +373,8 @@ CLIPS = {
     "LTXPipeline": ltx,
     "LTXImageToVideoPipeline": ltx,
     "LTXConditionPipeline": ltx,
+    "LTX2Pipeline": ltx2,
+    "LTX2ImageToVideoPipeline": ltx2,
     "CogVideoXPipeline": lambda: cogvideox(pictures=False),
     "CogVideoXVideoToVideoPipeline": lambda: cogvideox(pictures=False),
     "CogVideoXImageToVideoPipeline": lambda: cogvideox(pictures=True),

@@ -15,6 +15,8 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
     LlamaConfig,
     LlamaModel,
     LlavaConfig,
@@ -157,6 +159,39 @@ def llava(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     picture = tokenizer.convert_tokens_to_ids("<image>")
     config = LlavaConfig(vision, _llama_config(len(tokenizer)), image_token_index=picture, pad_token_id=0)
     return LlavaForConditionalGeneration(config)
+
+
+def gemma_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer with a first token, as Gemma's."""
+    tokenizer = _spelling(["<pad>", "<eos>", "<bos>"])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", model_max_length=1024
+    )
+
+
+def gemma(words: int) -> Gemma3ForConditionalGeneration:
+    """The text encoder of LTX-2, `QWEN_WIDTH` wide, with two layers; its eye is not used."""
+    text = {
+        "vocab_size": words,
+        "hidden_size": QWEN_WIDTH,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "query_pre_attn_scalar": 8,
+    }
+    eye = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = Gemma3Config(text_config=text, vision_config=eye, mm_tokens_per_image=4)
+    return Gemma3ForConditionalGeneration(config)
 
 
 def qwen_tokenizer() -> PreTrainedTokenizerFast:
