@@ -158,6 +158,13 @@ class Runtime(Model):
     attention: str | None = Field(default=None, description="a diffusers attention backend; None: its default")
 
 
+class Part(Model):
+    """A part of a pipeline that comes from a place of its own: a motion adapter, a ControlNet."""
+
+    source: str = Field(description="local folder or hub repository")
+    revision: str | None = None
+
+
 class ModelCard(Model):
     """What a model is, can do and needs. One YAML file each in ``models/catalog/``; a batch names it by ``id``."""
 
@@ -171,11 +178,17 @@ class ModelCard(Model):
     source: str | None = Field(default=None, description="local folder or hub repository")
     revision: str | None = None
     digests: dict[str, str] = Field(default_factory=dict, description="sha256 by file name")
+    parts: dict[str, Part] = Field(
+        default_factory=dict, description="parts that come from elsewhere, by the pipeline's name of them"
+    )
     variant: str | None = Field(default=None, description="file variant of the weights, such as fp16")
     licence: str
     terms: str = Field(default="", description="what the licence asks for or forbids, in a sentence")
     scheduler: str | None = Field(default=None, description="diffusers scheduler class; None: the one that is stored")
     draft_scheduler: str | None = Field(default=None, description="that of the draft rung: a second-order solver")
+    scheduler_settings: dict[str, Scalar] = Field(
+        default_factory=dict, description="settings of the scheduler that differ from those stored with the weights"
+    )
     runtime: Runtime = Field(default=Runtime(), description="device, memory and speed of a diffusers pipeline")
     dtype: Literal["float32", "bfloat16", "float16", "uint8"] = "float32"
     vram_gib: Float = Field(default=0.0, ge=0, description="0: runs on a CPU slot")

@@ -17,6 +17,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(
     r"(?=.{3,96}$)[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?/[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?"
 )
+_PART = re.compile(r"[A-Za-z]\w*")
 _PACKAGE = "package:"
 _HUB_HINT = "write the full commit hash of the hub repository, 40 hexadecimal digits"
 
@@ -50,25 +51,37 @@ def source_of(card: ModelCard) -> Source:
     """What the card's ``source`` and ``revision`` name. Raises ValueError with a sentence for what is not safe."""
     if card.source is None:
         raise ValueError("its card names no source; write a folder, or a hub repository and its revision")
-    if card.source.startswith(_PACKAGE):
-        return PackageSource(_inside_package(card.source.removeprefix(_PACKAGE)))
-    if card.source.startswith(("/", "~", "file:")):
-        return FolderSource(check_store_url(card.source).removeprefix("file://"))
-    if "--" in card.source or ".." in card.source or not _REPOSITORY.fullmatch(card.source):
+    return _source(card.source, card.revision)
+
+
+def part_sources(card: ModelCard) -> dict[str, Source]:
+    """Where the parts come from that have a place of their own. Raises ValueError, as `source_of`."""
+    for name in card.parts:
+        if not _PART.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a part")
+    return {name: _source(part.source, part.revision) for name, part in card.parts.items()}
+
+
+def _source(source: str, revision: str | None) -> Source:
+    if source.startswith(_PACKAGE):
+        return PackageSource(_inside_package(source.removeprefix(_PACKAGE)))
+    if source.startswith(("/", "~", "file:")):
+        return FolderSource(check_store_url(source).removeprefix("file://"))
+    if "--" in source or ".." in source or not _REPOSITORY.fullmatch(source):
         raise ValueError(
-            f"its source {card.source!r} is no place for weights; write an absolute folder, or owner/name of a hub "
+            f"the source {source!r} is no place for weights; write an absolute folder, or owner/name of a hub "
             "repository"
         )
-    if card.revision is None:
-        raise ValueError(f"no revision of {card.source} is pinned; {_HUB_HINT}")
-    if not _COMMIT.fullmatch(card.revision):
-        raise ValueError(f"the revision {card.revision!r} of {card.source} is a name, and names move; {_HUB_HINT}")
-    return HubSource(card.source, card.revision)
+    if revision is None:
+        raise ValueError(f"no revision of {source} is pinned; {_HUB_HINT}")
+    if not _COMMIT.fullmatch(revision):
+        raise ValueError(f"the revision {revision!r} of {source} is a name, and names move; {_HUB_HINT}")
+    return HubSource(source, revision)
 
 
 def _inside_package(path: str) -> str:
     try:
         safe_join("", path)
     except ValueError:
-        raise ValueError(f"its source {_PACKAGE}{path} is no folder inside the package") from None
+        raise ValueError(f"the source {_PACKAGE}{path} is no folder inside the package") from None
     return str(PurePosixPath(path))

@@ -167,6 +167,10 @@ def model_digest(card: ModelCard) -> str:
     named = sorted((name, one.argument) for name, one in card.parameters.items() if one.argument)
     if card.scheduler or card.draft_scheduler or card.variant or named:
         parts += [card.scheduler or "", card.draft_scheduler or "", card.variant or "", json.dumps(named)]
+    if card.scheduler_settings:
+        parts.append(json.dumps(sorted(card.scheduler_settings.items())))
+    if card.parts:
+        parts += [f"{name}={part.source}@{part.revision or ''}" for name, part in sorted(card.parts.items())]
     return digest_of(*parts).hex()
 
 

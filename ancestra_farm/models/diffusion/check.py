@@ -10,7 +10,7 @@ from functools import lru_cache
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.problems import did_you_mean, listed
 from ancestra_farm.batch.schema import Stage
-from ancestra_farm.batch.sources import source_of
+from ancestra_farm.batch.sources import part_sources, source_of
 from ancestra_farm.models.diffusion.anatomy import (
     PipelineAnatomy,
     attention_backends,
@@ -83,8 +83,12 @@ def _kind_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) 
         yield f"{kind.pipeline} loads no adapters, so the card cannot take looks"
     try:
         source_of(card)
+        part_sources(card)
     except ValueError as error:
         yield str(error)
+    for part in card.parts:
+        if part not in anatomy.components:
+            yield f"{kind.pipeline} has no part {part}; {did_you_mean(part, anatomy.components, 'parts')}"
     if card.dtype == "uint8":
         yield "dtype uint8 is for drawn pictures; a pipeline runs in float32, bfloat16 or float16"
 

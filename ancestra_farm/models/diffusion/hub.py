@@ -73,10 +73,16 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 def bring(
-    source: HubSource, variant: str | None, cache: Path, say: Callable[[str], None], *, again: bool = False
+    source: HubSource,
+    variant: str | None,
+    cache: Path,
+    say: Callable[[str], None],
+    *,
+    again: bool = False,
 ) -> Path:
     """The folder with this revision, fetched if it is not in ``cache``. ``say``: told what is fetched.
 
+    The repository holds a pipeline, or one part of one (then it has a ``config.json`` instead of an index).
     ``again``: what is there is damaged; what is good of it stays, the rest is fetched. Processes of one node take
     turns. Raises `WeightsMissing` where it cannot be had, `WeightsRefused` where what came is not what the commit says
     or holds nothing that may be read.
@@ -101,10 +107,14 @@ def bring(
 def _fetch(source: HubSource, variant: str | None, partial: Path, say: Callable[[str], None]) -> list[HubFile]:
     """Fetch into ``partial`` what is not there yet. The files that the pipeline needs, each checked."""
     files = _listing(source)
-    if INDEX not in files:
+    if INDEX in files:
+        _get(source, _not_good([files[INDEX]], partial), partial)
+        folders = [f"{part}/" for part in sorted(parts_of(partial / INDEX))]
+        wanted = [files[INDEX], *_files_of(source, files, folders, variant)]
+    elif "config.json" in files:
+        wanted = list(_files_of(source, {path: file for path, file in files.items() if "/" not in path}, [""], variant))
+    else:
         raise WeightsRefused(f"{source.repository} is no diffusers pipeline: it has no {INDEX}")
-    _get(source, _not_good([files[INDEX]], partial), partial)
-    wanted = [files[INDEX], *_files_of(source.repository, files, parts_of(partial / INDEX), variant)]
     missing = _not_good(wanted, partial)
     total = sum(file.size_bytes for file in missing)
     _check_room(source, total, partial)
@@ -133,13 +143,13 @@ def _listing(source: HubSource) -> dict[str, HubFile]:
 
 
 def _files_of(
-    repository: str, files: Mapping[str, HubFile], parts: Iterable[str], variant: str | None
+    source: HubSource, files: Mapping[str, HubFile], folders: Iterable[str], variant: str | None
 ) -> Iterator[HubFile]:
-    """The files of the parts that are read: plain ones, and the weights in one variant (or without one)."""
-    for part in sorted(parts):
-        inside = [path for path in files if path.startswith(f"{part}/")]
+    """The files in ``folders`` that are read: plain ones, and the weights in one variant (or without one)."""
+    for folder in folders:
+        inside = [path for path in files if path.startswith(folder)]
         chosen = chosen_weights(inside, variant)
-        check_pickles(f"{repository}: {part}", inside, chosen)
+        check_pickles(f"{source.repository}/{folder}".rstrip("/"), inside, chosen)
         plain = [path for path in inside if path.endswith(_PLAIN) and not is_shard_index(path)]
         yield from (files[path] for path in sorted({*chosen, *plain}))
 

@@ -37,15 +37,13 @@ def check_layout(folder: Path, variant: str | None = None) -> None:
         raise WeightsMissing(f"{folder}: no such folder of weights")
     if not (folder / INDEX).is_file():
         raise WeightsMissing(f"{folder} is no diffusers pipeline: it has no {INDEX}")
-    code = next((path for path in sorted(folder.rglob("*.py"))), None)
-    if code is not None:
-        raise WeightsRefused(f"{code}: the folder of weights holds code, which the farm never runs; move it away")
+    _refuse_code(sorted(folder.glob("*.py")))
     for part, (library, _) in parts_of(folder / INDEX).items():
         if library not in _LIBRARIES and library not in _pipeline_modules():
             raise WeightsRefused(
                 f"{folder / INDEX}: {part} comes from {library!r}, which is neither diffusers nor transformers"
             )
-        _check_part(folder / part, variant)
+        check_part(folder / part, variant)
 
 
 def parts_of(index: Path) -> dict[str, tuple[str, str]]:
@@ -88,9 +86,11 @@ def check_pickles(part: str, paths: Iterable[str], chosen: Iterable[str]) -> Non
         raise WeightsRefused(f"{part} has its weights in {unsafe[0]} alone; safetensors are read, and nothing else")
 
 
-def _check_part(folder: Path, variant: str | None) -> None:
+def check_part(folder: Path, variant: str | None = None) -> None:
+    """Look over the folder of one part. Raises as `check_layout`."""
     if not folder.is_dir():
-        raise WeightsMissing(f"{folder}: {INDEX} names this part and it is not there")
+        raise WeightsMissing(f"{folder}: there is no such part of a pipeline")
+    _refuse_code(sorted(folder.rglob("*.py")))
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     chosen = chosen_weights(names, variant)
     check_pickles(str(folder), names, chosen)
@@ -98,6 +98,11 @@ def _check_part(folder: Path, variant: str | None) -> None:
         for shard in sorted(_shards_of(folder / index)):
             if not (folder / index).with_name(shard).is_file():
                 raise WeightsMissing(f"{folder}: {index} lists {shard}, which is not there")
+
+
+def _refuse_code(found: list[Path]) -> None:
+    if found:
+        raise WeightsRefused(f"{found[0]}: weights lie beside code, which the farm never runs; move it away")
 
 
 def _shards_of(index: Path) -> set[str]:

@@ -7,6 +7,7 @@ not step through this model (a model of flows, another of noise) is an error whe
 import inspect
 from typing import Any
 
+from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.models.diffusion.kinds import Pipeline
 from ancestra_farm.plan.recipe import Rung
@@ -25,8 +26,22 @@ class Schedules:
         self._config = dict(stored.config)
         self._full = _adapted(type(stored), self._config, card.scheduler)
         self._draft = _adapted(type(stored), self._config, card.draft_scheduler or card.scheduler)
+        for name, value in card.scheduler_settings.items():
+            self._set(name, value)
         self.fresh("full")
         self.fresh("draft")
+
+    def _set(self, name: str, value: Scalar) -> None:
+        """A setting that differs from the stored one, for the rungs whose scheduler has it."""
+        takers = [
+            changed
+            for scheduler, changed in (self._full, self._draft)
+            if name in inspect.signature(scheduler.__init__).parameters
+        ]
+        if not takers:
+            raise ScheduleRefused(f"scheduler_settings: {self._full[0].__name__} has no setting {name}")
+        for changed in takers:
+            changed[name] = value
 
     def fresh(self, rung: Rung) -> Any:  # noqa: ANN401 - a scheduler of diffusers
         """A scheduler that has made no step yet."""
