@@ -24,6 +24,12 @@ def argument(pipeline: Any, recipe: Recipe, name: str) -> Any:  # noqa: ANN401 -
 
 
 @lru_cache(maxsize=16)
+def takes(pipeline: type) -> frozenset[str]:
+    """The arguments that the call of a pipeline class takes by name."""
+    return frozenset(inspect.signature(pipeline.__call__).parameters)
+
+
+@lru_cache(maxsize=16)
 def _defaults(pipeline: type) -> dict[str, Any]:
     called = inspect.signature(pipeline.__call__).parameters.values()
     return {one.name: one.default for one in called if one.default is not inspect.Parameter.empty}

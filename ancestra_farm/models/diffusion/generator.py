@@ -6,7 +6,6 @@ wordings that alternate do not make calls of one. Nothing is decided here about 
 fits: a call that raises is taken apart, so that the exception is that of the candidate that caused it.
 """
 
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import INPUTS_OF_ROLE, STILL_ROLES, ModelCard
 from ancestra_farm.models.build import Materials
-from ancestra_farm.models.diffusion.calls import shape_of
+from ancestra_farm.models.diffusion.calls import shape_of, takes
 from ancestra_farm.models.diffusion.embeddings import Embeddings
 from ancestra_farm.models.diffusion.kinds import Inputs, Pipeline, PipelineKind, all_kinds
 from ancestra_farm.models.diffusion.loading import ModelRefused, load_pipeline
@@ -291,7 +290,7 @@ def _common(recipe: Recipe) -> tuple[object, ...]:
 
 def _between_steps(pipeline: Pipeline, recipe: Recipe, aborted: Callable[[], bool]) -> dict[str, Any]:
     """The arguments by which a pipeline asks between its steps whether to go on; the last time before it decodes."""
-    taken = inspect.signature(type(pipeline).__call__).parameters
+    taken = takes(type(pipeline))
 
     def ask(*_: object) -> dict[str, Any]:
         if aborted():
