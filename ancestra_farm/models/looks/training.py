@@ -142,7 +142,7 @@ def train(
     ``tell`` is called after every step; ``stopped`` is asked between them, and raises Aborted from here once it is
     true, with all that was done kept. Raises LookRefused where the base or the settings do not serve.
     """
-    denoiser = denoiser_of(generator.pipeline)
+    denoiser = denoiser_of(generator.resident.pipeline)
     before = drawn(generator, lesson.card, lesson.prompts, lesson.size, lesson.look.seed)
     keep_samples(shelf, "base", before)
     run = _Run(lesson, generator, denoiser, shelf)
@@ -173,7 +173,7 @@ class _Run:
     """A training under way."""
 
     def __init__(self, lesson: Lesson, generator: DiffusersGenerator, denoiser: Denoiser, shelf: Shelf) -> None:
-        pipeline = generator.pipeline
+        pipeline = generator.resident.pipeline
         self._lesson, self._look = lesson, lesson.look
         self._generator, self._denoiser, self._shelf = generator, denoiser, shelf
         self._model = getattr(pipeline, denoiser.component)
