@@ -14,8 +14,8 @@ from ancestra_farm.models.diffusion.pixels import Clip, clips_of, shown
 from ancestra_farm.models.protocol import Frames
 from ancestra_farm.plan.recipe import Recipe
 
-#: Guides that move and steer the whole picture; a pipeline takes one of them for each of its control models.
-CONTROL = ("previz", "motion_path", "camera", "depth")
+#: Guides that steer every frame (`batch.guides.CONTROLS`), in the order in which several ControlNets get them.
+CONTROL = ("previz", "flow", "motion_path", "camera", "depth", "edges")
 
 
 def clips(output: Any) -> list[Frames]:  # noqa: ANN401 - what each pipeline returns
@@ -138,7 +138,7 @@ def video(frames: Clip) -> Tensor:
     """Frames as a tensor [1, T, 3, H, W] in [0, 1]."""
     import torch  # noqa: PLC0415 - checks read this module without
 
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)[None].float() / 255
+    return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2)[None].float() / 255
 
 
 def _parent(recipe: Recipe, inputs: Inputs) -> Frames:

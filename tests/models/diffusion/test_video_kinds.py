@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ancestra_farm.batch.card import INPUTS_OF_ROLE, ModelCard
+from ancestra_farm.batch.guides import CONTROLS
 from ancestra_farm.models.diffusion import clip_inputs
 from ancestra_farm.models.diffusion.generator import DiffusersGenerator
 from ancestra_farm.models.diffusion.kinds import Inputs, all_kinds
@@ -360,6 +361,10 @@ def test_control_clips_are_as_many_as_control_nets(models):
     recipe = recipe_of("AnimateDiffControlNetPipeline", "text_to_video")
     with pytest.raises(ValueError, match="follows 1 control clips, one for each ControlNet; 0 are given"):
         one(models("AnimateDiffControlNetPipeline"), recipe)
+
+
+def test_every_guide_that_steers_all_frames_is_a_control():
+    assert set(clip_inputs.CONTROL) == CONTROLS
 
 
 def test_control_guides_that_contradict_each_other_are_an_error():
