@@ -72,12 +72,18 @@ def _looked_at(guide: Guide, file: Path, length: Length) -> list[GuideFault]:
 
 
 def lacking(store: Store, document: str) -> list[Fault]:
-    """The material that a batch (canonical JSON) names and the store does not hold."""
+    """What a sound batch (canonical JSON) names and no host could read: not in the store, or without a digest."""
     named = digests_in(document)
-    return [
+    faults = [
         Fault(place="document", message=f"the store has no {named[digest]} ({digest}); `ancestra run` puts it there")
         for digest in missing_materials(store, named)
     ]
+    for shot in json.loads(document)["shots"]:
+        for number, guide in enumerate(shot.get("guides", ())):
+            if not guide.get("digest"):
+                place = f"document.shots.{shot['shot']}.guides[{number}]"
+                faults.append(Fault(place=place, message=f"the guide {guide['source']} has no digest"))
+    return faults[:50]
 
 
 def soundness(document: str, cards: Mapping[str, str]) -> list[Fault]:

@@ -61,8 +61,8 @@ class Pipeline:
     """One model on one device, and the threads around it.
 
     ``host`` and ``pool`` name it in rows. ``judge_of`` makes a ticket's judge. ``writers``: threads that encode and
-    write; judging has one thread of its own. ``guide_of``: how a recipe's clip is to move. ``asks``: a generation begins
-    when it is confirmed, and not before.
+    write; judging has one thread of its own. ``guide_of``: how a recipe's clip is to move. ``asks``: a generation
+    begins when it is confirmed, and not before.
     """
 
     def __init__(

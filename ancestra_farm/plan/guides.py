@@ -56,29 +56,32 @@ def identity_of(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShotGuides:
-    """The guides of a shot that a stage's model takes. ``handles_s``: how long a handle is, in seconds."""
+    """The guides of a shot that a stage's model takes. ``handles_s``: how long a handle is, in seconds.
+
+    A shot can be planned before its guides have digests; its candidates cannot be told apart without.
+    """
 
     guides: tuple[Guide, ...]
     taken: tuple[str, ...]
     handles_s: Fraction
 
     @classmethod
-    def of(cls, guides: Iterable[Guide], taken: tuple[str, ...], handles_s: Fraction, where: str) -> Self:
-        """Those of ``guides`` that a model taking these kinds is given. Raises PlanRefused for one without digest."""
-        given = tuple(guide for guide in guides if taken_as(guide.kind, taken) is not None)
-        for guide in given:
-            if guide.digest is None:
-                raise PlanRefused(f"{where}: the guide {guide.source} has no digest; `ancestra run` fills it in")
-        return cls(given, taken, handles_s)
+    def of(cls, guides: Iterable[Guide], taken: tuple[str, ...], handles_s: Fraction) -> Self:
+        """Those of ``guides`` that a model taking these kinds is given."""
+        return cls(tuple(guide for guide in guides if taken_as(guide.kind, taken) is not None), taken, handles_s)
 
     def at(self, start_s: Fraction, *, first: bool, last: bool) -> tuple[str, ...]:
-        """Entries of `Recipe.guides` for a segment that begins ``start_s`` after the shot does, with its handles."""
+        """Entries of `Recipe.guides` for a segment that begins ``start_s`` after the shot does, with its handles.
+
+        Raises PlanRefused for a guide without a digest.
+        """
         return tuple(self._of(guide, start_s).text for guide in self.guides if _steers(guide, first=first, last=last))
 
     def _of(self, guide: Guide, start_s: Fraction) -> RecipeGuide:
         way, name = taken_as(guide.kind, self.taken), name_of(guide.source)
         assert way is not None
-        assert guide.digest is not None
+        if guide.digest is None:
+            raise PlanRefused(f"the guide {guide.source} has no digest; `ancestra run` fills it in")
         begins_s = self.handles_s if guide.covers == "cut" else Fraction(0)
         return RecipeGuide(
             guide.kind, way, guide.role, guide.digest, name, start_s - begins_s if is_moving(name) else Fraction(0)

@@ -194,7 +194,7 @@ def _stage_of(batch: Batch, shot: Shot, graph: ShotGraph, name: str, layout: Lay
         wordings=Wordings.of(spec.prompt or shot.prompt),
         size=size,
         look=batch.looks[spec.look].digest if spec.look else None,
-        guides=ShotGuides.of(shot.guides, card.guides, _handles(batch, shot) / graph.rate, f"{shot.shot}/{name}"),
+        guides=ShotGuides.of(shot.guides, card.guides, _handles(batch, shot) / graph.rate),
         shot_s=(graph.frames - 1) / graph.rate,
     )
 
