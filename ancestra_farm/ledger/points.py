@@ -36,6 +36,7 @@ POINTS = {
     "control.after_commit_before_acknowledgement": "a turn is in the log; nothing of it is carried out or answered",
     "control.after_order": "an order or a submission is in the log; nobody was told and nothing followed from it",
     "stitch.after_version_before_publish": "a version is allocated and stitched; nothing of it is published",
+    "look.after_step": "a step of a look is trained; it is in the store only if a checkpoint was due",
     "publish.half_way": "one file of a version is published; the others and the manifest are not",
 }
 

@@ -45,7 +45,9 @@ def test_the_names_of_errors_that_end_commands_exist() -> None:
     from ancestra_farm.api.people import NotAllowed
     from ancestra_farm.api.server import AddressTaken
     from ancestra_farm.farm.cluster import ClusterUnreachable
+    from ancestra_farm.farm.look_training import LookBroke
     from ancestra_farm.farm.run import AlreadyAtWork, RunBroke
+    from ancestra_farm.models.looks.adapter import LookRefused
     from ancestra_farm.simulate.book import LawBroken
     from ancestra_farm.simulate.plot import PlotUnavailable
     from ancestra_farm.simulate.scenario import ScenarioRefused
@@ -56,6 +58,8 @@ def test_the_names_of_errors_that_end_commands_exist() -> None:
             AddressTaken.__name__,
             EndpointGone.__name__,
             LawBroken.__name__,
+            LookBroke.__name__,
+            LookRefused.__name__,
             NotAllowed.__name__,
             PlotUnavailable.__name__,
             PortTaken.__name__,
