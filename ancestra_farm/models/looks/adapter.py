@@ -69,6 +69,11 @@ def base_digest(card: ModelCard) -> str:
     return f"sha256:{hashlib.sha256(json.dumps(known).encode()).hexdigest()}"
 
 
+def pinned_base(card: ModelCard) -> str:
+    """`base_digest` where the card pins its weights; empty where another file may lie there by now."""
+    return base_digest(card) if card.digests else ""
+
+
 def adapter_bytes(matrices: Mapping[str, torch.Tensor], facts: LookFacts) -> bytes:
     """The file: ``matrices`` by their keys in diffusers, float32. Equal looks give equal bytes."""
     tensors = {key: matrices[key].detach().to("cpu", torch.float32).contiguous() for key in sorted(matrices)}
