@@ -35,8 +35,9 @@ def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
         findings.add(path, f"there is no model {spec.model!r}", hint)
         return None
     if role_is_sound and spec.role not in card.roles:
-        able = sorted(other.id for other in findings.cards.values() if spec.role in other.roles)
-        hint = f"models that have it: {listed(able, 'and')}" if able else "no model in the catalogue has it"
+        able = [other for other in findings.cards.values() if spec.role in other.roles]
+        named = f"{_named(able, card.family)}; ancestra models --role {spec.role} lists them"
+        hint = f"models that have it: {named}" if able else "no model in the catalogue has it"
         findings.add(path, f"{card.id} has no role {spec.role}; it has {listed(card.roles, 'and')}", hint)
     allowed = findings.batch.policy.licences
     if allowed is not None and card.licence not in allowed:
@@ -44,6 +45,12 @@ def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
         asks = f": {card.terms}" if card.terms else ""
         findings.add(path, f"the licence of {card.id}, {card.licence}, is not allowed by the show's policy{asks}", hint)
     return findings.card(use)
+
+
+def _named(cards: list[ModelCard], family: str) -> str:
+    """The ids of models, those of ``family`` first; of many, three and how many more there are."""
+    names = [card.id for card in sorted(cards, key=lambda card: (card.family != family, card.id))]
+    return listed(names, "and") if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def _check_runs(findings: Findings, use: StageUse, card: ModelCard) -> None:
@@ -157,10 +164,9 @@ def _check_guides(findings: Findings) -> None:
         taken = {kind for card in cards if card is not None for kind in card.guides}
         for number, guide in enumerate(shot.guides):
             if taken_as(guide.kind, taken) is None:
-                able = sorted(
-                    card.id for card in findings.cards.values() if taken_as(guide.kind, card.guides) is not None
-                )
-                hint = f"models that take it: {listed(able, 'and')}" if able else "no model in the catalogue takes it"
+                able = [card for card in findings.cards.values() if taken_as(guide.kind, card.guides) is not None]
+                near = next((card.family for card in cards if card is not None), "")
+                hint = f"models that take it: {_named(able, near)}" if able else "no model in the catalogue takes it"
                 ways = [way for way in takers_of(guide.kind) if way != guide.kind]
                 rendered = f" (it is rendered as {listed(ways)})" if ways else ""
                 message = f"no stage of this shot takes a guide of kind {guide.kind}{rendered}"
