@@ -15,6 +15,7 @@ STILL = {"role": "text_to_image", "model": "test/stills", "candidates": 40}
 ANIMATE = {"role": "image_to_video", "model": "test/clips", "from": "still", "candidates": 6}
 PROMPT = {"text": "the {time} sea, {light}", "axes": {"time": ["dawn", "dusk"], "light": ["low", "high", "no light"]}}
 SHOT = {"shot": "anc_010_0010", "frames": 17, "handles": 0, "rate": 16, "prompt": PROMPT}
+DIGEST = "sha256:" + "1" * 64
 INPUTS = {"still": ((),), "animate": (("0" * 32,),)}
 
 
@@ -128,7 +129,7 @@ def test_what_is_no_part_of_the_picture_changes_no_id(make, change):
         ({"still": {"parameters": {"steps": 21}}}, {"still"}),
         ({"still": {"parameters": {"strength": 0.9}}}, {"still"}),
         ({"still": {"prompt": {"text": "the land"}}}, {"still"}),
-        ({"shot": {"guides": [{"kind": "depth", "source": "depth.png"}]}}, {"still"}),
+        ({"shot": {"guides": [{"kind": "depth", "source": "depth.png", "digest": DIGEST}]}}, {"still"}),
         ({"shot": {"frames": 21}}, {"animate"}),
         ({"shot": {"handles": 2}}, {"animate"}),
         (
