@@ -9,6 +9,10 @@ from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.waves import goes_on, next_size
 from ancestra_farm.scheduler.world import Ticket
 
+#: Only one wave runs ahead: if the last tickets of a wave were as large as its first, hosts would have handed out the
+#: next one too before they return, and stand idle.
+AT_A_WAVES_END = 3
+
 
 def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     """How many candidates the next ticket of a lot holds.
@@ -16,7 +20,8 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     Enough for ``ticket_s`` seconds of work, so that cheap work comes in large tickets and dear work in small ones; but
     near the end of the queue no more than a fair share, so that no host is left with all of the rest, and never so few
     that giving them out costs more than making them, or that so many hosts return them faster than one controller
-    can take them in. A queue does not end where the next wave follows. What nobody has measured yet begins with a few.
+    can take them in. Where the next wave follows, the end of a wave is not the end of the queue: tickets shrink to a third
+    of an even split there, and no further. What nobody has measured yet begins with a few.
     """
     each = max(pool.seconds_each(lot.kind), 1e-6)
     hosts = max(1, len(pool.hosts))
@@ -24,7 +29,8 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     rank, queued = lot.line.rank, lot.line.queued
     if len(pool.waiting) > 1:
         queued = sum(line.queued for line in pool.waiting.values() if line.rank == rank)
-    queued += next_size(lot.branch) if goes_on(lot.branch) else 0
+    if goes_on(lot.branch):
+        queued = max(queued, (queued + next_size(lot.branch)) // AT_A_WAVES_END)
     fair = max(-(-queued // (2 * hosts)), int(least_s / each))
     most = tunables.ticket_max if lot.kind in pool.seconds else tunables.ticket_first
     return max(1, min(int(max(tunables.ticket_s, least_s) / each), fair, most))
