@@ -150,14 +150,14 @@ def _sea(light: Light, tint: tuple[float, float] | None, rng: np.random.Generato
     sea = replace(sea, swell=sea.swell * 1.6, roll=sea.roll * 0.5, forward=0.05, sideways=0.0, sinking=0.0, turning=0.0)
 
     def draw(at: Plane, seconds: float) -> Field:
-        # A pixel taken for three: the octaves too small for this grid turn into roughness.
-        return ocean.draw(sea, replace(at, pixel=at.pixel * 3.0), seconds)
+        # A pixel taken for two: the octaves too small for this grid turn into roughness.
+        return ocean.draw(sea, replace(at, pixel=at.pixel * 2.0), seconds)
 
     return draw
 
 
 def _cells(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: bool) -> views.Scene:
-    height = float(rng.uniform(-1.0, -0.5) if near else rng.uniform(0.1, 0.6))
+    height = float(rng.uniform(-1.0, -0.6) if near else rng.uniform(-0.05, 0.25))
     view = cells.compose(Direction("cells", None, tint, height, None, ("hold",)), rng)
     view = replace(
         view, wall=max(view.wall, 0.09), nucleus=view.nucleus + 0.05, drift=(0.0, 0.0), growth=0.0, bend=view.bend * 0.6

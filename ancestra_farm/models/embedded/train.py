@@ -42,12 +42,12 @@ ORDER = ("vae_stills", "vae_clips", "stills", "clips", "guides")
 class Amounts:
     """How many renders of each kind. The defaults ship; tests draw a few."""
 
-    stills: int = 6000
+    stills: int = 5000
     clips: int = 2500
     held_stills: int = 96
     held_clips: int = 16
     judged_stills: int = 2400
-    judged_clips: int = 500
+    judged_clips: int = 300
     measured_each: int = 16
     measured_clips: int = 3
     size: tuple[int, int] = renders.SIZE
@@ -118,23 +118,25 @@ class Workshop:
             file.write(json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **record}) + "\n")
 
     def stills_digest(self, vae: AutoencoderKLWan) -> str:
-        """What latents of stills depend on: the encoder's last temporal taps, which later stages do not touch."""
-        state = hashlib.sha256()
-        for name, tensor in sorted(vae.encoder.state_dict().items()):
-            part = tensor[:, :, -1:] if tensor.ndim == 5 else tensor
-            if "time_conv" not in name:
-                state.update(part.contiguous().numpy().tobytes())
-        return state.hexdigest()
+        """What latents of stills depend on: the last temporal taps of encoding, which later stages do not touch."""
+        return _digest_of(vae, stills=True)
 
     def clips_digest(self, vae: AutoencoderKLWan) -> str:
-        """What latents of clips depend on: the whole encoder."""
-        state = hashlib.sha256()
-        for tensor in vae.encoder.state_dict().values():
-            state.update(tensor.contiguous().numpy().tobytes())
-        return state.hexdigest()
+        """What latents of clips depend on: all of encoding."""
+        return _digest_of(vae, stills=False)
 
     def _set(self, name: str, first: int, count: int, frames: int) -> Footage:
         return drawn(self.folder / "sets" / name, first, count, frames, self.amounts.size)
+
+
+def _digest_of(vae: AutoencoderKLWan, *, stills: bool) -> str:
+    state = hashlib.sha256()
+    for name, tensor in sorted(vae.state_dict().items()):
+        if not name.startswith(("encoder.", "quant_conv.")) or (stills and "time_conv" in name):
+            continue
+        part = tensor[:, :, -1:] if stills and tensor.ndim == 5 else tensor
+        state.update(part.contiguous().numpy().tobytes())
+    return state.hexdigest()
 
 
 def run_stage(shop: Workshop, name: str, budget: Budget, crew: Crew) -> dict[str, object]:

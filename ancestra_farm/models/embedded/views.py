@@ -73,7 +73,7 @@ def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: b
     scale = 0.16 if near else 0.30
     one, two = textures.clouds(int(d[8] * textures.CLOUDS)), textures.clouds(int(d[9] * textures.CLOUDS))
     suns = points(int(d[10] * 3))
-    dense = 0.11 if near else 0.19
+    dense = 0.16 if near else 0.24
     cos, sin = np.float32(np.cos(lean)), np.float32(np.sin(lean))
 
     def draw(at: Plane, seconds: float) -> Field:
@@ -88,7 +88,7 @@ def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: b
         colour = coloured(tone, light, colours)
         shine = _sampled(suns, at, dense, d[15], d[16])
         twinkle = 1.0 + 0.2 * np.sin(np.float32(3.1 * seconds) + at.x * 9.0 + at.y * 13.0)
-        colour += (shine * twinkle * np.float32(1.8))[None] * np.array((0.92, 0.95, 1.0), np.float32)[:, None, None]
+        colour += (shine * twinkle * np.float32(0.9))[None] * np.array((0.92, 0.95, 1.0), np.float32)[:, None, None]
         return bloom(colour, 0.4, 0.04)
 
     return draw
@@ -113,7 +113,7 @@ def points(index: int) -> Field:
     """Suns of three sizes on a tile of 256 texels, each a soft disc: 0 to about 1."""
     rng = np.random.default_rng(900 + index)
     field = np.zeros((_TILE, _TILE), np.float32)
-    for sigma, count, low, high in ((1.1, 260, 0.15, 0.5), (1.6, 60, 0.4, 0.9), (2.4, 12, 0.8, 1.2)):
+    for sigma, count, low, high in ((1.1, 200, 0.06, 0.35), (1.4, 40, 0.3, 0.8), (2.0, 8, 0.7, 1.1)):
         dots = np.zeros((_TILE, _TILE), np.float32)
         rows, columns = rng.integers(0, _TILE, (2, count))
         dots[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
