@@ -151,13 +151,12 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
     if running and any(host.ready for host in hosts):
         return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
     behind = None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet)
+    if behind is None and not hosts:
+        behind = f"{model} has no host yet: the slots are taken by other models"
     if behind is not None:
         return behind
-    if not hosts:
-        return f"{model} has no host yet: the slots are taken by other models"
-    if not any(host.ready for host in hosts):
-        return f"waiting for {_counted(len(hosts), 'host')} of {model} to start"
-    return f"waiting in line for {_counted(len(hosts), 'host')} of {model}"
+    what = "waiting in line for" if any(host.ready for host in hosts) else "waiting for the start of"
+    return f"{what} {_counted(len(hosts), 'host')} of {model}"
 
 
 def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:

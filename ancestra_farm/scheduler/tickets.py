@@ -20,7 +20,7 @@ def ticket_size(pool: Pool, lot: Lot, tunables: Tunables) -> int:
     Enough for ``ticket_s`` seconds of work, so that cheap work comes in large tickets and dear work in small ones; but
     near the end of the queue no more than a fair share, so that no host is left with all of the rest, and never so few
     that giving them out costs more than making them, or that so many hosts return them faster than one controller
-    can take them in. Where the next wave follows, the end of a wave is not the end of the queue: tickets shrink to a third
+    can take them in. Where the next wave follows, the end of a wave is not that of the queue: tickets shrink to a third
     of an even split there, and no further. What nobody has measured yet begins with a few.
     """
     each = max(pool.seconds_each(lot.kind), 1e-6)
