@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from ancestra_farm.batch.card import INPUTS_OF_ROLE, ModelCard
 from ancestra_farm.batch.guides import CONTROLS
@@ -16,6 +17,7 @@ from ancestra_farm.models.diffusion.kinds import Inputs, all_kinds
 from ancestra_farm.models.diffusion.ltx_kinds import _context
 from ancestra_farm.models.diffusion.video_kinds import VIDEO_KINDS
 from ancestra_farm.models.diffusion.wan_kinds import vace_canvas
+from ancestra_farm.plan.guides import RecipeGuide
 from ancestra_farm.plan.recipe import Recipe
 from tests.models.diffusion.tiny import TINY_SIZE, save_tiny
 from tests.models.diffusion.tiny_clips import CLIPS
@@ -118,26 +120,31 @@ def parents_of(recipe, seed=7):
 
 
 class GuidedGenerator(DiffusersGenerator):
-    """The generator of hosts, with guides given as frames instead of as files; files are tested with their decoders."""
+    """The generator of hosts, which takes guides as frames too, without files."""
 
     frames_given = None
 
     def _guides(self, recipe):
-        return self.frames_given or {}
+        return super()._guides(recipe) if self.frames_given is None else self.frames_given
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A generator of each name, built, saved, loaded and warmed up when it is first asked for."""
+    """A generator of each name, built, saved, loaded and warmed up when it is first asked for.
+
+    Their materials are files named by digest in the folder ``models.files``.
+    """
     ready = {}
+    files = tmp_path_factory.mktemp("materials")
 
     def model(name):
         if name not in ready:
             folder = save_tiny(name, tmp_path_factory.mktemp("tiny") / name.replace(":", "-"))
-            ready[name] = GuidedGenerator(card_of(name, folder), None, tmp_path_factory.mktemp("cache"))
+            ready[name] = GuidedGenerator(card_of(name, folder), files.joinpath, tmp_path_factory.mktemp("cache"))
             ready[name].setup()
         return ready[name]
 
+    model.files = files
     return model
 
 
@@ -273,6 +280,17 @@ def test_control_and_clip_both_count_where_a_pipeline_takes_both(models):
     recipe = recipe_of(name, "video_to_video")
     frames = [one(models(name), recipe, guides={"depth": clip(seed, recipe.frames)}) for seed in (41, 42)]
     assert differ(*frames) > 0.05
+
+
+def test_guides_are_read_from_their_files(models):
+    recipe = recipe_of("WanVACEPipeline", "text_to_video")
+    guides, entries = {"depth": clip(41, 1), "first_frame": picture(3)}, []
+    for kind, frames in guides.items():
+        digest = f"sha256:{len(entries):064x}"
+        Image.fromarray(frames[0]).save(models.files / digest, format="PNG")
+        entries.append(RecipeGuide(kind, kind, "", digest, f"{kind}.png").text)
+    model = models("WanVACEPipeline")
+    assert (one(model, replace(recipe, guides=tuple(entries))) == one(model, recipe, guides=guides)).all()
 
 
 def test_references_count_and_take_no_frame_of_the_clip(models):

@@ -157,7 +157,9 @@ def llava(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
         patch_size=14,
     )
     picture = tokenizer.convert_tokens_to_ids("<image>")
-    config = LlavaConfig(vision, _llama_config(len(tokenizer)), image_token_index=picture, pad_token_id=0)
+    config = LlavaConfig(
+        vision_config=vision, text_config=_llama_config(len(tokenizer)), image_token_index=picture, pad_token_id=0
+    )
     return LlavaForConditionalGeneration(config)
 
 
