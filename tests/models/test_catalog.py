@@ -4,8 +4,9 @@ from subprocess import run
 import pytest
 
 from ancestra_farm.batch.problems import BatchRefused
-from ancestra_farm.models.build import FamilyMissing, build_generator
+from ancestra_farm.models.build import build_generator
 from ancestra_farm.models.catalog import CatalogRefused, load_catalog
+from ancestra_farm.models.diffusion.weights import WeightsRefused
 
 CARD = """\
 id: mine/model
@@ -53,10 +54,11 @@ def test_a_missing_folder_of_cards_is_said(tmp_path):
         load_catalog(tmp_path / "nowhere")
 
 
-def test_a_family_that_cannot_run_here_is_said(tmp_path):
+def test_a_generator_is_built_without_loading_and_refuses_a_card_without_weights(tmp_path):
     (tmp_path / "mine.yaml").write_text(CARD)
-    with pytest.raises(FamilyMissing, match="mine/model"):
-        build_generator(load_catalog(tmp_path)["mine/model"])
+    generator = build_generator(load_catalog(tmp_path)["mine/model"])
+    with pytest.raises(WeightsRefused, match=r"mine/model cannot run: its card names no source"):
+        generator.setup()
 
 
 def test_the_catalogue_needs_no_numpy_and_no_opencv():

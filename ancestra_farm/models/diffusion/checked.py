@@ -50,7 +50,8 @@ def check_digests(folder: Path, digests: Mapping[str, str], cache: Path, *, anew
             before = _stamp(path)
             digest = digest_of(path)
             if digest != wanted[name]:
-                mark.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    mark.unlink()
                 raise WeightsRefused(
                     f"{path} has the digest sha256:{digest[:12]}… and sha256:{wanted[name][:12]}… is wanted: it was "
                     "changed or damaged; put the right file there, or fetch it again (ancestra models fetch)"
