@@ -61,8 +61,10 @@ def _read_exr(file: Path, name: str) -> NDArray[np.float32]:
     try:
         # Read whole, and by this format alone: nothing in the file can make FFmpeg open another one.
         with av.open(io.BytesIO(file.read_bytes()), format="exr_pipe") as container:
-            check_size((container.streams.video[0].width, container.streams.video[0].height), name)
-            frame = next(container.decode(video=0))
+            stream = container.streams.video[0]
+            if stream.width and stream.height:
+                check_size((stream.width, stream.height), name)
+            frame = next(container.decode(stream))
     except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError) as error:
         raise GuideUnreadable(f"{name} cannot be read as OpenEXR: {error}") from error
     if frame.format.name.startswith("grayf32"):
