@@ -89,6 +89,6 @@ def test_what_a_model_that_draws_nothing_of_its_own_would_ignore_is_refused():
     asked = {**UP, "candidates": 4, "prompt": {"text": "the sea"}, "draft": {"promote": 0.5, "size": [320, 180]}}
     assert problems(staged(up=asked)) == [
         "stages.up.candidates: optical/upscale makes the same of what it is given every time",
-        "stages.up.prompt: optical/upscale reads no words",
         "stages.up.draft: optical/upscale has nothing to try beforehand",
+        "stages.up.prompt: optical/upscale reads no words",
     ]

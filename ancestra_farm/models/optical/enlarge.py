@@ -1,4 +1,4 @@
-"""Pictures made larger without a network: Lanczos, held to what was given, with edges drawn tighter.
+"""Pictures made larger without a network: bicubic, held to what was given, with edges drawn tighter.
 
 A pixel of the small picture stands for the mean of what it covers. So the enlarged picture is corrected until it comes
 out as the small one when it is reduced again (iterative back-projection: Irani and Peleg, "Improving resolution by
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
-#: Corrections; after three the small picture is met to within a level or so.
+#: Corrections; after three the small picture is met to within a level or so. Linear, from a bicubic beginning: of six
+#: ways tried on rendered scenes the one that was nearer to the truth than plain bicubic on every one of them.
 _CORRECTIONS: Final = 3
 #: How far a sharpened pixel may leave the range of the small picture's pixels around it, in levels: room for a peak
 #: that lies between pixels.
 _SLACK_LEVELS: Final = 6.0
 
 
-def enlarged(picture: Picture, size: tuple[int, int], sharpen: float = 0.5) -> Picture:
+def enlarged(picture: Picture, size: tuple[int, int], sharpen: float = 0.25) -> Picture:
     """``picture``, uint8 [H, W, 3], at ``size`` (width, height), no side of which is smaller.
 
     Where the shapes differ the size is filled and what stands over is cut off evenly on both sides; nothing is
@@ -38,7 +39,7 @@ def enlarged(picture: Picture, size: tuple[int, int], sharpen: float = 0.5) -> P
     times = max(size[0] / width, size[1] / height)
     whole = (max(size[0], round(width * times)), max(size[1], round(height * times)))
     values = picture.astype(np.float32)
-    made = _corrected(cv2.resize(values, whole, interpolation=cv2.INTER_LANCZOS4), values)
+    made = _corrected(cv2.resize(values, whole, interpolation=cv2.INTER_CUBIC), values)
     if sharpen > 0:
         made = _within(_sharpened(made, times, sharpen), values)
         made = _corrected(made, values, corrections=1)
@@ -53,7 +54,7 @@ def _corrected(made: Field, given: Field, corrections: int = _CORRECTIONS) -> Fi
     large = (made.shape[1], made.shape[0])
     for _ in range(corrections):
         missing = given - cv2.resize(made, (width, height), interpolation=cv2.INTER_AREA)
-        made = made + cv2.resize(missing, large, interpolation=cv2.INTER_CUBIC)
+        made = made + cv2.resize(missing, large, interpolation=cv2.INTER_LINEAR)
     return np.asarray(made, dtype=np.float32)
 
 

@@ -73,7 +73,6 @@ def _flow(one: Picture, other: Picture) -> Field:
         for picture in (one, other)
     ]
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    engine.setFinestScale(0 if max(size) <= 1024 else 1)
     flow = engine.calc(padded[0], padded[1], np.zeros((*size, 2), dtype=np.float32))
     return np.ascontiguousarray(flow, dtype=np.float32)[:height, :width]
 

@@ -26,7 +26,7 @@ def passing(seed, size=SIZE, speed=3.0):
 
     def draw(t):
         x = width * 0.3 + speed * t
-        mask = 1 / (1 + np.exp(np.hypot(xs - x, ys - level) - radius))
+        mask = 1 / (1 + np.exp(np.clip(np.hypot(xs - x, ys - level) - radius, -30, 30)))
         disc = cv2.remap(
             own, xs - x + height / 2, ys - level + height / 2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
         )
