@@ -53,13 +53,16 @@ class Amounts:
     size: tuple[int, int] = renders.SIZE
 
 
+_USUAL = Amounts()
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """The folder of a run: sets, states, judges, and what was kept."""
 
     folder: Path
     sizes: networks.Sizes = SHIPPED
-    amounts: Amounts = Amounts()
+    amounts: Amounts = _USUAL
     seed: int = 20260101
 
     def stills(self) -> Footage:
@@ -355,8 +358,8 @@ def main() -> None:
     parser.add_argument("--stage", choices=(*ORDER, "judges", "export"), required=True)
     parser.add_argument("--minutes", type=float, help="training minutes of the stage, earlier ones included")
     parser.add_argument("--steps", type=int, help="training steps of the stage, earlier ones included")
-    parser.add_argument("--stills", type=int, default=Amounts.stills, help="rendered stills to train on")
-    parser.add_argument("--clips", type=int, default=Amounts.clips, help="rendered clips to train on")
+    parser.add_argument("--stills", type=int, default=_USUAL.stills, help="rendered stills to train on")
+    parser.add_argument("--clips", type=int, default=_USUAL.clips, help="rendered clips to train on")
     parser.add_argument("--seed", type=int, default=20260101)
     parser.add_argument("--half", action="store_true", help="products in bfloat16: faster where the processor has AMX")
     parser.add_argument("--to", type=Path, help="where export writes")
