@@ -62,7 +62,7 @@ def drawn(
     for made in generator.generate(recipes, {}, lambda: False):
         first = made.frames[0]
         if first.dtype != np.uint8:
-            raise LookRefused(f"the sample of {made.recipe.prompt!r} is not a picture; lower the learning rate")
+            raise LookRefused(f"the sample of {made.recipe.prompt!r} is no picture: it has values that are not numbers")
         pictures.append(first)
     return pictures
 

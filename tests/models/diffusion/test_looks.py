@@ -203,7 +203,7 @@ def test_a_look_of_another_base_is_refused_and_the_same_weights_elsewhere_are_no
     others = shelf.put_bytes(adapter_bytes(tensors, some_facts(component="unet", norms={name: norms[name] * 1.01})))
     with pytest.raises(LookRefused, match=r"the look ember .* was trained on tiny/model, and this is another base"):
         Looks(stills, shelf, base="sha256:" + "b" * 64).use(others, 1.0)
-    Looks(stills, shelf, base=mine.base).use(others, 1.0)
+    Looks(stills, shelf, base="sha256:" + "1" * 64).use(others, 1.0)
     stills.unload_lora_weights()
 
 

@@ -43,13 +43,13 @@ def write_ledger(folder: Path, rows: list[dict[str, Any]]) -> None:
     (folder / "ledger.yaml").write_text(text, encoding="utf-8")
 
 
-def write_look(place: Path, *, count: int = 4, size: tuple[int, int] = (48, 40), **changes: Any) -> Path:
+def write_look(place: Path, *, count: int = 4, pixels: tuple[int, int] = (72, 40), **changes: Any) -> Path:
     """A look file in ``place`` with ``count`` photographs beside it, all in order; where it is."""
     folder = place / "photographs"
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{'x' * number}photo.png" for number in range(count)]
     for number, name in enumerate(names):
-        Image.fromarray(toned(number, size)).save(folder / name)
+        Image.fromarray(toned(number, pixels)).save(folder / name)
     write_ledger(folder, [row(folder, name) for name in names])
     look = {
         "schema": "ancestra/look/v1",

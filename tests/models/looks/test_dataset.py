@@ -117,12 +117,12 @@ def test_a_changed_photograph_is_no_longer_the_one_consented_to(tmp_path):
 
 
 def test_what_is_no_picture_or_too_small_is_refused(tmp_path):
-    path = write_look(tmp_path, size=(40, 24))
+    path = write_look(tmp_path, pixels=(40, 24))
     (tmp_path / "photographs" / "photo.png").write_bytes(b"not a picture")
     rewritten(path)
     told = refused(path)
     assert any("it is no picture that can be read" in one for one in told)
-    assert any("40 × 24 pixels, fewer than the 32 × 32 of training" in one for one in told)
+    assert any("is 40 × 24 pixels, smaller than the 32 × 32 of training" in one for one in told)
 
 
 def test_a_photograph_counts_once(tmp_path):

@@ -176,22 +176,26 @@ def test_the_file_says_what_it_was_made_of_and_is_the_same_each_time(base, tmp_p
 
 
 def test_more_steps_learn_the_photographs_better(base, tmp_path):
-    lesson = lesson_of(tmp_path, base("StableDiffusionPipeline"), steps=60, batch=4, rank=8, learning_rate=0.02)
+    lesson = lesson_of(tmp_path, base("StableDiffusionPipeline"), steps=40, batch=4, rank=8, learning_rate=0.02)
     losses = trained(lesson, FolderShelf(tmp_path / "shelf")).losses
-    assert np.mean(losses[-15:]) < np.mean(losses[:15])
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"targets": ["to_q", "no_such_layer"]}, "UNet2DConditionModel has no layer named 'no_such_layer'"),
-        ({"learning_rate": 1.0, "steps": 200, "rank": 16}, "lower the learning rate"),
-    ],
-)
-def test_settings_that_do_not_serve_are_refused_with_what_would(changes, said, base, tmp_path):
-    lesson = lesson_of(tmp_path, base("StableDiffusionPipeline"), **changes)
-    with pytest.raises(LookRefused, match=said):
+def test_a_layer_that_is_not_there_is_refused_by_name(base, tmp_path):
+    lesson = lesson_of(tmp_path, base("StableDiffusionPipeline"), targets=["to_q", "no_such_layer"])
+    with pytest.raises(LookRefused, match="UNet2DConditionModel has no layer named 'no_such_layer'"):
         trained(lesson, FolderShelf(tmp_path / "shelf"))
+
+
+def test_a_training_that_runs_away_ends_with_what_would_help(base, tmp_path):
+    lesson = lesson_of(tmp_path, base("StableDiffusionPipeline"))
+    generator = loaded(training_card(lesson.card))
+
+    def spoil(_progress):
+        generator.resident.pipeline.unet.conv_out.bias.data.fill_(float("nan"))
+
+    with pytest.raises(LookRefused, match=r"ember: the loss is not a number after 1 steps; lower the learning rate"):
+        train(lesson, generator, FolderShelf(tmp_path / "shelf"), tell=spoil)
 
 
 def test_the_learning_rate_rises_and_falls():
