@@ -19,7 +19,11 @@ def _yes_or_no(value: object) -> str:
     return "–" if value is None else "yes" if value else "no"
 
 
-@dataclass(frozen=True, slots=True)
+def _device(vram_gib: float) -> str:
+    return f"{vram_gib:g} GiB" if vram_gib else "a CPU slot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
     """A model in one of its roles.
 
@@ -34,7 +38,7 @@ class ModelRow:
     size: str = column("size")
     frames: int | None = column("frames", number)
     rate: str | None = column("rate")
-    vram_gib: float = column("VRAM", number)
+    vram_gib: float = column("needs", _device)
     fits: bool | None = column("fits", _yes_or_no, quiet=True)
     seconds: float | None = column("seconds", number)
     seconds_on: str

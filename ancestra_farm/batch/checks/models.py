@@ -35,9 +35,9 @@ def _check_model(findings: Findings, use: StageUse) -> ModelCard | None:
         findings.add(path, f"there is no model {spec.model!r}", hint)
         return None
     if role_is_sound and spec.role not in card.roles:
-        able = [other for other in findings.cards.values() if spec.role in other.roles]
-        named = f"{_named(able, card.family)}; ancestra models --role {spec.role} lists them"
-        hint = f"models that have it: {named}" if able else "no model in the catalogue has it"
+        others = [other for other in findings.cards.values() if spec.role in other.roles]
+        named = f"{_named(others, card.family)}; ancestra models --role {spec.role} lists them"
+        hint = f"models that have it: {named}" if others else "no model in the catalogue has it"
         findings.add(path, f"{card.id} has no role {spec.role}; it has {listed(card.roles, 'and')}", hint)
     allowed = findings.batch.policy.licences
     if allowed is not None and card.licence not in allowed:

@@ -8,7 +8,7 @@ refused, and so is a folder with code.
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -108,10 +108,10 @@ def _refuse_code(found: list[Path]) -> None:
 def _shards_of(index: Path) -> set[str]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = set(weight_map.values()) if isinstance(weight_map, Mapping) else {None}
-    except (ValueError, KeyError, TypeError):
+        shards = {str(shard) for shard in weight_map.values()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise WeightsRefused(f"{index} is no index of shards") from None
-    if not all(isinstance(shard, str) and re.fullmatch(r"[\w.-]+\.safetensors", shard) for shard in shards):
+    if not all(re.fullmatch(r"[\w.-]+\.safetensors", shard) for shard in shards):
         raise WeightsRefused(f"{index} names shards that are no safetensors files beside it")
     return shards
 
