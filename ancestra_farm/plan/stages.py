@@ -17,7 +17,7 @@ from ancestra_farm.plan.layout import Join, Layout, SegmentPlan, ShotGraph, cont
 from ancestra_farm.plan.recipe import Rung, effective_parameters, model_digest
 from ancestra_farm.plan.refusal import PlanRefused
 from ancestra_farm.plan.space import RungSettings, Space
-from ancestra_farm.plan.variants import Variant, Wordings, variants_of
+from ancestra_farm.plan.variants import NO_WORDS, Variant, Wordings, variants_of
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _stage_of(batch: Batch, shot: Shot, graph: ShotGraph, name: str, layout: Lay
         makes_clips=graph.makes_clips(name),
         layout=layout,
         batch_seed=batch.seed,
-        wordings=Wordings.of(spec.prompt or shot.prompt),
+        wordings=NO_WORDS if card.family == "optical" else Wordings.of(spec.prompt or shot.prompt),
         size=size,
         look=batch.looks[spec.look].digest if spec.look else None,
         guides=ShotGuides.of(shot.guides, card.guides, _handles(batch, shot) / graph.rate),

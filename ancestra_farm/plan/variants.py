@@ -39,6 +39,10 @@ class Wordings:
         return cls(prompt.texts, tuple(sorted(prompt.axes.items())), prompt.negative)
 
 
+#: Of models that read no words: one wording, so that a prompt that is edited makes nothing of theirs anew.
+NO_WORDS = Wordings(("",), (), "")
+
+
 def variant_id(prompt: str, negative: str) -> str:
     """8 hex digits of the resolved words.
 

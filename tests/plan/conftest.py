@@ -50,7 +50,7 @@ CARDS = {
             rate=24,
         ),
         card("test/between", ["interpolate"], frames={"step": 1, "offset": 0, "min": 2, "max": 999}, rate=48),
-        card("test/to-any-rate", ["interpolate"], frames=ANY_LENGTH),
+        card("test/to-any-rate", ["interpolate"], frames=ANY_LENGTH, family="optical", pipeline="flow"),
         card("test/four-times", ["upscale"], scale=4),
         card("test/between-25", ["interpolate"], frames={"step": 1, "offset": 0, "min": 2, "max": 999}, rate=25),
     )

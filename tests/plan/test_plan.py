@@ -234,6 +234,15 @@ def test_interpolation_to_no_rate_of_its_own_is_to_that_of_the_shot(plan_shot):
     assert [recipe.reading for recipe in recipes] == readings
 
 
+def test_a_model_that_reads_no_words_makes_nothing_anew_for_others(plan_shot):
+    stages = {"still": STILL, "animate": clips(), "between": clips("interpolate", "test/to-any-rate", "animate")}
+    spaces = [
+        plan_shot(stages, prompt={"text": text}).stage("between").space(0, (("x",),)) for text in ("a", ["b", "c"])
+    ]
+    assert [len(space.variants) for space in spaces] == [1, 1]
+    assert spaces[0].id_of(0) == spaces[1].id_of(0)
+
+
 def test_clips_at_the_rate_of_their_shot_already_are_read_frame_by_frame(plan_shot):
     stages = {"still": STILL, "animate": clips(), "between": clips("interpolate", "test/to-any-rate", "animate")}
     animate, between = plan_shot(stages, frames=75, rate=16).stages[1:]
