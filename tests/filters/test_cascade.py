@@ -6,6 +6,7 @@ import pytest
 from ancestra_farm.filters import registry
 from ancestra_farm.filters.cascade import Cascade, FilterFailed, FilterRefused
 from ancestra_farm.filters.hashes import phash
+from ancestra_farm.filters.motion_match import flow_through
 from ancestra_farm.filters.pixels import BadFrames
 from ancestra_farm.filters.sampling import in_full
 from ancestra_farm.filters.settings import DEFAULT_ORDER, SCORES
@@ -26,13 +27,14 @@ def test_a_good_still_survives_with_every_score_of_a_still():
     assert judgement.passed
     assert judgement.reasons == ()
     assert judgement.message == ""
-    assert set(judgement.scores) == set(SCORES) - {"frozen_share", "flicker_share", "cut_jump"}
+    assert set(judgement.scores) == set(SCORES) - {"frozen_share", "flicker_share", "cut_jump", "motion_match"}
     assert tuple(judgement.filter_s) == DEFAULT_ORDER
     assert all(seconds >= 0 for seconds in judgement.filter_s.values())
 
 
 def test_a_good_clip_survives_with_every_score():
-    judgement = cascade().judge(OUTSIDE, pictures.drifting(pictures.bright_petals))
+    clip = pictures.drifting(pictures.bright_petals)
+    judgement = cascade().judge(OUTSIDE, clip, flow_through(clip))
     assert judgement.passed, judgement.message
     assert set(judgement.scores) == set(SCORES)
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 from ancestra_farm.filters import settings
+from ancestra_farm.filters.motion_match import flow_through
 from ancestra_farm.filters.registry import all_filters, default_settings, score_names
 from ancestra_farm.filters.settings import ranking_scores
 from tests.filters import pictures
@@ -30,7 +31,7 @@ def test_every_score_belongs_to_the_filter_that_gives_it():
     given = {
         score: name
         for name, check in all_filters().items()
-        for score in check.judge(clip, settings.DEFAULTS[name]).scores
+        for score in check.judge(clip, settings.DEFAULTS[name], flow_through(clip)).scores
     }
     assert given == {score: meaning.filter for score, meaning in settings.SCORES.items()}
     assert score_names() == frozenset(given)

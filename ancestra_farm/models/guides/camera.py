@@ -26,6 +26,8 @@ _TINTS = np.array([[1.0, 0.94, 0.9], [0.9, 0.97, 1.0], [0.95, 1.0, 0.93]], np.fl
 _HAZE = 0.12
 #: What comes nearer than this share of the distance in front of the camera, or behind it, is not followed further.
 _NEAR = 1e-3
+#: A ray that hardly goes towards a wall meets it far away.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,15 @@ class Pose:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What each pixel sees: ``points`` in the scene, float64 [H, W, 3], and of which ``wall`` (0 … 5), [H, W].
+    """What each pixel sees: ``points`` from the middle of the box, float32 [3, H, W], on the walls of which ``axis``.
 
     ``along``: how far along its ray, in rays that are 1 deep; ``slant``: cosine between the ray and the wall's normal.
     """
 
-    points: NDArray[np.float64]
-    wall: NDArray[np.int64]
-    along: NDArray[np.float64]
-    slant: NDArray[np.float64]
+    points: Field
+    axis: NDArray[np.uint8]
+    along: Field
+    slant: Field
 
 
 def camera_of(file: Path, name: str) -> Camera:
@@ -118,57 +120,61 @@ def seen(camera: Camera, moments: Sequence[float], size: tuple[int, int]) -> NDA
 
 def depths(camera: Camera, moments: Sequence[float], size: tuple[int, int]) -> Field:
     """How far what each pixel sees is in front of the camera, float32 [T, H, W], in the scene's units."""
-    found = []
-    for moment in moments:
-        pose = camera.at(moment)
-        found.append(-((_look(camera, pose, size).points - pose.place) @ pose.turn)[..., 2])
-    return np.stack(found).astype(np.float32)
+    # A ray is 1 deep, so how far along it something is says how deep.
+    return np.stack([_look(camera, camera.at(moment), size).along for moment in moments])
 
 
 def flows(camera: Camera, moments: Sequence[float], size: tuple[int, int]) -> Field:
     """How far what a pixel shows moves until the next moment, float32 [T − 1, H, W, 2] in pixels (x, y)."""
     width, height = size
-    xs, ys = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    xs = np.arange(width, dtype=np.float32) + 0.5
+    ys = np.arange(height, dtype=np.float32)[:, np.newaxis] + 0.5
+    centre, _, distance = camera.walls
     found = []
-    near = camera.walls[2] * _NEAR
     for moment, following in pairwise(moments):
         points = _look(camera, camera.at(moment), size).points
         pose = camera.at(following)
-        there = (points - pose.place) @ pose.turn
-        depth = np.maximum(-there[..., 2], near)
-        x = there[..., 0] / depth * pose.focal * width + width / 2
-        y = -there[..., 1] / depth * pose.focal * width + height / 2
-        found.append(np.clip(np.stack([x - xs, y - ys], axis=-1), -4 * width, 4 * width))
-    empty = np.zeros((0, height, width, 2), np.float32)
-    return np.stack(found).astype(np.float32) if found else empty
+        turn = pose.turn.astype(np.float32)
+        there = points - (pose.place - centre).astype(np.float32)[:, np.newaxis, np.newaxis]
+        right, up, back = (sum(turn[k, axis] * there[k] for k in range(3)) for axis in range(3))
+        scale = np.float32(pose.focal * width) / np.maximum(-back, np.float32(distance * _NEAR))
+        moved = np.stack([right * scale + width / 2 - xs, height / 2 - up * scale - ys], axis=-1)
+        found.append(np.clip(moved, -4 * width, 4 * width).astype(np.float32))
+    return np.stack(found) if found else np.zeros((0, height, width, 2), np.float32)
 
 
 def _look(camera: Camera, pose: Pose, size: tuple[int, int]) -> _Seen:
     """Where each pixel's ray meets the box from inside."""
     width, height = size
-    xs, ys = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     scale = pose.focal * width
-    rays = np.stack([(xs - width / 2) / scale, -(ys - height / 2) / scale, -np.ones_like(xs)], axis=-1) @ pose.turn.T
+    x = ((np.arange(width) + 0.5 - width / 2) / scale).astype(np.float32)
+    y = ((height / 2 - np.arange(height) - 0.5) / scale).astype(np.float32)[:, np.newaxis]
+    turn = pose.turn.astype(np.float32)
     centre, half, _ = camera.walls
-    with np.errstate(divide="ignore"):
-        reach = (np.sign(rays) * half - (pose.place - centre)) / np.where(rays == 0.0, np.nan, rays)
-    reach = np.where(np.isnan(reach), np.inf, reach)
-    axis = reach.argmin(axis=2)
-    along = np.take_along_axis(reach, axis[..., np.newaxis], axis=2)[..., 0]
-    towards = np.take_along_axis(rays, axis[..., np.newaxis], axis=2)[..., 0]
-    slant = np.abs(towards) / np.linalg.norm(rays, axis=2)
-    return _Seen(pose.place + along[..., np.newaxis] * rays, axis * 2 + (towards > 0), along, slant)
+    here = (pose.place - centre).astype(np.float32)
+    along = np.full((height, width), np.inf, np.float32)
+    axis = np.zeros((height, width), np.uint8)
+    towards = np.ones((height, width), np.float32)
+    rays = []
+    for k in range(3):
+        ray = turn[k, 0] * x + turn[k, 1] * y - turn[k, 2]
+        rays.append(ray)
+        away = 1 / np.where(np.abs(ray) < _LEAST, np.float32(_LEAST), ray)
+        reach = np.float32(half[k]) * np.abs(away) - here[k] * away
+        nearer = reach < along
+        along, towards = np.where(nearer, reach, along), np.where(nearer, np.abs(ray), towards)
+        axis[nearer] = k
+    points = np.stack([here[k] + along * rays[k] for k in range(3)])
+    return _Seen(points, axis, along, towards / np.sqrt(1 + x * x + y * y))
 
 
 def _shown(camera: Camera, pose: Pose, view: _Seen, width: int) -> NDArray[np.uint8]:
-    _, _, distance = camera.walls
-    axis = view.wall // 2
-    picked = np.stack([(axis + 1) % 3, (axis + 2) % 3], axis=-1)
-    on_wall = np.take_along_axis(view.points, picked, axis=2) / distance
-    u = (on_wall[..., 0] + 0.37 * view.wall).astype(np.float32)
-    v = (on_wall[..., 1] + 0.61 * view.wall).astype(np.float32)
+    distance = np.float32(camera.walls[2])
+    across, down, ahead = (np.choose(view.axis, [view.points[(k + n) % 3] for k in range(3)]) for n in (1, 2, 0))
+    wall = view.axis * 2 + (ahead > 0)
+    u, v = across / distance + np.float32(0.37) * wall, down / distance + np.float32(0.61) * wall
     # A pixel covers more of a wall the further it is and the more it slants.
-    texels = view.along / (pose.focal * width) * SIDE / distance / np.maximum(view.slant, 0.05)
-    picture = read_tile(u, v, texels.astype(np.float32)) * _TINTS[axis]
-    light = np.exp(-_HAZE * view.along / distance).astype(np.float32)
+    covers = np.float32(SIDE / (pose.focal * width)) / distance
+    picture = read_tile(u, v, covers * view.along / np.maximum(view.slant, 0.05)) * _TINTS[view.axis]
+    light = np.exp(np.float32(-_HAZE) * view.along / distance)
     return np.rint(np.clip(picture * light[..., np.newaxis], 0.0, 1.0) * 255.0).astype(np.uint8)

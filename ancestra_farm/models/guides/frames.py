@@ -18,6 +18,7 @@ from ancestra_farm.models.guides.clips import clip_at, clip_facts
 from ancestra_farm.models.guides.fit import fitted
 from ancestra_farm.models.guides.pictures import read_picture
 from ancestra_farm.models.guides.rendering import rendered
+from ancestra_farm.models.protocol import Frames
 from ancestra_farm.plan.guides import RecipeGuide
 from ancestra_farm.plan.recipe import Recipe
 
@@ -32,7 +33,7 @@ _HALF = 128
 _MOVING = ("flow", "previz", "motion_path", "camera", "depth", "edges")
 
 
-def guide_frames(recipe: Recipe, materials: Callable[[str], Path]) -> dict[str, Pictures]:
+def guide_frames(recipe: Recipe, materials: Callable[[str], Path]) -> dict[str, Frames]:
     """The guides of ``recipe`` by the kind that its model is given, uint8 [T, H, W, 3], not to be written to.
 
     T is the recipe's frame count for what moves or steers every frame, 1 for other pictures; several references are as

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 #: Pixels of a side of the tile.
 SIDE = 512
 _SEED = 20_261_122
-#: Amplitude falls with frequency to this power; between 1 and 1.3 noise looks alike at every scale.
-_FALL = 1.15
+#: Amplitude falls with frequency to this power: above 1, so that it looks like clouds and not like grain.
+_FALL = 1.5
 #: Cycles over the tile: below, a picture might show no change at all; above, it would flicker when shrunk.
-_LOW, _HIGH = 3.0, 96.0
+_LOW, _HIGH = 3.0, 80.0
 
 
 @lru_cache(maxsize=1)
@@ -44,15 +44,17 @@ def pyramid() -> tuple[NDArray[np.float32], ...]:
 def read_tile(u: NDArray[np.float32], v: NDArray[np.float32], texels: NDArray[np.float32]) -> NDArray[np.float32]:
     """The tile at (u, v), in tiles, repeating: float32 [H, W, 3]. ``texels``: how many each pixel covers."""
     levels = pyramid()
-    depth = np.clip(np.log2(np.maximum(texels, 1e-6)), 0.0, len(levels) - 1.0).astype(np.float32)
+    depth = np.clip(np.log2(np.maximum(texels, np.float32(1e-6))), 0.0, len(levels) - 1.0).astype(np.float32)
+    u, v = u - np.floor(u), v - np.floor(v)
+    first, last = int(depth.min()), int(np.ceil(depth.max()))
     found = np.zeros((*u.shape, 3), np.float32)
-    for number, level in enumerate(levels):
-        share = np.clip(1.0 - np.abs(depth - number), 0.0, 1.0).astype(np.float32)
-        if not share.any():
-            continue
-        side = np.float32(level.shape[0])
-        x, y = np.mod(u, 1.0) * side - np.float32(0.5), np.mod(v, 1.0) * side - np.float32(0.5)
-        found += share[..., np.newaxis] * cv2.remap(level, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    for number in range(first, last + 1):
+        side = np.float32(levels[number].shape[0])
+        x, y = u * side - np.float32(0.5), v * side - np.float32(0.5)
+        read = cv2.remap(levels[number], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        if first == last:
+            return np.asarray(read, np.float32)
+        found += np.maximum(1 - np.abs(depth - np.float32(number)), 0)[..., np.newaxis] * read
     return found
 
 
