@@ -104,7 +104,7 @@ class LookFile(Model):
     )
     caption_drop: Float = Field(default=0.1, ge=0, lt=1, description="fraction of steps that are told nothing at all")
     rank: Int = Field(default=8, ge=1, le=256, description="rank of the adapter's matrices")
-    alpha: Float | None = Field(default=None, gt=0, le=1024, description="its scale is alpha/rank; None: 1")
+    alpha: Int | None = Field(default=None, ge=1, le=1024, description="its scale is alpha/rank; None: 1")
     targets: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="names of the layers that are adapted; None: the attention's"
     )

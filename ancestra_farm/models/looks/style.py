@@ -47,7 +47,7 @@ def style_of(pictures: Sequence[NDArray[np.uint8]]) -> Style:
     pixels = np.concatenate([lab.reshape(-1, 3) for lab in labs]).astype(np.float64)
     # Spread within pictures: between them it is what they show that differs.
     spread = np.mean([lab.reshape(-1, 3).std(axis=0) for lab in labs], axis=0)
-    rings = np.mean([_rings(lab[..., 0]) for lab in labs], axis=0)
+    rings = np.mean([_rings(lab[..., 0].astype(np.float64)) for lab in labs], axis=0)
     return Style(np.concatenate([pixels.mean(axis=0), spread]), np.log10(rings + 1e-6))
 
 
@@ -70,7 +70,7 @@ def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(math.sqrt(np.mean((one - other) ** 2)))
 
 
-def _rings(lightness: NDArray[np.float32]) -> NDArray[np.float64]:
+def _rings(lightness: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean power in each ring of frequency, of a lightness [H, W]."""
     height, width = lightness.shape
     window = np.hanning(height)[:, None] * np.hanning(width)[None, :]

@@ -323,7 +323,7 @@ def _put_adapter(model: Any, look: LookFile) -> list[str]:  # noqa: ANN401 - a d
         raise LookRefused(f"{look.look}: {type(model).__name__} has no layer named {lost[0]!r}; see targets")
     model.requires_grad_(requires_grad=False)
     config = LoraConfig(
-        r=look.rank, lora_alpha=look.scale * look.rank, init_lora_weights="gaussian", target_modules=targets
+        r=look.rank, lora_alpha=look.alpha or look.rank, init_lora_weights="gaussian", target_modules=targets
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_from(digest_of("look", "matrices", look.seed)))

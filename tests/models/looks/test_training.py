@@ -163,7 +163,7 @@ def test_a_checkpoint_of_another_lesson_or_of_nothing_is_passed_over(base, tmp_p
 
 def test_the_file_says_what_it_was_made_of_and_is_the_same_each_time(base, tmp_path):
     model = base("StableDiffusionPipeline")
-    lesson = lesson_of(tmp_path, model, steps=2, alpha=1.0)
+    lesson = lesson_of(tmp_path, model, steps=2, alpha=1)
     one = trained(lesson, FolderShelf(tmp_path / "one"))
     other = trained(lesson, FolderShelf(tmp_path / "other"))
     assert one.data == other.data
