@@ -165,7 +165,7 @@ def _look(camera: Camera, pose: Pose, size: tuple[int, int]) -> _Seen:
         along, towards = np.where(nearer, reach, along), np.where(nearer, np.abs(ray), towards)
         axis[nearer] = k
     points = np.stack([here[k] + along * rays[k] for k in range(3)])
-    return _Seen(points, axis, along, towards / np.sqrt(1 + x * x + y * y))
+    return _Seen(points, axis, along, (towards / np.sqrt(1 + x * x + y * y)).astype(np.float32))
 
 
 def _shown(camera: Camera, pose: Pose, view: _Seen, width: int) -> NDArray[np.uint8]:
@@ -175,6 +175,7 @@ def _shown(camera: Camera, pose: Pose, view: _Seen, width: int) -> NDArray[np.ui
     u, v = across / distance + np.float32(0.37) * wall, down / distance + np.float32(0.61) * wall
     # A pixel covers more of a wall the further it is and the more it slants.
     covers = np.float32(SIDE / (pose.focal * width)) / distance
-    picture = read_tile(u, v, covers * view.along / np.maximum(view.slant, 0.05)) * _TINTS[view.axis]
+    texels = (covers * view.along / np.maximum(view.slant, 0.05)).astype(np.float32)
+    picture = read_tile(u, v, texels) * _TINTS[view.axis]
     light = np.exp(np.float32(-_HAZE) * view.along / distance)
     return np.rint(np.clip(picture * light[..., np.newaxis], 0.0, 1.0) * 255.0).astype(np.uint8)

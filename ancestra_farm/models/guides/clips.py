@@ -127,7 +127,7 @@ def _frames(container: InputContainer) -> Iterator[tuple[VideoFrame, Fraction]]:
 @contextmanager
 def _opened(file: Path, name: str) -> Iterator[InputContainer]:
     try:
-        with file.open("rb") as source, av.open(source, format=_FORMATS[suffix_of(name)]) as container:
+        with file.open("rb") as source, av.open(source, "r", format=_FORMATS[suffix_of(name)]) as container:
             if not container.streams.video:
                 raise GuideUnreadable(f"{name} holds no picture")
             check_size((container.streams.video[0].width, container.streams.video[0].height), name)

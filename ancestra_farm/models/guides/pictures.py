@@ -60,7 +60,7 @@ def _read_exr(file: Path, name: str) -> NDArray[np.float32]:
     """The planes of an OpenEXR picture, float32 [H, W, 3], as they stand."""
     try:
         # Read whole, and by this format alone: nothing in the file can make FFmpeg open another one.
-        with av.open(io.BytesIO(file.read_bytes()), format="exr_pipe") as container:
+        with av.open(io.BytesIO(file.read_bytes()), "r", format="exr_pipe") as container:
             stream = container.streams.video[0]
             if stream.width and stream.height:
                 check_size((stream.width, stream.height), name)
@@ -74,7 +74,7 @@ def _read_exr(file: Path, name: str) -> NDArray[np.float32]:
         raise GuideUnreadable(f"{name} holds {frame.format.name} values; OpenEXR of half or float values is read")
     height, width = frame.height, frame.width
     planes = [
-        np.frombuffer(plane, dtype=np.float32).reshape(height, plane.line_size // 4)[:, :width]  # type: ignore[call-overload]
+        np.frombuffer(memoryview(plane), dtype=np.float32).reshape(height, plane.line_size // 4)[:, :width]
         for plane in frame.planes[:3]
     ]
     green, blue, red = planes
