@@ -144,7 +144,7 @@ def _has_type(value: Scalar, wanted: str) -> bool:
 
 
 class Runtime(Model):
-    """How a diffusers pipeline is run. It changes speed and memory, and the picture by rounding at most."""
+    """How a diffusers pipeline is run: its speed and memory. Tiling and attention may change the picture a little."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where the host has one")
     batch: Int = Field(default=1, ge=1, le=1024, description="candidates in one call at most; halved where memory ends")

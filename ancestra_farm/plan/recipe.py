@@ -158,15 +158,17 @@ def model_digest(card: ModelCard) -> str:
     """32 hex digits over what in a card changes the output: id, family, pipeline, dtype, schedulers and the weights.
 
     Weights that are pinned by digests are those digests, wherever they lie; others are their source and revision; the
-    variant says which files are read. A parameter's argument is what it turns.
+    variant says which files are read. A parameter's argument is what it turns. Of the runtime, tiles are blended
+    at their edges, and some attention backends calculate in 8 bits; the rest of it changes pictures by rounding.
     Sizes, frame grid, rate and parameters are not in it, since the recipe holds the ones it uses; nor are title,
     licence, roles, guides, memory, devices, seconds and whether it was verified.
     """
     weights = sorted(card.digests.items()) if card.digests else [card.source or "", card.revision or ""]
     parts: list[object] = ["model", card.id, card.family, card.pipeline or "", card.dtype, json.dumps(weights)]
+    runtime = [card.runtime.attention or "", card.runtime.vae_tiling]
     named = sorted((name, one.argument) for name, one in card.parameters.items() if one.argument)
-    if card.scheduler or card.draft_scheduler or card.variant or named:
-        parts += [card.scheduler or "", card.draft_scheduler or "", card.variant or "", json.dumps(named)]
+    if card.scheduler or card.draft_scheduler or card.variant or named or any(runtime):
+        parts += [card.scheduler or "", card.draft_scheduler or "", card.variant or "", json.dumps([named, runtime])]
     if card.scheduler_settings:
         parts.append(json.dumps(sorted(card.scheduler_settings.items())))
     if card.parts:

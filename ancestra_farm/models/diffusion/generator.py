@@ -6,6 +6,7 @@ wordings that alternate do not make calls of one. Nothing is decided here about 
 fits: a call that raises is taken apart, so that the exception is that of the candidate that caused it.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ LOOKAHEAD = 4
 WARM_UP_STEPS = 2
 
 Parents = dict[str, Frames]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -147,6 +149,7 @@ class DiffusersGenerator:
             if out_of_memory:
                 self._sizes.ran_out(group[0].recipe, len(group))
             else:
+                _log.warning("%s: a call of %d failed and is made one by one: %r", self.card.id, len(group), failure)
                 ticket.alone.update(one.position for one in group)
             return
         if out_of_memory:
@@ -159,7 +162,7 @@ class DiffusersGenerator:
         batches = self.resident.kind.batches and position not in ticket.alone
         most = self._sizes.of(first.recipe) if batches else 1
         group = [first]
-        common = _common(first.recipe)
+        common = _common(ticket.recipes[position])
         for other in range(position + 1, min(position + LOOKAHEAD * most, len(ticket.recipes))):
             if len(group) == most:
                 break
@@ -179,7 +182,10 @@ class DiffusersGenerator:
         recipe = replace(given, parameters=named)
         inputs = self._inputs(recipe, ticket.parents)
         resident = self.resident
-        call = {**resident.embeddings.of(recipe), **resident.kind.arguments(resident.pipeline, recipe, inputs)}
+        arguments = resident.kind.arguments(resident.pipeline, recipe, inputs)
+        if unheard := sorted(arguments.keys() & named.keys()):
+            raise ValueError(f"{', '.join(unheard)}: set by the farm for {recipe.role}, so no parameter can set it")
+        call = {**resident.embeddings.of(recipe), **arguments}
         return _Prepared(position, recipe, call, shape_of(call))
 
     def _inputs(self, recipe: Recipe, parents: Parents) -> Inputs:
@@ -231,9 +237,9 @@ class DiffusersGenerator:
             if recipe.look is None:
                 return
             from ancestra_farm.models.diffusion.looks import Looks  # noqa: PLC0415 - imports torch
-            from ancestra_farm.models.looks.adapter import base_digest  # noqa: PLC0415
+            from ancestra_farm.models.looks.adapter import pinned_base  # noqa: PLC0415
 
-            resident.looks = Looks(resident.pipeline, self._materials, base_digest(self.card))
+            resident.looks = Looks(resident.pipeline, self._materials, pinned_base(self.card))
         resident.looks.use(recipe.look, recipe.look_weight)
 
     @property

@@ -30,10 +30,12 @@ def load_pipeline(card: ModelCard, folder: Path) -> Pipeline:
         raise ModelRefused(f"{card.id}: {'; '.join(faults)}")
     import diffusers  # noqa: PLC0415 - ten seconds, on hosts only
     import torch  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
 
     device = _device(card, torch)
     # Bars on standard error are for a person who waits; a host has none.
     diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     pipeline = getattr(diffusers, str(card.pipeline)).from_pretrained(
         str(folder),
         dtype=_dtypes(card, torch),

@@ -14,10 +14,10 @@ from tests.models.diffusion.tiny import TINY_SIZE
 
 #: What a card of a tiny pipeline declares where its class takes it.
 PARAMETERS: dict[str, Any] = {
-    "steps": {"type": "int", "default": 3, "min": 1, "max": 50, "argument": "num_inference_steps"},
+    "steps": {"type": "int", "default": 4, "min": 1, "max": 50, "argument": "num_inference_steps"},
     "guidance": {"type": "float", "default": 3.0, "min": 0, "max": 20, "argument": "guidance_scale"},
 }
-STRENGTH: dict[str, Any] = {"strength": {"type": "float", "default": 0.7, "min": 0, "max": 1}}
+STRENGTH: dict[str, Any] = {"strength": {"type": "float", "default": 0.5, "min": 0, "max": 1}}
 FEW = {"steps": 2}
 #: Candidates are compared in display values: alone and in a batch, convolutions and matrices sum in another order.
 #: Measured at most 1 on every tiny pipeline.

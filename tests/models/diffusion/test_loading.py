@@ -10,6 +10,7 @@ import torch
 from ancestra_farm.models.diffusion.layout import WeightsRefused
 from ancestra_farm.models.diffusion.loading import ModelRefused, load_pipeline
 from ancestra_farm.models.diffusion.schedules import ScheduleRefused, Schedules
+from ancestra_farm.plan.recipe import model_digest
 from tests.models.diffusion.recipes import TOLERANCE, apart, card, loaded, made, recipe
 from tests.models.diffusion.tiny import build_tiny, save_tiny
 
@@ -68,7 +69,7 @@ def test_a_folder_that_brings_code_is_refused_and_not_run(xl, tmp_path):
     index = json.loads((folder / "model_index.json").read_text())
     index["unet"] = ["my_unet", "MyUNet"]
     (folder / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(WeightsRefused, match="holds code"):
+    with pytest.raises(WeightsRefused, match="code"):
         loaded(card(XL, folder))
     with pytest.raises(ValueError, match="trust_remote_code"):
         load_pipeline(card(XL, folder), folder)
@@ -101,16 +102,23 @@ def test_the_vae_of_wan_stays_in_full_precision(tmp_path):
 
 
 def test_memory_and_layout_settings_are_set_and_change_nothing_else(xl, plain):
-    runtime = {"vae_tiling": True, "vae_slicing": True, "channels_last": True, "attention": "native", "batch": 4}
+    runtime = {"vae_slicing": True, "channels_last": True, "attention": "native", "batch": 4}
     generator = loaded(card(XL, xl, runtime=runtime))
     pipeline = generator.resident.pipeline
-    assert pipeline.vae.use_tiling
+    assert not pipeline.vae.use_tiling
     assert pipeline.vae.use_slicing
     kernels = [weight for weight in pipeline.unet.parameters() if weight.dim() == 4 and min(weight.shape) > 1]
     assert kernels
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     again = made(generator, [recipe(generator.card, seed=n) for n in range(4)])
     assert max(apart(one, other) for one, other in zip(plain, again, strict=True)) <= TOLERANCE
+
+
+def test_tiles_are_blended_so_they_are_another_model(xl):
+    tiled = card(XL, xl, runtime={"vae_tiling": True})
+    assert load_pipeline(tiled, xl).vae.use_tiling
+    assert model_digest(tiled) != model_digest(card(XL, xl))
+    assert model_digest(card(XL, xl, runtime={"batch": 8})) == model_digest(card(XL, xl))
 
 
 def test_convolutions_in_time_are_laid_out_too(tmp_path):
