@@ -4,9 +4,10 @@ Decided from the card, the kinds and the source of diffusers alone, before a wei
 Whether the weights are there, and whether a GPU is, is not looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.problems import did_you_mean, listed
 from ancestra_farm.batch.schema import Stage
@@ -19,12 +20,12 @@ from ancestra_farm.models.diffusion.anatomy import (
     scheduler_anatomy,
 )
 from ancestra_farm.models.diffusion.kinds import PipelineKind, all_kinds
-from ancestra_farm.plan.recipe import effective_parameters
+from ancestra_farm.plan.recipe import Rung, effective_parameters
 
 #: Arguments that are the candidate's or the farm's own: a parameter of a card cannot be one of them.
 _OWN = frozenset(
     {"prompt", "negative_prompt", "image", "last_image", "video", "mask", "conditions", "height", "width"}
-    | {"reference_images", "conditioning_frames", "frame_index"}
+    | {"reference_images", "conditioning_frames", "frame_index", "image_crf"}
     | {"num_frames", "generator", "latents", "output_type", "return_dict", "timesteps", "sigmas"}
     | {"callback", "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs"}
     | {"num_images_per_prompt", "num_videos_per_prompt"}
@@ -32,21 +33,56 @@ _OWN = frozenset(
 
 
 def stage_faults(card: ModelCard, stage: Stage, *, negative: bool) -> list[str]:
-    """What is wrong with a stage on this card: the card's own faults, and a ``negative`` prompt that means nothing."""
+    """What is wrong with a stage on this card: the card's own faults, and what of the stage would mean nothing."""
     faults = list(_faults_of(card.model_dump_json()))
-    if faults or not negative:
+    anatomy = pipeline_anatomy(str(card.pipeline))
+    if faults or anatomy is None:
         return faults
-    kind, anatomy = all_kinds()[str(card.pipeline)], pipeline_anatomy(str(card.pipeline))
-    if kind.negative is None or anatomy is None:
-        return [f"{card.id} takes no negative prompt"]
-    argument, least = kind.negative
-    settings = dict(effective_parameters(card, "full", stage.parameters, {}))
-    named = {parameter.argument or name: name for name, parameter in card.parameters.items()}
-    value = settings[named[argument]] if argument in named else anatomy.defaults.get(argument)
+    full = _arguments(card, anatomy, "full", stage.parameters, {})
+    found = [_negative_fault(card, full) if negative else None, _strength_fault(anatomy, full, "")]
+    if stage.draft is not None:
+        draft = _arguments(card, anatomy, "draft", stage.parameters, stage.draft.parameters)
+        found.append(_strength_fault(anatomy, draft, " of a draft"))
+    return [fault for fault in found if fault is not None]
+
+
+def _arguments(
+    card: ModelCard,
+    anatomy: PipelineAnatomy,
+    rung: Rung,
+    stage: Mapping[str, Scalar],
+    draft: Mapping[str, Scalar],
+) -> dict[str, object]:
+    """The plain arguments of a call at a rung, by the pipeline's names, its own defaults among them."""
+    settings = effective_parameters(card, rung, stage, draft)
+    return {**anatomy.defaults, **{card.parameters[name].argument or name: value for name, value in settings}}
+
+
+def _negative_fault(card: ModelCard, arguments: Mapping[str, object]) -> str | None:
+    """Whether a negative prompt would change nothing."""
+    needed = all_kinds()[str(card.pipeline)].negative
+    if needed is None:
+        return f"{card.id} takes no negative prompt"
+    argument, least = needed
+    value = arguments.get(argument)
     if isinstance(value, int | float) and value > least:
-        return []
+        return None
+    named = {parameter.argument or name: name for name, parameter in card.parameters.items()}
     where = f"the parameter {named[argument]}" if argument in named else f"{argument} of its pipeline"
-    return [f"the negative prompt would be ignored: {where} is {value}, and it takes effect above {least:g}"]
+    return f"the negative prompt would be ignored: {where} is {value}, and it takes effect above {least:g}"
+
+
+def _strength_fault(anatomy: PipelineAnatomy, arguments: Mapping[str, object], which: str) -> str | None:
+    """Whether so few steps leave nothing of a strength: no step at all, or all of them, and the picture is ignored."""
+    steps, strength = arguments.get("num_inference_steps"), arguments.get("strength")
+    if not isinstance(steps, int) or not isinstance(strength, int | float):
+        return None
+    if int(steps * strength) < 1:
+        return f"{steps} steps{which} at strength {strength:g} leave no step to make; take more of either"
+    # Models of flows begin at the step below, and at the first one there is nothing but noise.
+    if "scale_noise" in anatomy.scheduler_methods and strength < 1 and int(steps - steps * strength) < 1:
+        return f"{steps} steps{which} at strength {strength:g} begin at noise alone; take more steps, or less strength"
+    return None
 
 
 @lru_cache(maxsize=256)

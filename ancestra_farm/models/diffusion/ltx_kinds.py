@@ -41,15 +41,13 @@ def _from_picture(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[st
 def _from_worn_picture(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     """LTX-2 was trained on frames of compressed video, and the pipeline compresses its picture likewise, one a call.
 
-    Done here for each candidate, by the same function, so that several share a call.
+    Done here for each candidate, by the same functions, so that several share a call.
     """
     from diffusers.pipelines.ltx2 import utils  # noqa: PLC0415 - on hosts only
 
     frame = given.first_frame(recipe, inputs)
-    wear = argument(pipeline, recipe, "image_crf")
-    wear = utils.resolve_default_image_crf(pipeline.text_encoder) if wear is None else int(wear)
-    worn = utils.apply_image_conditioning_crf(frame[0], wear)[None]
-    return {**_from_words(pipeline, recipe, inputs), "image": given.picture(worn), "image_crf": 0}
+    worn = utils.apply_image_conditioning_crf(frame[0], utils.resolve_default_image_crf(pipeline.text_encoder))
+    return {**_from_words(pipeline, recipe, inputs), "image": given.picture(worn[None]), "image_crf": 0}
 
 
 # ---- conditions -----------------------------------------------------------------------------------------------------
