@@ -137,9 +137,36 @@ def test_a_negative_prompt_that_would_be_ignored_is_said():
     assert stage_faults(card("Flux2KleinPipeline"), stage(), negative=True) == ["mine/model takes no negative prompt"]
 
 
+@pytest.mark.parametrize("pipeline", ["StableDiffusionImg2ImgPipeline", "FluxImg2ImgPipeline"])
+def test_few_steps_that_leave_nothing_of_a_strength_are_said(pipeline):
+    named = {"steps": STEPS, "strength": {"type": "float", "default": 0.5, "min": 0, "max": 1}}
+    turned = card(pipeline, roles=["image_to_image"], parameters=named, draft={"steps": 2})
+
+    def faults(**changes):
+        return stage_faults(turned, stage(role="image_to_image", **changes), negative=False)
+
+    draft = {"draft": {"promote": 0.5}}
+    assert faults(**draft) == []
+    assert faults(parameters={"strength": 0.1}) == [
+        "8 steps at strength 0.1 leave no step to make; take more of either"
+    ]
+    assert faults(parameters={"strength": 0.3}, **draft) == [
+        "2 steps of a draft at strength 0.3 leave no step to make; take more of either"
+    ]
+    said = ["2 steps of a draft at strength 0.9 begin at noise alone; take more steps, or less strength"]
+    assert faults(parameters={"strength": 0.9, "steps": 20}, **draft) == (said if "Flux" in pipeline else [])
+    assert faults(parameters={"strength": 1.0}, **draft) == []
+
+
 def test_every_card_of_the_catalogue_can_be_run_as_it_says():
     cards = [one for one in load_catalog().values() if one.family in {"diffusers", "embedded"}]
+    assert cards
     assert {one.id: card_faults(one) for one in cards} == {one.id: [] for one in cards}
+    drafted = [one for one in cards if one.draft]
+    plain = {one.id: stage(role=one.roles[0], draft={"promote": 0.5}) for one in drafted}
+    assert {one.id: stage_faults(one, plain[one.id], negative=False) for one in drafted} == {
+        one.id: [] for one in drafted
+    }
 
 
 def test_checking_a_card_loads_neither_torch_nor_diffusers():
