@@ -96,7 +96,7 @@ def _filled(sums: Field, weights: NDArray[np.float32]) -> Field:
     height, width = weights.shape
     half = (max(1, width // 2), max(1, height // 2))
     coarse = _filled(
-        cv2.resize(sums, half, interpolation=cv2.INTER_AREA), cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
+        *(np.asarray(cv2.resize(each, half, interpolation=cv2.INTER_AREA), np.float32) for each in (sums, weights))
     )
     behind = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     known = np.minimum(weights / _LEAST, 1)[..., np.newaxis]

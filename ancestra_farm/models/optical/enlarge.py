@@ -39,7 +39,7 @@ def enlarged(picture: Picture, size: tuple[int, int], sharpen: float = 0.25) -> 
     times = max(size[0] / width, size[1] / height)
     whole = (max(size[0], round(width * times)), max(size[1], round(height * times)))
     values = picture.astype(np.float32)
-    made = _corrected(cv2.resize(values, whole, interpolation=cv2.INTER_CUBIC), values)
+    made = _corrected(_resized(values, whole, cv2.INTER_CUBIC), values)
     if sharpen > 0:
         made = _within(_sharpened(made, times, sharpen), values)
         made = _corrected(made, values, corrections=1)
@@ -53,29 +53,33 @@ def _corrected(made: Field, given: Field, corrections: int = _CORRECTIONS) -> Fi
     height, width = given.shape[:2]
     large = (made.shape[1], made.shape[0])
     for _ in range(corrections):
-        missing = given - cv2.resize(made, (width, height), interpolation=cv2.INTER_AREA)
-        made = made + cv2.resize(missing, large, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(made, dtype=np.float32)
+        missing = given - _resized(made, (width, height), cv2.INTER_AREA)
+        made = made + _resized(missing, large, cv2.INTER_LINEAR)
+    return made
 
 
 def _sharpened(made: Field, times: float, sharpen: float) -> Field:
-    """Detail of about one pixel of the small picture, strengthened where there is an edge and left alone elsewhere."""
+    """Detail of about one pixel of the small picture, strengthened where there is an edge and left alone elsewhere.
+
+    An edge: where luma rises by some eight levels over a pixel of the small picture.
+    """
     detail = made - cv2.GaussianBlur(made, (0, 0), 0.6 * times)
     luma = cv2.cvtColor(made, cv2.COLOR_RGB2GRAY)
-    reach = cv2.GaussianBlur(cv2.magnitude(*_slopes(luma)), (0, 0), times) * np.float32(times)
+    across, down = (cv2.Scharr(luma, cv2.CV_32F, *way, scale=1 / 32) for way in ((1, 0), (0, 1)))
+    reach = cv2.GaussianBlur(cv2.magnitude(across, down), (0, 0), times) * np.float32(times)
     edge = (reach / (reach + np.float32(8.0)))[..., np.newaxis]
     return np.asarray(made + np.float32(sharpen) * edge * detail, dtype=np.float32)
-
-
-def _slopes(luma: Field) -> tuple[Field, Field]:
-    """Slopes along x and y, in levels per pixel."""
-    return cv2.Scharr(luma, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(luma, cv2.CV_32F, 0, 1, scale=1 / 32)
 
 
 def _within(made: Field, given: Field) -> Field:
     """``made`` held to the range of the pixels of ``given`` around it, with a little room."""
     large = (made.shape[1], made.shape[0])
     window = np.ones((3, 3), dtype=np.uint8)
-    least = cv2.resize(cv2.erode(given, window), large, interpolation=cv2.INTER_LINEAR) - np.float32(_SLACK_LEVELS)
-    most = cv2.resize(cv2.dilate(given, window), large, interpolation=cv2.INTER_LINEAR) + np.float32(_SLACK_LEVELS)
+    lowest, highest = (np.asarray(way(given, window), np.float32) for way in (cv2.erode, cv2.dilate))
+    least = _resized(lowest, large, cv2.INTER_LINEAR) - np.float32(_SLACK_LEVELS)
+    most = _resized(highest, large, cv2.INTER_LINEAR) + np.float32(_SLACK_LEVELS)
     return np.asarray(np.clip(made, least, most), dtype=np.float32)
+
+
+def _resized(values: Field, size: tuple[int, int], way: int) -> Field:
+    return np.asarray(cv2.resize(values, size, interpolation=way), dtype=np.float32)
