@@ -1,0 +1,80 @@
+"""What a batch names beside itself is in the store before the batch is in the log, whichever way it is handed in."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ancestra_farm.api.batchfile import lacking, prepared
+from ancestra_farm.batch.load import canonical
+from ancestra_farm.ledger.errors import SourceChanged
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.plan.plan import Plan
+from tests.api.door import OpenDoor
+from tests.farm.batches import write_batch
+from tests.models.guides.files import motion_path
+
+
+@pytest.fixture
+def guided(tmp_path: Any) -> Any:
+    """A batch file with a motion path beside it, and the folder of its card."""
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    card = load_catalog(None)["procedural/clips"].model_copy(update={"id": "test/guided", "guides": ("previz",)})
+    (cards / "guided.yaml").write_text(canonical(card))
+    motion_path(tmp_path / "way.json", {"points": [(0, 0.5, 0.5), (1, 0.3, 0.5)]})
+    guides = [{"kind": "motion_path", "source": "way.json"}]
+    document = {
+        "schema": "ancestra/v1",
+        "batch": "guided",
+        "show": "anc",
+        "stages": {"clip": {"role": "text_to_video", "model": "test/guided", "candidates": 1}},
+        "shots": [{"shot": "anc_000", "frames": 12, "prompt": {"text": "tissue"}, "guides": guides}],
+    }
+    return write_batch(tmp_path, document, "guided.yaml"), cards
+
+
+def test_a_batch_is_prepared_with_its_files_and_their_digests(guided: Any, store: Store) -> None:
+    ready = prepared(*guided)
+    (material,) = ready.materials
+    assert material.digest in ready.plan.document
+    assert [fault.message for fault in lacking(store, ready.plan.document)] == [
+        f"the store has no guide motion_path of shot anc_000 ({material.digest}); `ancestra run` puts it there"
+    ]
+    ready.upload(store)
+    ready.upload(store)
+    assert lacking(store, ready.plan.document) == []
+    assert len(store.list("materials")) == 1
+
+
+def test_a_file_that_changes_after_it_was_checked_is_not_handed_in(guided: Any, store: Store) -> None:
+    ready = prepared(*guided)
+    ready.materials[0].file.write_text("{}")
+    with pytest.raises(SourceChanged, match="check the batch again"):
+        ready.upload(store)
+    assert store.list("materials") == []
+
+
+def test_the_door_refuses_a_batch_whose_material_is_not_in_the_store(guided: Any, store: Store) -> None:
+    ready = prepared(*guided)
+    plan = ready.plan
+    body = {"document": plan.document, "cards": dict(plan.card_documents)}
+    with OpenDoor(store) as door:
+        refused = door.ask("POST", "/v1/batches", body)
+        assert refused.status == 409
+        assert "the store has no guide motion_path of shot anc_000" in refused.data.decode()
+        ready.upload(store)
+        assert door.ask("POST", "/v1/batches", body).status == 200
+
+
+def test_the_door_refuses_a_guide_without_a_digest(guided: Any, store: Store) -> None:
+    plan = prepared(*guided).plan
+    document = json.loads(plan.document)
+    del document["shots"][0]["guides"][0]["digest"]
+    text = json.dumps(document)
+    assert Plan.from_documents(text, plan.card_documents).shots
+    assert [fault.message for fault in lacking(store, text)] == ["the guide way.json has no digest"]
+    with OpenDoor(store) as door:
+        refused = door.ask("POST", "/v1/batches", {"document": text, "cards": dict(plan.card_documents)})
+        assert refused.status == 409
