@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed, on_terminal
-from ancestra_farm.cli.listing import print_json
-from ancestra_farm.cli.options import CardsOption, JsonOption
+from ancestra_farm.cli.listing import print_json, print_rows
+from ancestra_farm.cli.options import CardsOption, JsonOption, NoteOption, PersonOption, StoreOption, person
 from ancestra_farm.cli.summary import duration
 
 if TYPE_CHECKING:
     from ancestra_farm.batch.card import ModelCard
     from ancestra_farm.batch.look import LocatedLook
+    from ancestra_farm.ledger.store import Store
     from ancestra_farm.models.looks.dataset import Dataset
     from ancestra_farm.models.looks.training import Progress
     from ancestra_farm.telemetry.metrics import Metrics
@@ -48,6 +49,9 @@ MetricsOption = Annotated[
     typer.Option(
         "--metrics-port", help="Serve metrics on this port of loopback; 0: any.", min=0, max=65535, show_default=False
     ),
+]
+DigestArgument = Annotated[
+    str, typer.Argument(help="sha256:… of a photograph, or of a look's file.", show_default=False)
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show what Ray and its workers log.")]
 
@@ -137,6 +141,54 @@ def show_look(
     typer.echo(f"licences  {', '.join(facts.licences)}")
     typer.echo(f"training  {facts.steps:,} steps, rank {facts.settings.rank}, seed {facts.settings.seed}, ", nl=False)
     typer.echo(f"loss {facts.loss:.4f}")
+
+
+@app.command("descendants")
+def descendants(digest: DigestArgument, store: StoreOption, as_json: JsonOption = False) -> None:
+    """List what descends from a photograph or a look: stages with candidates made with it, and versions they are in.
+
+    JSON keys: digest, revoked (null, or who, note, at), looks (name by digest), made (batch, shot, stage, look,
+    candidates, survivors, versions).
+    """
+    from ancestra_farm.ledger.materials import sha256_of
+    from ancestra_farm.ledger.store import Store
+
+    sha256_of(digest)
+    _show_descendants(Store.open(store), digest, as_json=as_json)
+
+
+@app.command("revoke")
+def revoke_asset(
+    digest: DigestArgument, store: StoreOption, who: PersonOption, note: NoteOption = "", as_json: JsonOption = False
+) -> None:
+    """Revoke a photograph or a look: nothing is trained on it in this store any more; list what descends from it.
+
+    Nothing is deleted, and looks that were trained on it are not stopped: withdraw what is listed. JSON keys as of
+    descendants.
+    """
+    from ancestra_farm.api.door import own_name
+    from ancestra_farm.ledger.revoked import revoke
+    from ancestra_farm.ledger.store import Store
+
+    opened = Store.open(store)
+    revoke(opened, digest, person(who) or own_name(opened), note, time.time())
+    _show_descendants(opened, digest, as_json=as_json)
+
+
+def _show_descendants(store: "Store", digest: str, *, as_json: bool) -> None:
+    from ancestra_farm.cli.descent import DescentRow, descents, trained_on
+    from ancestra_farm.ledger.revoked import revocations
+
+    revocation = revocations(store).get(digest)
+    looks, rows = trained_on(store, digest), descents(store, digest)
+    if as_json:
+        print_json({"digest": digest, "revoked": revocation, "looks": looks, "made": rows})
+        return
+    if revocation is not None:
+        typer.echo(str(revocation))
+    for look, name in looks.items():
+        typer.echo(f"look {name} was trained on it: {look}")
+    print_rows(DescentRow, rows, none="nothing in this store was made with it")
 
 
 def _checked(file: Path, cards: Path | None) -> "tuple[LocatedLook, ModelCard, Dataset]":

@@ -21,6 +21,7 @@ from ancestra_farm.farm.scratch import scratch
 from ancestra_farm.ledger.errors import NotThere
 from ancestra_farm.ledger.materials import NodeMaterials, put_material
 from ancestra_farm.ledger.points import reached
+from ancestra_farm.ledger.revoked import revocations
 from ancestra_farm.ledger.store import Store
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def train_on_farm(
     asked a few times a second. Raises Aborted when stopped, LookBroke, ClusterUnreachable, and what training raises.
     """
     store = Store.open(store_url, create=True)
+    _check_revoked(store, dataset)
     for photo in dataset.photos:
         put_material(store, photo.path, photo.digest)
     heard = _Heard(tell)
@@ -188,6 +190,16 @@ def train_on_farm(
                         f"in {store.url}, and the same command goes on from there ({error})"
                     ) from error
                 say("the trainer died; another one goes on from its last checkpoint")
+
+
+def _check_revoked(store: Store, dataset: "Dataset") -> None:
+    """Raises LookRefused where a photograph was revoked in this store, whatever its ledger says."""
+    from ancestra_farm.models.looks.adapter import LookRefused  # noqa: PLC0415 - torch is loaded where it is used
+
+    revoked = revocations(store)
+    for photo in dataset.photos:
+        if photo.digest in revoked:
+            raise LookRefused(f"{photo.path}: {revoked[photo.digest]}; take it out of the folder and its ledger")
 
 
 class _Heard:
