@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the tokenizers are those of the tests
 
 import cv2
 import torch
+from random_model import save_look, save_model
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.schema import Batch
@@ -74,109 +74,7 @@ class Setting:
 #: By size: pixels, steps, batch, pictures of a ticket, pictures of a run.
 USUAL = {"tiny": (64, 4, 4, 16, 64), "small": (128, 6, 4, 8, 16), "sdxl": (1024, 20, 4, 16, 64)}
 
-# ---- the model ------------------------------------------------------------------------------------------------------
-
-UNETS: dict[str, dict[str, Any]] = {
-    "tiny": {"sample_size": 8, "block_out_channels": (32, 64), "layers_per_block": 1, "attention_head_dim": (2, 4)},
-    "small": {"sample_size": 16, "block_out_channels": (96, 192), "layers_per_block": 2, "attention_head_dim": (3, 6)},
-    # Podell et al., "SDXL" (2023), as its published configuration has it
-    "sdxl": {
-        "sample_size": 128,
-        "block_out_channels": (320, 640, 1280),
-        "layers_per_block": 2,
-        "attention_head_dim": (5, 10, 20),
-        "transformer_layers_per_block": (1, 2, 10),
-    },
-}
-#: Width, layers and heads of both text encoders.
-ENCODERS = {"tiny": ((32, 2, 4),) * 2, "small": ((64, 4, 4),) * 2, "sdxl": ((768, 12, 12), (1280, 32, 20))}
-VAES = {"tiny": (8, 8, 16, 16), "small": (32, 32, 64, 64), "sdxl": (128, 256, 512, 512)}
-
-
-def save_model(setting: Setting, folder: Path) -> int:
-    """Draw the weights and save them as diffusers does; how many there are."""
-    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    from tests.models.diffusion.tiny_words import clip_tokenizer
-
-    torch.manual_seed(7)
-    tokenizer = clip_tokenizer()
-    configs = [
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            intermediate_size=4 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            projection_dim=width,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        for width, layers, heads in ENCODERS[setting.size]
-    ]
-    unet = UNETS[setting.size]
-    levels = len(unet["block_out_channels"])
-    pooled, ids = configs[1].projection_dim, 256 if setting.size == "sdxl" else 8
-    with torch.device(setting.device):
-        models = {
-            "text_encoder": CLIPTextModel(configs[0]),
-            "text_encoder_2": CLIPTextModelWithProjection(configs[1]),
-            "unet": UNet2DConditionModel(
-                down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
-                up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
-                use_linear_projection=True,
-                addition_embed_type="text_time",
-                addition_time_embed_dim=ids,
-                projection_class_embeddings_input_dim=6 * ids + pooled,
-                cross_attention_dim=configs[0].hidden_size + configs[1].hidden_size,
-                norm_num_groups=8 if setting.size == "tiny" else 32,
-                **unet,
-            ),
-            "vae": AutoencoderKL(
-                block_out_channels=VAES[setting.size],
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                layers_per_block=2 if setting.size == "sdxl" else 1,
-                latent_channels=4,
-                norm_num_groups=4 if setting.size == "tiny" else 32,
-                sample_size=setting.pixels,
-                scaling_factor=0.13025,
-                force_upcast=False,
-            ),
-        }
-    pipeline = StableDiffusionXLPipeline(
-        **{name: model.to(getattr(torch, setting.dtype)).eval() for name, model in models.items()},
-        tokenizer=tokenizer,
-        tokenizer_2=clip_tokenizer(),
-        scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            timestep_spacing="leading",
-            steps_offset=1,
-        ),
-        add_watermarker=False,
-    )
-    pipeline.save_pretrained(folder)
-    return sum(weight.numel() for model in models.values() for weight in model.parameters())
-
-
-def save_look(setting: Setting, model: Path, folder: Path, seed: int) -> Path:
-    """A look of rank 8 on the attention of the model, drawn at random, as a file of safetensors."""
-    from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-
-    torch.manual_seed(seed)
-    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet", torch_dtype=getattr(torch, setting.dtype))
-    layers = ["to_q", "to_k", "to_v", "to_out.0"]
-    unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=layers, init_lora_weights=False))
-    StableDiffusionXLPipeline.save_lora_weights(
-        folder, unet_lora_layers=get_peft_model_state_dict(unet), safe_serialization=True
-    )
-    return folder / "pytorch_lora_weights.safetensors"
+# ---- what is asked for -----------------------------------------------------------------------------------------------
 
 
 def card_of(setting: Setting, folder: Path) -> ModelCard:
@@ -251,7 +149,7 @@ class Host:
         took = time.perf_counter() - began
         pipeline.close()
         self.generator.close = close  # type: ignore[method-assign]
-        rows = [row for reply in replies for row in reply.rows]
+        rows = [row for reply in replies for row in reply.attempts]
         failed = [row.message for row in rows if row.cause != "judged"]
         if failed or len(rows) != len(space):
             raise SystemExit(f"the host ended {len(rows)} of {len(space)} candidates; {failed[:1]}")
@@ -271,7 +169,7 @@ class Loop:
         from diffusers import StableDiffusionXLPipeline
 
         pipeline = StableDiffusionXLPipeline.from_pretrained(
-            self._model, torch_dtype=getattr(torch, self._setting.dtype), use_safetensors=True
+            self._model, dtype=getattr(torch, self._setting.dtype), use_safetensors=True
         )
         pipeline.set_progress_bar_config(disable=True)
         self._pipeline = pipeline.to(self._setting.device)
@@ -326,23 +224,28 @@ class Loop:
 
 
 def compare(setting: Setting, host: Host, loop: Loop, space: Space, folder: Path, runs: int) -> dict[str, Any]:
-    """Host and loop in turns, each pair in the other order than the one before."""
-    found: list[dict[str, Any]] = []
+    """Host and loop in turns, each pair in the other order than the one before; medians of rates and of ratios.
+
+    ``processor_ratio``: the loop's processor seconds over the host's, which other processes of the machine move less.
+    """
+    found: list[dict[str, float]] = []
     systems: dict[str, Callable[[Path], float]] = {
         "host": lambda place: host.make(setting, space, place),
         "loop": lambda place: loop.make(space, place),
     }
     for number in range(-1, runs):  # the first pair warms caches and is not counted
-        order = list(systems) if number % 2 else list(reversed(systems))
-        seconds = {system: systems[system](folder / f"{system}-{number}") for system in order}
-        wrote = [_media(folder / f"{system}-{number}") for system in ("host", "loop")]
-        same = len(wrote[0] & wrote[1]) / max(len(wrote[1]), 1)
+        run: dict[str, float] = {}
+        for system in systems if number % 2 else reversed(systems):
+            before = time.process_time()
+            run[f"{system}_per_s"] = len(space) / systems[system](folder / f"{system}-{number}")
+            run[f"{system}_processor_s"] = time.process_time() - before
+        run["ratio"] = run["host_per_s"] / run["loop_per_s"]
+        run["processor_ratio"] = run["loop_processor_s"] / run["host_processor_s"]
+        of_host, of_loop = (_media(folder / f"{system}-{number}") for system in systems)
+        run["same_media"] = len(of_host & of_loop) / max(len(of_host | of_loop), 1)
         if number >= 0:
-            pair = {f"{system}_per_s": len(space) / took for system, took in seconds.items()}
-            found.append({**pair, "ratio": pair["host_per_s"] / pair["loop_per_s"], "same_media": same})
-            print(
-                f"run {number + 1}  host {pair['host_per_s']:.3g}/s  loop {pair['loop_per_s']:.3g}/s", file=sys.stderr
-            )
+            found.append(run)
+            print(f"run {number + 1}  host {run['host_per_s']:.3g}/s  loop {run['loop_per_s']:.3g}/s", file=sys.stderr)
     middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
     return {"host_over_loop": middle.pop("ratio"), **middle, "runs": found}
 
@@ -444,11 +347,11 @@ def setting_of(given: argparse.Namespace) -> Setting:
 def measured(setting: Setting, parts: list[str], runs: int, folder: Path) -> dict[str, Any]:
     """Everything that was asked for."""
     model = folder / "model"
-    result: dict[str, Any] = {"weights": save_model(setting, model)}
+    result: dict[str, Any] = {"weights": save_model(setting.size, setting.device, setting.dtype, setting.pixels, model)}
     looks: dict[str, Path] = {}
     if "looks" in parts:
         for seed in (1, 2):
-            path = save_look(setting, model, folder / f"look-{seed}", seed)
+            path = save_look(setting.dtype, model, folder / f"look-{seed}", seed)
             looks[f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"] = path
     card = card_of(setting, model)
     host, loop, space = Host(card, looks), Loop(setting, model), space_of(card, setting.pictures)
