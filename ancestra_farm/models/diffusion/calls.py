@@ -1,6 +1,7 @@
 """The arguments of a call: one that a recipe may leave out, and those of several candidates put together."""
 
 import inspect
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -20,18 +21,18 @@ def argument(pipeline: Any, recipe: Recipe, name: str) -> Any:  # noqa: ANN401 -
     """The value of a pipeline's argument: the recipe's, or the default of the pipeline's call."""
     if name in recipe.parameters:
         return recipe.parameters[name]
-    return _defaults(type(pipeline))[name]
+    return _defaults(type(pipeline).__call__)[name]
 
 
 @lru_cache(maxsize=16)
-def takes(pipeline: type) -> frozenset[str]:
+def takes(call: Callable[..., Any]) -> frozenset[str]:
     """The arguments that the call of a pipeline class takes by name."""
-    return frozenset(inspect.signature(pipeline.__call__).parameters)
+    return frozenset(inspect.signature(call).parameters)
 
 
 @lru_cache(maxsize=16)
-def _defaults(pipeline: type) -> dict[str, Any]:
-    called = inspect.signature(pipeline.__call__).parameters.values()
+def _defaults(call: Callable[..., Any]) -> dict[str, Any]:
+    called = inspect.signature(call).parameters.values()
     return {one.name: one.default for one in called if one.default is not inspect.Parameter.empty}
 
 
@@ -46,7 +47,7 @@ def merged(each: list[dict[str, Any]]) -> dict[str, Any]:
         return dict(each[0])
     names = each[0].keys()
     if any(one.keys() != names for one in each):
-        raise NotTogether(f"arguments differ: {sorted(set().union(*each) - set.intersection(*map(set, each)))}")
+        raise NotTogether(f"arguments differ: {sorted({name for one in each for name in one.keys() ^ names})}")
     return {name: _joined(name, [one[name] for one in each]) for name in names}
 
 

@@ -296,7 +296,7 @@ def _common(recipe: Recipe) -> tuple[object, ...]:
 
 def _between_steps(pipeline: Pipeline, recipe: Recipe, aborted: Callable[[], bool]) -> dict[str, Any]:
     """The arguments by which a pipeline asks between its steps whether to go on; the last time before it decodes."""
-    taken = takes(type(pipeline))
+    taken = takes(type(pipeline).__call__)
 
     def ask(*_: object) -> dict[str, Any]:
         if aborted():
