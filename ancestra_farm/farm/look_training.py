@@ -174,6 +174,8 @@ def train_on_farm(
         put_material(store, photo.path, photo.digest)
     heard = _Heard(tell)
     with ray_cluster(address, cpus=cpus, verbose=verbose):
+        if wait := awaited(ModelCard.model_validate_json(job.card), ray.cluster_resources().get("GPU", 0), address):
+            say(wait)
         deaths, furthest = 0, -1
         while True:
             trainer = _started(job, store.url)
@@ -215,12 +217,32 @@ class _Heard:
             self._tell(progress)
 
 
+def gpus_of(card: ModelCard) -> int:
+    """How many GPUs a training on this base takes."""
+    return max(card.gpus, 1) if card.vram_gib > 0 and card.runtime.device != "cpu" else 0
+
+
+def awaited(card: ModelCard, there: float, address: str | None) -> str:
+    """What a training waits for on a Ray with ``there`` GPUs, as a sentence; empty where nothing is missing.
+
+    Ray itself would wait for ever and say nothing. Raises LookRefused on a Ray of our own (``address`` None), where no
+    GPU will come.
+    """
+    gpus = gpus_of(card)
+    if gpus <= there:
+        return ""
+    if address is None:
+        from ancestra_farm.models.looks.adapter import LookRefused  # noqa: PLC0415 - torch is loaded where it is used
+
+        raise LookRefused(f"{card.id} is trained on {gpus} GPU, and this machine has {there:g}; see --address")
+    return f"{card.id} is trained on {gpus} GPU, and the Ray at {address} has {there:g}: waiting for one to come"
+
+
 def _started(job: LookJob, store_url: str) -> Any:  # noqa: ANN401 - an actor handle
     card = ModelCard.model_validate_json(job.card)
-    on_gpu = card.vram_gib > 0 and card.runtime.device != "cpu"
-    environment = ONE_THREAD if on_gpu else ONE_THREAD | NO_GPU
+    gpus = gpus_of(card)
     return Trainer.options(  # type: ignore[attr-defined] # an actor class
-        num_cpus=card.cpus, num_gpus=max(card.gpus, 1) if on_gpu else 0, runtime_env={"env_vars": environment}
+        num_cpus=card.cpus, num_gpus=gpus, runtime_env={"env_vars": ONE_THREAD if gpus else ONE_THREAD | NO_GPU}
     ).remote(job, store_url)
 
 
