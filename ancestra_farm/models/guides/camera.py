@@ -1,4 +1,4 @@
-"""What a moving camera sees: a textured room around its path, how far away it is, and how it moves over the picture.
+"""What a moving camera sees: a room of dots around its path, how far away it is, and how it moves over the picture.
 
 Nobody says what is in front of the camera, so it stands in a closed box whose walls are about as far from the path as
 the path is long: that shows pans, dollies and parallax alike, and leaves no part of the picture empty.
@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from ancestra_farm.batch.guides import USD, suffix_of
 from ancestra_farm.batch.load import load_camera_path
 from ancestra_farm.batch.motion import CameraPath
-from ancestra_farm.models.guides.texture import SIDE, read_tile
+from ancestra_farm.models.guides.texture import TILES, dots_at, side
 
 Field = NDArray[np.float32]
 
-#: Each wall reads the tile from another place and is tinted a little, so that they can be told apart.
-_TINTS = np.array([[1.0, 0.94, 0.9], [0.9, 0.97, 1.0], [0.95, 1.0, 0.93]], np.float32)
-#: How much of the light is gone at one distance further away.
-_HAZE = 0.12
+#: Tiles of a wall in one distance: seen from there by a lens as long as its sensor is wide, as many dots as elsewhere.
+_TILES = 3 * TILES
 #: What comes nearer than this share of the distance in front of the camera, or behind it, is not followed further.
 _NEAR = 1e-3
 #: A ray that hardly goes towards a wall meets it far away.
@@ -172,10 +170,9 @@ def _shown(camera: Camera, pose: Pose, view: _Seen, width: int) -> NDArray[np.ui
     distance = np.float32(camera.walls[2])
     across, down, ahead = (np.choose(view.axis, [view.points[(k + n) % 3] for k in range(3)]) for n in (1, 2, 0))
     wall = view.axis * 2 + (ahead > 0)
-    u, v = across / distance + np.float32(0.37) * wall, down / distance + np.float32(0.61) * wall
+    scale = np.float32(_TILES) / distance
+    # Each wall reads the tile from another place.
+    u, v = across * scale + np.float32(0.37) * wall, down * scale + np.float32(0.61) * wall
     # A pixel covers more of a wall the further it is and the more it slants.
-    covers = np.float32(SIDE / (pose.focal * width)) / distance
-    texels = (covers * view.along / np.maximum(view.slant, 0.05)).astype(np.float32)
-    picture = read_tile(u, v, texels) * _TINTS[view.axis]
-    light = np.exp(np.float32(-_HAZE) * view.along / distance)
-    return np.rint(np.clip(picture * light[..., np.newaxis], 0.0, 1.0) * 255.0).astype(np.uint8)
+    covers = scale * np.float32(side() / (pose.focal * width))
+    return dots_at(u, v, (covers * view.along / np.maximum(view.slant, 0.05)).astype(np.float32))

@@ -6,6 +6,7 @@ to each of the recipe's moments. What has another shape is cropped about its cen
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.batch.guides import CONTROLS, PICTURES, suffix_of
+from ancestra_farm.batch.guides import CONTROLS, PICTURES, RENDERED_AS, suffix_of
 from ancestra_farm.models.guides.clips import clip_at, clip_facts
 from ancestra_farm.models.guides.fit import fitted
 from ancestra_farm.models.guides.pictures import read_picture
@@ -50,22 +51,25 @@ def guide_frames(recipe: Recipe, materials: Callable[[str], Path]) -> dict[str, 
 
 
 def moving_guide(recipe: Recipe, materials: Callable[[str], Path]) -> tuple[str, Pictures] | None:
-    """The guide whose motion a clip of this recipe is to follow: (its kind, frames); None where there is none."""
+    """The guide whose motion a clip of this recipe is to follow: (its kind, frames); None where there is none.
+
+    A path says exactly how it moves, whatever its model is given: it comes as ``flow``, in the colours of `colours`.
+    """
     if recipe.frames < 2:
         return None
     guides = [RecipeGuide.read(text) for text in recipe.guides]
     for way in _MOVING:
         for guide in guides:
             if guide.way == way and suffix_of(guide.name) not in PICTURES:
-                file = materials(guide.digest)
-                return way, _frames_of(guide, file, recipe.size, recipe.frames, recipe.rate)
+                told = replace(guide, way="flow") if guide.kind in RENDERED_AS else guide
+                return told.way, _frames_of(told, materials(guide.digest), recipe.size, recipe.frames, recipe.rate)
     return None
 
 
 @lru_cache(maxsize=_KEPT)
 def _frames_of(guide: RecipeGuide, file: Path, size: tuple[int, int], count: int, rate: Fraction) -> Pictures:
     moments = [guide.start_s + Fraction(n) / rate for n in range(count)]
-    if guide.kind in {"motion_path", "camera"}:
+    if guide.kind in RENDERED_AS:
         frames = rendered(guide, file, moments, size)
     elif suffix_of(guide.name) in PICTURES:
         frames = fitted(read_picture(file, guide.name, guide.kind), size)[np.newaxis]

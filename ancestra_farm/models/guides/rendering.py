@@ -21,7 +21,7 @@ def rendered(guide: RecipeGuide, file: Path, moments: Sequence[Fraction], size: 
     """A motion path or camera at ``moments`` (seconds after it begins) as what the model takes, uint8 [T, H, W, 3].
 
     As ``flow``: the wheel of `colours`; frame k shows the way from k − 1 to k, the first frame repeats the second, and
-    one clip has one measure. As ``depth``: the nearest is white. Else a clip of texture that moves. Before it begins
+    one clip has one measure. As ``depth``: the nearest is white. Else a clip of dots that move. Before it begins
     and after its end everything rests. Raises BatchRefused, GuideUnreadable.
     """
     if guide.kind == "motion_path":

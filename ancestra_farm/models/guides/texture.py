@@ -1,7 +1,7 @@
-"""What is drawn where a path says only how things move: a tile of soft noise that any motion can be seen on.
+"""What is drawn where a path says only how things move: a field of light dots on grey, on which any motion can be seen.
 
-It has detail at every scale, no direction of its own, repeats without a seam, and is the same on every machine up to
-rounding. Colour varies slowly and little, so that nobody takes it for a picture of something.
+It is the field of control clips that the farm's own checkpoint was trained to follow, so a path is a guide for it like
+any other. It has no direction of its own, repeats without a seam, and nobody takes it for a picture of something.
 """
 
 from functools import lru_cache
@@ -10,59 +10,47 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Pixels of a side of the tile.
-SIDE = 512
-_SEED = 20_261_122
-#: Amplitude falls with frequency to this power: above 1, so that it looks like clouds and not like grain.
-_FALL = 1.5
-#: Cycles over the tile: below, a picture might show no change at all; above, it would flicker when shrunk.
-_LOW, _HIGH = 3.0, 80.0
+from ancestra_farm.models.embedded.views import points
+
+Field = NDArray[np.float32]
+
+#: Tiles in half a picture height: a few dozen dots are seen at once.
+TILES = 0.16
+#: Levels of grey between dots, and how much brighter a dot of 1 is.
+_GREY, _LIGHT = 90.0, 160.0
 
 
 @lru_cache(maxsize=1)
-def tile() -> NDArray[np.float32]:
-    """The tile, float32 [SIDE, SIDE, 3] in [0, 1]; not to be written to."""
-    rng = np.random.default_rng(_SEED)
-    light = _noise(rng, _LOW, _HIGH)
-    warm, cool = _noise(rng, 2.0, 8.0), _noise(rng, 2.0, 8.0)
-    colour = np.stack([light + 0.25 * warm, light, light + 0.25 * cool], axis=2)
-    shown = np.clip(0.5 + 0.2 * colour, 0.0, 1.0).astype(np.float32)
-    shown.setflags(write=False)
-    return shown
+def pyramid() -> tuple[Field, ...]:
+    """The tile, float32 [S, S] with dots of about 1, at S, S/2, … 16 texels; not to be written to.
 
-
-@lru_cache(maxsize=1)
-def pyramid() -> tuple[NDArray[np.float32], ...]:
-    """The tile at SIDE, SIDE/2, … 16 pixels: what lies far away is read from a smaller one and does not flicker."""
-    levels = [tile()]
+    What lies far away is read from a smaller one and does not flicker.
+    """
+    levels = [points(0)]
     while levels[-1].shape[0] > 16:
         half = levels[-1].shape[0] // 2
         levels.append(np.asarray(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA), np.float32))
     return tuple(levels)
 
 
-def read_tile(u: NDArray[np.float32], v: NDArray[np.float32], texels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The tile at (u, v), in tiles, repeating: float32 [H, W, 3]. ``texels``: how many each pixel covers."""
+def side() -> int:
+    """Texels of a side of the tile."""
+    return int(pyramid()[0].shape[0])
+
+
+def dots_at(u: Field, v: Field, texels: Field) -> NDArray[np.uint8]:
+    """The tile at (u, v), in tiles, repeating: uint8 [H, W, 3]. ``texels``: how many of them each pixel covers."""
     levels = pyramid()
     depth = np.clip(np.log2(np.maximum(texels, np.float32(1e-6))), 0.0, len(levels) - 1.0).astype(np.float32)
     u, v = u - np.floor(u), v - np.floor(v)
     first, last = int(depth.min()), int(np.ceil(depth.max()))
-    found = np.zeros((*u.shape, 3), np.float32)
+    found = np.zeros(u.shape, np.float32)
     for number in range(first, last + 1):
-        side = np.float32(levels[number].shape[0])
-        x, y = u * side - np.float32(0.5), v * side - np.float32(0.5)
+        size = np.float32(levels[number].shape[0])
+        # Texel 0 of the largest lies at 0, and that of each smaller one in the middle of those it stands for.
+        shift = np.float32(0.5 - 0.5 / 2**number)
+        x, y = u * size - shift, v * size - shift
         read = cv2.remap(levels[number], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-        if first == last:
-            return np.asarray(read, np.float32)
-        found += np.maximum(1 - np.abs(depth - np.float32(number)), 0)[..., np.newaxis] * read
-    return found
-
-
-def _noise(rng: np.random.Generator, low: float, high: float) -> NDArray[np.float64]:
-    """Noise of mean 0 and deviation 1 with frequencies from ``low`` to ``high`` cycles over the tile."""
-    spectrum = np.fft.fft2(rng.standard_normal((SIDE, SIDE)))
-    across = np.fft.fftfreq(SIDE, 1 / SIDE)
-    cycles = np.hypot(across[:, np.newaxis], across[np.newaxis, :])
-    weights = np.where((cycles >= low) & (cycles <= high), np.maximum(cycles, 1.0) ** -_FALL, 0.0)
-    field: NDArray[np.float64] = np.fft.ifft2(spectrum * weights).real
-    return field / field.std()
+        found += read if first == last else np.maximum(1 - np.abs(depth - np.float32(number)), 0) * read
+    grey = np.clip(np.rint(found * _LIGHT + _GREY), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ancestra_farm.batch.motion import MotionPath, Track
-from ancestra_farm.models.guides.texture import SIDE, read_tile
+from ancestra_farm.models.guides.texture import TILES, dots_at, side
 
 Field = NDArray[np.float32]
 
@@ -58,11 +58,13 @@ def carried(path: MotionPath, moments: Sequence[float], size: tuple[int, int]) -
 
 
 def drawn(origins: Field) -> NDArray[np.uint8]:
-    """The tile as it is carried: uint8 [T, H, W, 3]. One tile is as high as the picture."""
-    height = origins.shape[1]
-    texels = np.full(origins.shape[1:3], SIDE / height, np.float32)
-    frames = [read_tile(one[..., 0] / height, one[..., 1] / height, texels) for one in origins]
-    return np.rint(np.stack(frames) * 255.0).astype(np.uint8)
+    """The field of dots as it is carried: uint8 [T, H, W, 3]. The tile begins in the middle of the picture."""
+    height, width = origins.shape[1:3]
+    scale = np.float32(2 * TILES / height)
+    texels = np.full((height, width), scale * side(), np.float32)
+    middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
+    places = (origins - middle) * scale
+    return np.stack([dots_at(one[..., 0], one[..., 1], texels) for one in places])
 
 
 @dataclass(frozen=True)
