@@ -158,7 +158,7 @@ def told(tokenizer: PreTrainedTokenizerFast, encoder: UMT5EncoderModel, captions
 
 def pixels(pictures: NDArray[np.uint8]) -> Tensor:
     """uint8 [B, T, H, W, 3] (or [B, H, W, 3], stills) to float [B, 3, T, H, W] in [−1, 1]."""
-    values = torch.from_numpy(np.ascontiguousarray(pictures))
+    values = torch.from_numpy(np.array(pictures))  # a copy: sets are mapped read-only
     values = values[:, None] if values.ndim == 4 else values
     return values.permute(0, 4, 1, 2, 3).float().mul_(2.0 / 255.0).sub_(1.0)
 

@@ -203,12 +203,12 @@ class Guides:
         return F.mse_loss(flow, noise - clean)
 
 
-def guided_from(base: WanTransformer3DModel, layers: tuple[int, ...] = (0, 3)) -> WanVACETransformer3DModel:
-    """A transformer with control blocks at some layers of a trained base, begun as copies of the base's own blocks.
+def guided_from(base: WanTransformer3DModel) -> WanVACETransformer3DModel:
+    """A transformer with control blocks at the first and middle layer of a trained base, begun as copies of its blocks.
 
     Their outputs begin at zero, so that the base is what it was.
     """
-    channels = base.config.in_channels
+    channels, layers = base.config.in_channels, (0, base.config.num_layers // 2)
     settings = {k: v for k, v in base.config.items() if not k.startswith("_")}
     guided = WanVACETransformer3DModel(
         **settings, vace_layers=list(layers), vace_in_channels=2 * channels + networks.SPATIAL**2

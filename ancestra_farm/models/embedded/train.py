@@ -50,6 +50,7 @@ class Amounts:
     judged_clips: int = 300
     measured_each: int = 16
     measured_clips: int = 3
+    clip_frames: int = renders.CLIP_FRAMES
     size: tuple[int, int] = renders.SIZE
 
 
@@ -71,7 +72,7 @@ class Workshop:
 
     def clips(self) -> Footage:
         """The clips trained on; their seeds are no still's."""
-        return self._set("clips", TRAINED + 500_000, self.amounts.clips, renders.CLIP_FRAMES)
+        return self._set("clips", TRAINED + 500_000, self.amounts.clips, self.amounts.clip_frames)
 
     def held_stills(self) -> Footage:
         """Stills that nothing was trained on."""
@@ -79,14 +80,14 @@ class Workshop:
 
     def held_clips(self) -> Footage:
         """Clips that nothing was trained on."""
-        return self._set("held-clips", HELD_OUT, self.amounts.held_clips, renders.CLIP_FRAMES)
+        return self._set("held-clips", HELD_OUT, self.amounts.held_clips, self.amounts.clip_frames)
 
     def judges(self) -> judging.Judges:
         """The judges, trained once."""
         path = self.folder / "judges.safetensors"
         if not path.is_file():
             stills = self._set("judged-stills", JUDGED, self.amounts.judged_stills, 1)
-            clips = self._set("judged-clips", JUDGED + 500_000, self.amounts.judged_clips, renders.CLIP_FRAMES)
+            clips = self._set("judged-clips", JUDGED + 500_000, self.amounts.judged_clips, self.amounts.clip_frames)
             judging.trained(stills, clips).save(path)
         return judging.load(path)
 
@@ -181,7 +182,7 @@ def _vae_clips(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]:
     vae = shop.vae()
     held = shop.held_clips().pictures
     before = measure.autoencoder_figures(vae, held)
-    frames = min(9, renders.CLIP_FRAMES)
+    frames = min(9, shop.amounts.clip_frames)
     stage = stages.AutoencoderClips(vae, shop.clips(), frames=frames)
     history, average = _trained(shop, stage, budget, crew)
     with holding(stage.parameters(), average):
@@ -221,7 +222,9 @@ def _clips(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]:
     def figures() -> dict[str, float]:
         animating = WanImageToVideoPipeline(**parts.pipeline.components, expand_timesteps=True)
         animating.set_progress_bar_config(disable=True)
-        moving = measure.clip_figures(parts.pipeline, animating, judges, shop.amounts.measured_clips)
+        moving = measure.clip_figures(
+            parts.pipeline, animating, judges, shop.amounts.measured_clips, shop.amounts.clip_frames
+        )
         return {**_stills_figures(shop, parts, judges), **moving}
 
     before = figures()
@@ -254,14 +257,10 @@ def _guides(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]:
 def _guides_stage(
     shop: Workshop, parts: "_Parts", guided: WanVACETransformer3DModel, footage: Footage
 ) -> stages.Guides:
-    digest = shop.clips_digest(parts.vae)
+    digest, first = shop.clips_digest(parts.vae), _first_seed(footage)
     latents = networks.normalised(parts.vae, latents_of(footage, parts.vae, digest))
-    dots = np.stack(
-        [
-            renders.dots(renders.camera_of(facts, _first_seed(footage) + at), shop.amounts.size)
-            for at, facts in enumerate(footage.facts)
-        ]
-    )
+    cameras = [renders.camera_of(facts, first + at) for at, facts in enumerate(footage.facts)]
+    dots = np.stack([renders.dots(camera, shop.amounts.size, shop.amounts.clip_frames) for camera in cameras])
     controls = networks.normalised(
         parts.vae, latents_of(Footage(footage.folder / "controls", dots, footage.facts), parts.vae, digest)
     )

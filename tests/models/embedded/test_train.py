@@ -15,7 +15,15 @@ from ancestra_farm.models.embedded.words import TOKENS  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("default")
 
 SMALL = train.Amounts(
-    stills=24, clips=6, held_stills=4, held_clips=2, judged_stills=64, judged_clips=8, measured_each=1, measured_clips=1
+    stills=24,
+    clips=6,
+    held_stills=4,
+    held_clips=2,
+    judged_stills=64,
+    judged_clips=8,
+    measured_each=1,
+    measured_clips=1,
+    clip_frames=5,
 )
 
 
