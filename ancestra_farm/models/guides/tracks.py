@@ -2,8 +2,8 @@
 
 Each track pulls the picture with it: one without a radius all of it, one with a radius what is near it at that moment.
 The pull is a velocity that changes smoothly from place to place, and points are carried along it in small steps, so
-that nothing folds or tears however far a track goes. Several tracks without a radius share the picture by nearness:
-two that part stretch it, two that circle each other turn it.
+that nothing folds or tears however far a track goes. Several tracks without a radius move the picture as a whole, as
+nearly as shifting, turning and zooming can: two that part push in, two that circle each other turn it.
 """
 
 from collections.abc import Sequence
@@ -90,8 +90,10 @@ class _Grid:
 
     def carried_on(self, shift: Field, path: MotionPath, begin: float, end: float) -> Field:
         """``shift`` to where each cell was at the beginning, float32 [h, w, 2] in cells, a step later."""
-        step = self._pull(path, begin, end, self._cells())
-        x, y = self._cells()[..., 0] - step[..., 0], self._cells()[..., 1] - step[..., 1]
+        cells = self._cells()
+        step = self._pull(path, begin, end, cells)
+        step = self._pull(path, begin, end, cells - step / 2)
+        x, y = cells[..., 0] - step[..., 0], cells[..., 1] - step[..., 1]
         before = cv2.remap(shift, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(before - step, np.float32)
 
@@ -100,7 +102,8 @@ class _Grid:
         cells = self._cells()
         moved = np.zeros_like(cells)
         for first, last in self.steps(path, max(begin, 0.0), end):
-            moved = moved + self._pull(path, first, last, cells + moved)
+            step = self._pull(path, first, last, cells + moved)
+            moved = moved + self._pull(path, first, last, cells + moved + step / 2)
         return moved
 
     def full(self, cells: Field, size: tuple[int, int]) -> Field:
@@ -115,28 +118,38 @@ class _Grid:
         times = [point.at_s for point in track.points]
         x = np.interp(moment, times, [point.x for point in track.points]) * self.width
         y = np.interp(moment, times, [point.y for point in track.points]) * self.height
-        return np.array([x, y])
+        return np.array([x, y]) - 0.5  # cell 0 lies half a cell inside
 
     def _moved(self, track: Track, begin: float, end: float) -> NDArray[np.float64]:
         return self._at(track, end) - self._at(track, begin)
 
     def _pull(self, path: MotionPath, begin: float, end: float, places: Field) -> Field:
         """How far the tracks pull each of ``places``, float32 [h, w, 2] in cells, in a small step of time."""
-        wide, near = np.zeros_like(places), np.zeros_like(places)
-        wide_sum = np.zeros(places.shape[:2], np.float32)
-        near_sum = np.zeros(places.shape[:2], np.float32)
+        of_all = [track for track in path.tracks if track.radius is None]
+        whole = self._whole(of_all, begin, end, places) if of_all else np.zeros_like(places)
+        near, near_sum = np.zeros_like(places), np.zeros(places.shape[:2], np.float32)
         for track in path.tracks:
-            moved = self._moved(track, begin, end).astype(np.float32)
-            away = places - ((self._at(track, begin) + self._at(track, end)) / 2).astype(np.float32)
-            square = (away**2).sum(axis=2) / np.float32(self.height) ** 2
             if track.radius is None:
-                weight = (1.0 / (square + 1e-3)).astype(np.float32)
-                wide += weight[..., np.newaxis] * moved
-                wide_sum += weight
-            else:
-                weight = np.exp(-square / np.float32(2 * track.radius**2)).astype(np.float32)
-                near += weight[..., np.newaxis] * moved
-                near_sum += weight
-        of_all = wide / np.maximum(wide_sum, 1e-6)[..., np.newaxis]
+                continue
+            away = places - ((self._at(track, begin) + self._at(track, end)) / 2).astype(np.float32)
+            square = (away**2).sum(axis=2) / np.float32(2 * (track.radius * self.height) ** 2)
+            weight = np.exp(-square).astype(np.float32)
+            near += weight[..., np.newaxis] * self._moved(track, begin, end).astype(np.float32)
+            near_sum += weight
         left = np.maximum(1.0 - near_sum, 0.0)[..., np.newaxis]
-        return np.asarray(left * of_all + near / np.maximum(near_sum, 1.0)[..., np.newaxis], np.float32)
+        return np.asarray(left * whole + near / np.maximum(near_sum, 1.0)[..., np.newaxis], np.float32)
+
+    def _whole(self, tracks: Sequence[Track], begin: float, end: float, places: Field) -> Field:
+        """How far the whole picture goes: the shift, turn and zoom that fits the tracks best, by least squares.
+
+        With z = x + iy that is α·z + β, exact for one track (α = 0) and for two.
+        """
+        at = np.array([(self._at(track, begin) + self._at(track, end)) / 2 for track in tracks]) @ (1, 1j)
+        moved = np.array([self._moved(track, begin, end) for track in tracks]) @ (1, 1j)
+        apart = at - at.mean()
+        spread = float((np.abs(apart) ** 2).sum())
+        alpha = complex((apart.conj() * moved).sum() / spread) if spread > 1e-6 else 0j
+        beta = complex(moved.mean() - alpha * at.mean())
+        z = places[..., 0] + np.complex64(1j) * places[..., 1]
+        step = np.complex64(alpha) * z + np.complex64(beta)
+        return np.stack([step.real, step.imag], axis=-1).astype(np.float32)

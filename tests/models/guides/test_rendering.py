@@ -102,15 +102,30 @@ def test_a_track_with_a_radius_leaves_what_is_far_away_alone(tmp_path):
     assert moved.flows[0, 64, 29, 0] > 3
 
 
-def test_two_tracks_that_part_stretch_the_picture_and_two_that_circle_turn_it(tmp_path):
+def test_two_tracks_that_part_push_in_and_two_that_circle_turn_the_picture(tmp_path):
     part = motion_path(
-        tmp_path / "a.json",
-        {"points": [(0, 0.4, 0.5), (1, 0.2, 0.5)]},
-        {"points": [(0, 0.6, 0.5), (1, 0.8, 0.5)]},
+        tmp_path / "a.json", {"points": [(0, 0.4, 0.5), (1, 0.2, 0.5)]}, {"points": [(0, 0.6, 0.5), (1, 0.8, 0.5)]}
     )
     flow = tracks.carried(load_motion_path(part), SECONDS, SIZE).flows[0]
+    assert flow[64, 40, 0] == pytest.approx(-flow[64, 152, 0], rel=0.05)
     assert flow[64, 40, 0] < -0.5
-    assert flow[64, 152, 0] > 0.5
+    assert flow[20, 96, 1] < -0.5
+    shape = SIZE[0] / SIZE[1]
+    circle = motion_path(
+        tmp_path / "b.json",
+        *(
+            {
+                "points": [
+                    (n / 8, 0.5 + side * 0.2 * np.cos(n / 8) / shape, 0.5 + side * 0.2 * np.sin(n / 8))
+                    for n in range(9)
+                ]
+            }
+            for side in (-1, 1)
+        ),
+    )
+    flow = tracks.carried(load_motion_path(circle), SECONDS, SIZE).flows[2]
+    assert flow[64, 152].tolist() == pytest.approx([0.0, 56 / 24], abs=0.15)  # a radian a second, 56 pixels away
+    assert flow[20, 96, 0] > 0.5
 
 
 def test_before_it_begins_and_after_its_end_everything_rests(tmp_path):
@@ -265,14 +280,22 @@ def test_a_far_wall_is_as_bright_as_a_near_one():
     assert all(correlation(soft[0], other) > 0.99 for other in soft[1:])
 
 
-@pytest.mark.parametrize("motion", ["drift_left", "sink"])
+@pytest.mark.parametrize("motion", ["drift_left", "sink", "push_in", "spiral"])
 def test_a_motion_path_is_drawn_as_what_the_embedded_model_was_trained_to_follow(tmp_path, motion):
     from ancestra_farm.models.embedded.renders import PATHS, dots
 
     size, rate = (96, 64), 8.0
-    beta = PATHS[motion].beta  # half picture heights a second
-    way = {"points": [(0, 0.5, 0.5), (1, 0.5 + beta.real * 0.5 * size[1] / size[0], 0.5 + beta.imag * 0.5)]}
-    file = motion_path(tmp_path / "a.json", way)
+    camera_ = PATHS[motion]
+    way = []
+    for start in (-0.5 + 0.2j, 0.4 - 0.3j):  # half picture heights from the middle
+        seconds = [n / rate for n in range(10)]
+        places = [start + complex(camera_.flow(np.array(start), at)) for at in seconds]
+        points = [
+            (at, 0.5 + z.real * 0.5 * size[1] / size[0], 0.5 + z.imag * 0.5)
+            for at, z in zip(seconds, places, strict=True)
+        ]
+        way.append({"points": points})
+    file = motion_path(tmp_path / "a.json", *way)
     drawn = rendered(said("motion_path", "a.json", "previz"), file, [Fraction(n, 8) for n in range(9)], size)
-    wanted = dots(PATHS[motion], size, 9, rate)
+    wanted = dots(camera_, size, 9, rate)
     assert np.abs(drawn.astype(int) - wanted)[:, 4:-4, 4:-4].mean() < 1.5
