@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.schema import Stage
-from ancestra_farm.models.protocol import Generator
+
+if TYPE_CHECKING:
+    from ancestra_farm.models.protocol import Generator  # needs numpy, and a batch is checked without
 
 
 class FamilyMissing(Exception):
@@ -36,7 +39,7 @@ def stage_faults(card: ModelCard, stage: Stage, negative: bool) -> list[str]:  #
     return []
 
 
-def build_generator(card: ModelCard, materials: Materials = no_materials) -> Generator:
+def build_generator(card: ModelCard, materials: Materials = no_materials) -> "Generator":
     """The generator for a card, nothing loaded yet. Raises `FamilyMissing` where this farm cannot run its family.
 
     ``materials``: where looks and guides are read from.

@@ -47,6 +47,7 @@ def test_the_names_of_errors_that_end_commands_exist() -> None:
     from ancestra_farm.farm.cluster import ClusterUnreachable
     from ancestra_farm.farm.look_training import LookBroke
     from ancestra_farm.farm.run import AlreadyAtWork, RunBroke
+    from ancestra_farm.models.diffusion.weights import WeightsMissing, WeightsRefused
     from ancestra_farm.models.looks.adapter import LookRefused
     from ancestra_farm.simulate.book import LawBroken
     from ancestra_farm.simulate.plot import PlotUnavailable
@@ -56,6 +57,8 @@ def test_the_names_of_errors_that_end_commands_exist() -> None:
         *(type(error).__name__ for error in (BatchRefused([]), CatalogRefused(), PlanRefused(), OrderRefused())),
         *(
             AddressTaken.__name__,
+            WeightsMissing.__name__,
+            WeightsRefused.__name__,
             EndpointGone.__name__,
             LawBroken.__name__,
             LookBroke.__name__,

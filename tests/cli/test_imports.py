@@ -28,7 +28,7 @@ def loaded_by(*arguments: str) -> tuple[int, list[str], str]:
     return done.returncode, last.split()[1:], done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",), ("schema",)])
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",), ("schema",), ("models",)])
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     code, loaded, _ = loaded_by(*arguments)
     assert code == 0
