@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.models.optical.flow import Field, Motion, Picture, read_along
+from ancestra_farm.models.optical.flow import Field, Motion, Picture, enlarged_field, read_along
 
 #: Levels by which two pixels may differ and still be thought one thing: the weight of a flow that leads from one to the
 #: other falls to 1/e over so many.
@@ -36,15 +36,18 @@ def frame_between(motion: Motion, moment: float) -> Picture:
     if moment >= 1:
         return motion.other
     t = np.float32(moment)
-    flow = _flow_at(motion, moment)
-    one, other = read_along(motion.one, -t * flow), read_along(motion.other, (1 - t) * flow)
-    seen_later = np.clip(read_along(motion.trust_forth, -t * flow), 0, 1)
-    seen_before = np.clip(read_along(motion.trust_back, (1 - t) * flow), 0, 1)
+    small = _flow_at(motion, moment)
+    seen_later = np.clip(read_along(motion.trust_forth, -t * small), 0, 1)
+    seen_before = np.clip(read_along(motion.trust_back, (1 - t) * small), 0, 1)
     of_one, of_other = (1 - t) * seen_before + _LEAST, t * seen_later + _LEAST
-    share = (of_other / (of_one + of_other))[..., np.newaxis]
+    size = (motion.one.shape[1], motion.one.shape[0])
+    part: Field = np.asarray(of_other / (of_one + of_other), dtype=np.float32)
+    share = enlarged_field(part, size)[..., np.newaxis]
+    trust = enlarged_field(np.maximum(seen_later, seen_before), size)[..., np.newaxis]
+    flow = enlarged_field(small, size) * np.float32(size[0] / small.shape[1])
+    one, other = read_along(motion.one, -t * flow), read_along(motion.other, (1 - t) * flow)
     along = one + share * (other - one)
     plain = motion.one + t * (motion.other.astype(np.float32) - motion.one)
-    trust = np.maximum(seen_later, seen_before)[..., np.newaxis]
     return np.clip(np.rint(plain + trust * (along - plain)), 0, 255).astype(np.uint8)
 
 
@@ -57,9 +60,10 @@ def is_cut(motion: Motion) -> bool:
 
 
 def _flow_at(motion: Motion, moment: float) -> Field:
-    """The flow from one frame to the other of what is seen at each pixel at ``moment``, float32 [H, W, 2]."""
-    sums, weights = _carried(motion.forth, motion.one, motion.other, motion.trust_forth, moment)
-    more, further = _carried(motion.back, motion.other, motion.one, motion.trust_back, 1 - moment)
+    """The flow from one small frame to the other of what is seen at each pixel at ``moment``, float32 [h, w, 2]."""
+    one, other = motion.small_one, motion.small_other
+    sums, weights = _carried(motion.forth, one, other, motion.trust_forth, moment)
+    more, further = _carried(motion.back, other, one, motion.trust_back, 1 - moment)
     return _filled(sums - more, weights + further)
 
 

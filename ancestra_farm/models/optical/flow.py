@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
+#: Flow is looked for at this width or less: it is smooth, and at 4K it would take ten seconds a pair.
+_FLOW_WIDTH: Final = 960
 #: DIS needs room for its coarsest patches: smaller pictures are padded to this many pixels by repeating their edge.
 _LEAST_SIDE: Final = 64
 #: A flow and its way back may miss each other by this many pixels, plus this part of their lengths, and be trusted: the
@@ -30,29 +32,40 @@ _FALL_PIXELS: Final = 1.5
 class Motion:
     """What was seen between two frames, ``one`` and ``other``, uint8 [H, W, 3].
 
-    ``forth``: where each pixel of ``one`` is in ``other``; ``back``: the other way; float32 [H, W, 2], (x, y), pixels.
+    ``small_one`` and ``small_other``: the same, no wider than flow is looked for. ``forth``: where each pixel of
+    ``small_one`` is in ``small_other``; ``back``: the other way; float32 [h, w, 2], (x, y), in their pixels.
     """
 
     one: Picture
     other: Picture
+    small_one: Picture
+    small_other: Picture
     forth: Field
     back: Field
 
     @cached_property
     def trust_forth(self) -> Field:
-        """How far each pixel of ``one`` is seen in ``other`` too, float32 [H, W] in [0, 1]."""
+        """How far each pixel of ``small_one`` is seen in the other too, float32 [h, w] in [0, 1]."""
         return _trust(self.forth, self.back)
 
     @cached_property
     def trust_back(self) -> Field:
-        """How far each pixel of ``other`` is seen in ``one`` too, float32 [H, W] in [0, 1]."""
+        """How far each pixel of ``small_other`` is seen in the one too, float32 [h, w] in [0, 1]."""
         return _trust(self.back, self.forth)
 
 
 def motion_between(one: Picture, other: Picture) -> Motion:
     """The flow both ways between two frames of one size, uint8 [H, W, 3]."""
-    luma = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8) for picture in (one, other)]
-    return Motion(one, other, _flow(luma[0], luma[1]), _flow(luma[1], luma[0]))
+    height, width = one.shape[:2]
+    size = (min(width, _FLOW_WIDTH), max(1, round(height * min(1.0, _FLOW_WIDTH / width))))
+    small = [
+        picture
+        if size == (width, height)
+        else np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        for picture in (one, other)
+    ]
+    luma = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8) for picture in small]
+    return Motion(one, other, small[0], small[1], _flow(luma[0], luma[1]), _flow(luma[1], luma[0]))
 
 
 def read_along(picture: NDArray[np.generic], flow: Field) -> Field:
@@ -63,6 +76,13 @@ def read_along(picture: NDArray[np.generic], flow: Field) -> Field:
     values = picture.astype(np.float32, copy=False)
     moved = cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.float32)
+
+
+def enlarged_field(values: Field, size: tuple[int, int]) -> Field:
+    """``values``, [h, w] or [h, w, C], at ``size`` (width, height); itself where it has that size. Not scaled."""
+    if values.shape[1::-1] == size:
+        return values
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _flow(one: Picture, other: Picture) -> Field:

@@ -52,6 +52,13 @@ def test_what_a_thing_in_front_hides_is_taken_from_the_frame_that_shows_it(scene
     assert worst < 40  # of 255: a double edge of the disc would be 100 and more
 
 
+def test_large_pictures_whose_flow_is_looked_for_at_a_smaller_size_are_drawn_as_well():
+    scene = MOVING["pan"](3, (1280, 180), 9.0)
+    given, truth = shoot(scene, [0, 1]), shoot(scene, [0.5])[0]
+    drawn_there = frame_between(motion_between(*given), 0.5)
+    assert psnr(drawn_there, truth) > psnr(np.rint(given.mean(axis=0)), truth) + 6
+
+
 @pytest.mark.parametrize("target", [16, 24, 32, 48])
 def test_the_first_frame_the_last_and_all_that_fall_on_a_frame_are_kept_bit_for_bit(scenes, target):
     given = shoot(scenes["pan"], range(FRAMES))
