@@ -1,6 +1,10 @@
 """What a batch names beside itself is in the store before the batch is in the log, whichever way it is handed in."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +13,7 @@ from ancestra_farm.api.batchfile import lacking, prepared
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.ledger.errors import SourceChanged
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.verify import verify
 from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.plan.plan import Plan
 from tests.api.door import OpenDoor
@@ -78,3 +83,26 @@ def test_the_door_refuses_a_guide_without_a_digest(guided: Any, store: Store) ->
     with OpenDoor(store) as door:
         refused = door.ask("POST", "/v1/batches", {"document": text, "cards": dict(plan.card_documents)})
         assert refused.status == 409
+
+
+def test_a_kill_between_material_and_batch_leaves_material_that_the_next_try_names(guided: Any, store: Store) -> None:
+    file, cards = guided
+    script = (
+        "import sys; from pathlib import Path; from ancestra_farm.api.batchfile import prepared\n"
+        "from ancestra_farm.ledger.store import Store\n"
+        "prepared(Path(sys.argv[1]), Path(sys.argv[2])).upload(Store.open(sys.argv[3]))"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(file), str(cards), store.url],
+        env={**os.environ, "ANCESTRA_KILL_AT": "materials.after_put"},
+        check=False,
+        capture_output=True,
+        timeout=100,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(store.list("materials")) == 1
+    assert verify(store).problems == ()
+    ready = prepared(file, cards)
+    ready.upload(store)
+    assert len(store.list("materials")) == 1
+    assert lacking(store, ready.plan.document) == []
