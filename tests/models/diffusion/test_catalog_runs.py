@@ -1,9 +1,15 @@
 """The catalogue's cards with tiny random weights in place of the real ones: their pipelines take what they say."""
 
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from ancestra_farm.batch.card import INPUTS_OF_ROLE, STILL_ROLES, ModelCard
 from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.models.diffusion.schedules import ScheduleRefused, Schedules
 from tests.models.diffusion.recipes import loaded, made, picture, recipe
 from tests.models.diffusion.tiny import TINY, TINY_SIZE, save_tiny
 
@@ -61,3 +67,43 @@ def test_a_card_runs_with_its_own_parameters_and_the_solver_of_its_drafts(name: 
     )
     assert drawn.shape == (frames, size[1], size[0], 3)
     generator.close()
+
+
+def test_a_pipeline_whose_parts_lie_apart_makes_what_it_makes_in_one_folder(tmp_path):
+    whole = save_tiny("AnimateDiffControlNetPipeline", tmp_path / "whole")
+    base = shutil.copytree(whole, tmp_path / "base")
+    index = json.loads((base / "model_index.json").read_text())
+    for part in ("motion_adapter", "controlnet"):
+        shutil.move(base / part, tmp_path / part)
+        del index[part]
+    index |= {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None]}
+    (base / "model_index.json").write_text(json.dumps(index))
+    one = tiny_version(CARDS["animatediff/sd15-depth"], whole)
+    apart = one.model_validate(
+        {
+            **one.model_dump(exclude_none=True),
+            "source": str(base),
+            "parts": {part: {"source": str(tmp_path / part)} for part in ("motion_adapter", "controlnet")},
+        }
+    )
+    parents = {"0" * 32: picture(1, frames=5)}
+    frames = []
+    for model in (one, apart):
+        generator = loaded(model, cache=tmp_path / "cache")
+        changes = {"role": "video_to_video", "frames": 5, "parents": tuple(parents)}
+        frames += made(generator, [recipe(model, rung="draft", **changes)], parents)
+        generator.close()
+    assert np.array_equal(*frames)
+
+
+def test_settings_of_a_schedule_reach_the_rungs_that_have_them_and_no_setting_is_ignored():
+    from diffusers import DDIMScheduler
+
+    pipeline = SimpleNamespace(scheduler=DDIMScheduler(beta_schedule="scaled_linear"))
+    changes = {"scheduler_settings": {"beta_schedule": "linear", "clip_sample": False}, "scheduler": "DDIMScheduler"}
+    card = ModelCard.model_validate({**CARDS["sdxl/base"].model_dump(exclude_none=True), **changes})
+    schedules = Schedules(pipeline, card)
+    assert schedules.fresh("full").config.beta_schedule == schedules.fresh("draft").config.beta_schedule == "linear"
+    assert schedules.fresh("full").config.clip_sample is False
+    with pytest.raises(ScheduleRefused, match="DDIMScheduler has no setting beta_shedule"):
+        Schedules(pipeline, card.model_copy(update={"scheduler_settings": {"beta_shedule": "linear"}}))
