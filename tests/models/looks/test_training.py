@@ -109,8 +109,8 @@ def _png(data):
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
-@pytest.mark.parametrize("stop_after", [2, 3, 5])
-def test_a_training_that_was_stopped_comes_to_the_same_file(stop_after, base, tmp_path):
+def test_a_training_that_was_stopped_comes_to_the_same_file(base, tmp_path):
+    stop_after = 3
     model = base("StableDiffusionPipeline")
     lesson = lesson_of(tmp_path, model)
     whole = trained(lesson, FolderShelf(tmp_path / "whole"))
