@@ -27,15 +27,20 @@ def no_materials(digest: str) -> Path:
     raise FileNotFoundError(f"no file with the digest {digest} here")
 
 
-def stage_faults(card: ModelCard, stage: Stage, negative: bool) -> list[str]:  # noqa: FBT001 - a fact of the stage
+def stage_faults(
+    card: ModelCard,
+    stage: Stage,
+    negative: bool,  # noqa: FBT001 - a fact of the stage
+    guides: frozenset[str] = frozenset(),
+) -> list[str]:
     """What a stage asks of a model that the code here that runs it does not have, as sentences, before it is loaded.
 
-    ``negative``: whether it has a negative prompt.
+    ``negative``: whether it has a negative prompt. ``guides``: the kinds of guides that a shot gives it.
     """
     if card.family in {"diffusers", "embedded"}:
         from ancestra_farm.models.diffusion import check  # noqa: PLC0415 - reads the source of diffusers
 
-        return check.stage_faults(card, stage, negative=negative)
+        return check.stage_faults(card, stage, negative=negative, guides=guides)
     return []
 
 

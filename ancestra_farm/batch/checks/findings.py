@@ -11,11 +11,17 @@ from ancestra_farm.batch.problems import DocumentPath, Problem
 from ancestra_farm.batch.schema import Batch, Shot, Stage, StageChange
 
 #: What a stage asks of its model that what runs the model does not have, as sentences: the card, the stage as it runs,
-#: whether it has a negative prompt. Asked of those who know the code; a batch can be checked without.
-StageFaults = Callable[[ModelCard, Stage, bool], Sequence[str]]
+#: whether it has a negative prompt, the kinds of guides that a shot gives it. Asked of those who know the code; a batch
+#: can be checked without.
+StageFaults = Callable[[ModelCard, Stage, bool, frozenset[str]], Sequence[str]]
 
 
-def no_faults(_card: ModelCard, _stage: Stage, _negative: bool) -> Sequence[str]:  # noqa: FBT001 - see `StageFaults`
+def no_faults(
+    _card: ModelCard,
+    _stage: Stage,
+    _negative: bool,  # noqa: FBT001 - see `StageFaults`
+    _guides: frozenset[str],
+) -> Sequence[str]:
     """Nothing is known of what runs the models."""
     return ()
 

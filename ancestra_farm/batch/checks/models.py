@@ -7,6 +7,7 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.checks.findings import Findings, StageUse
 from ancestra_farm.batch.guides import taken_as, takers_of
 from ancestra_farm.batch.problems import DocumentPath, did_you_mean, listed
+from ancestra_farm.batch.schema import Shot
 from ancestra_farm.batch.sizes import FOLLOWING_ROLES
 
 
@@ -58,14 +59,39 @@ def _check_runs(findings: Findings, use: StageUse, card: ModelCard) -> None:
     settings = use.spec.parameters.items()
     if any(name not in card.parameters or card.parameters[name].fault(value) for name, value in settings):
         return  # told by `_check_parameters`; what the rest comes to is not known
-    path, batch = use.path("model"), findings.batch
-    shots = batch.shots if use.shot is None else (batch.shots[use.shot],)
-    negative = any((use.spec.prompt or shot.prompt).negative for shot in shots if use.name not in shot.skip)
-    for fault in findings.stage_faults(card, use.spec, negative):
-        said = f"{card.id} cannot run: {fault}"
-        if (path, said) not in findings.said:
-            findings.said.add((path, said))
-            findings.add(path, said)
+    shots = _shots_of(findings, use)
+    if not shots:
+        return  # shots that change it are asked about one by one
+    negative = any((use.spec.prompt or shot.prompt).negative for shot in shots.values())
+    given = {_given(shot, card): index for index, shot in reversed(shots.items())}
+    faults = {guides: findings.stage_faults(card, use.spec, negative, guides) for guides in given}
+    everywhere = set.intersection(*map(set, faults.values()))
+    for guides, found in faults.items():
+        for fault in found:
+            if fault in everywhere:
+                _say_once(findings, use.path("model"), f"{card.id} cannot run: {fault}")
+            else:
+                _say_once(findings, ("shots", given[guides], "guides"), f"{use.name}: {card.id} cannot run: {fault}")
+
+
+def _shots_of(findings: Findings, use: StageUse) -> dict[int, Shot]:
+    """The shots that run a stage as it stands here, by their place."""
+    if use.shot is not None:
+        return {use.shot: findings.batch.shots[use.shot]}
+    shots = enumerate(findings.batch.shots)
+    return {index: shot for index, shot in shots if use.name not in shot.skip and use.name not in shot.stages}
+
+
+def _given(shot: Shot, card: ModelCard) -> frozenset[str]:
+    """The kinds of guides that a model is given of a shot."""
+    ways = (taken_as(guide.kind, card.guides) for guide in shot.guides)
+    return frozenset(way for way in ways if way is not None)
+
+
+def _say_once(findings: Findings, path: DocumentPath, said: str) -> None:
+    if (path, said) not in findings.said:
+        findings.said.add((path, said))
+        findings.add(path, said)
 
 
 def _check_size(findings: Findings, use: StageUse, card: ModelCard) -> None:

@@ -32,14 +32,18 @@ _OWN = frozenset(
 )
 
 
-def stage_faults(card: ModelCard, stage: Stage, *, negative: bool) -> list[str]:
-    """What is wrong with a stage on this card: the card's own faults, and what of the stage would mean nothing."""
+def stage_faults(card: ModelCard, stage: Stage, *, negative: bool, guides: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with a stage on this card: the card's own faults, and what of the stage would mean nothing.
+
+    ``guides``: the kinds of guides that a shot gives it.
+    """
     faults = list(_faults_of(card.model_dump_json()))
     anatomy = pipeline_anatomy(str(card.pipeline))
     if faults or anatomy is None:
         return faults
     full = _arguments(card, anatomy, "full", stage.parameters, {})
     found = [_negative_fault(card, full) if negative else None, _strength_fault(anatomy, full, "")]
+    found.append(all_kinds()[str(card.pipeline)].guide_fault(stage.role, guides))
     if stage.draft is not None:
         draft = _arguments(card, anatomy, "draft", stage.parameters, stage.draft.parameters)
         found.append(_strength_fault(anatomy, draft, " of a draft"))
@@ -157,6 +161,13 @@ def _scheduler_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnat
         elif anatomy.schedule - scheduler.schedule:
             missing = listed(sorted(anatomy.schedule - scheduler.schedule), "and")
             yield f"{field}: {name} cannot run {kind.pipeline}, which sets its {missing}"
+
+    if card.scheduler is not None:
+        # Of the one that is stored with the weights, nothing is known before they are there.
+        rungs = [scheduler_anatomy(name) for name in (card.scheduler, card.draft_scheduler) if name]
+        known = {setting for rung in rungs if rung is not None for setting in rung.settings}
+        for setting in sorted(card.scheduler_settings.keys() - known) if known else ():
+            yield f"scheduler_settings: {card.scheduler} has no {setting}; {did_you_mean(setting, known, 'settings')}"
 
 
 def _place_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) -> Iterator[str]:

@@ -62,17 +62,19 @@ def no_words(_pipeline: Pipeline, _recipe: Recipe) -> dict[str, Tensor]:
     return {}
 
 
-def first_frame(recipe: Recipe, inputs: Inputs) -> Clip:
-    """The frame a clip begins with, uint8 [1, H, W, 3]: the last one of its parent, or the guide where it has none.
+def picture_fault(role: str, guides: frozenset[str]) -> str | None:
+    """Of pipelines that start from a picture, in a role that starts from words."""
+    if role == "text_to_video" and "first_frame" not in guides:
+        return "text_to_video with this pipeline starts from a picture all the same; give the shot a guide first_frame"
+    return None
 
-    Later segments of a chain have a parent and keep the guides of the first: theirs is the parent's frame.
-    """
+
+def first_frame(recipe: Recipe, inputs: Inputs) -> Clip:
+    """The frame a clip begins with, uint8 [1, H, W, 3]: the last one of its parent, or the guide where it has none."""
     if inputs.parents:
         return shown(inputs.parents[0][-1:])
-    guide = inputs.guides.get("first_frame")
-    if guide is None:
-        raise ValueError(f"{recipe.role} with this pipeline starts from a picture: give the shot a guide first_frame")
-    return shown(guide[:1])
+    refuse(picture_fault(recipe.role, frozenset(inputs.guides)))
+    return shown(inputs.guides["first_frame"][:1])
 
 
 def last_frame(recipe: Recipe, inputs: Inputs) -> Clip | None:
@@ -111,12 +113,10 @@ def controls(recipe: Recipe, inputs: Inputs) -> dict[str, Clip]:
     return {kind: lasting(inputs.guides[kind], recipe.frames, kind) for kind in CONTROL if kind in inputs.guides}
 
 
-def one_control(recipe: Recipe, inputs: Inputs) -> Clip | None:
-    """The control guide of a pipeline that follows one. Raises ValueError for two: it can't follow both."""
-    found = controls(recipe, inputs)
-    if len(found) > 1:
-        raise ValueError(f"this pipeline follows one control guide, and the shot has {len(found)}: {', '.join(found)}")
-    return next(iter(found.values()), None)
+def refuse(fault: str | None) -> None:
+    """Raises ValueError for what was found wrong; None: nothing was."""
+    if fault is not None:
+        raise ValueError(fault)
 
 
 def lasting(guide: Frames, frames: int, kind: str) -> Clip:

@@ -47,7 +47,7 @@ COGVIDEO_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind("CogVideoXPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
     PipelineKind(
         "CogVideoXImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_picture, given.clips,
-        merged, guides=("first_frame",),
+        merged, guides=("first_frame",), guide_fault=given.picture_fault,
     ),
     PipelineKind("CogVideoXVideoToVideoPipeline", ("video_to_video",), _encode, _from_clip, given.clips, _merged_clips),
 )  # fmt: skip

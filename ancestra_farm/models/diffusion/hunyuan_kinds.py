@@ -81,6 +81,6 @@ HUNYUAN_KINDS: tuple[PipelineKind, ...] = (
     ),
     PipelineKind(
         "HunyuanVideoImageToVideoPipeline", ("image_to_video", "text_to_video"), given.no_words, _from_picture,
-        given.clips, merged, guides=("first_frame",), negative=_NEGATIVE,
+        given.clips, merged, guides=("first_frame",), guide_fault=given.picture_fault, negative=_NEGATIVE,
     ),
 )  # fmt: skip

@@ -33,12 +33,17 @@ class Inputs:
     guides: Mapping[str, Frames] = field(default_factory=dict)
 
 
+def _no_fault(_role: str, _guides: frozenset[str]) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineKind:
     """One pipeline class. ``guides``: the kinds of guides it can take (see `batch.schema.Guide`).
 
     ``negative``: the argument that must be above a value for a negative prompt to mean anything; None: it never does.
     The recipes that the functions get name their parameters as the pipeline's arguments (`calls.argument` reads one).
+    ``guide_fault(role, guides)``: what is wrong with these kinds of guides in a role, a sentence; None: nothing.
 
     ``encode(pipeline, recipe)``: the text embeddings of one candidate as keyword arguments of the call, each with a
     batch dimension of 1; they depend on nothing but prompt, negative and parameters, so that they are kept by those
@@ -59,6 +64,7 @@ class PipelineKind:
     merge: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = None
     guides: tuple[str, ...] = ()
     negative: tuple[str, float] | None = ("guidance_scale", 1.0)
+    guide_fault: Callable[[str, frozenset[str]], str | None] = _no_fault
 
     @property
     def batches(self) -> bool:

@@ -125,12 +125,12 @@ LTX_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind("LTXPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
     PipelineKind(
         "LTXImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_picture, given.clips, merged,
-        guides=("first_frame",),
+        guides=("first_frame",), guide_fault=given.picture_fault,
     ),
     PipelineKind("LTX2Pipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
     PipelineKind(
         "LTX2ImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_worn_picture, given.clips,
-        merged, guides=("first_frame",),
+        merged, guides=("first_frame",), guide_fault=given.picture_fault,
     ),
     PipelineKind(
         "LTXConditionPipeline", ("text_to_video", "image_to_video", "first_last_frame", "extend"), _encode,

@@ -3,6 +3,7 @@
 They make any number of frames, and were trained for 14 or 25 and for 16: the card's grid says what is good.
 """
 
+from functools import partial
 from typing import Any
 
 from ancestra_farm.models.diffusion import clip_inputs as given
@@ -51,6 +52,13 @@ def _from_clip_and_control(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -
     return {**given.size(recipe), "video": clip, "conditioning_frames": frames}
 
 
+def _control_fault(role: str, guides: frozenset[str], *, clip_is_control: bool) -> str | None:
+    """How many ControlNets there are is in the weights; none is followed by nothing."""
+    if guides & set(given.CONTROL) or (clip_is_control and role == "video_to_video"):
+        return None
+    return f"{role} with this pipeline follows control clips; give the shot one of {', '.join(given.CONTROL)}"
+
+
 def _for_nets(pipeline: Pipeline, found: list[Clip]) -> list[Any]:
     """Control frames as a list, or a list for each of several ControlNets, in the order of `clip_inputs.CONTROL`."""
     several = getattr(pipeline.controlnet, "nets", None)
@@ -66,16 +74,16 @@ def _for_nets(pipeline: Pipeline, found: list[Clip]) -> list[Any]:
 UNET_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind(
         "StableVideoDiffusionPipeline", ("image_to_video", "text_to_video"), given.no_words, _svd, given.clips, merged,
-        guides=("first_frame",), negative=None,
+        guides=("first_frame",), guide_fault=given.picture_fault, negative=None,
     ),
     PipelineKind("AnimateDiffPipeline", ("text_to_video",), encode_clip, _from_words, given.clips, merged),
     PipelineKind("AnimateDiffVideoToVideoPipeline", ("video_to_video",), encode_clip, _from_clip, given.clips, merged),
     PipelineKind(
         "AnimateDiffControlNetPipeline", ("text_to_video", "video_to_video"), encode_clip, _from_control, given.clips,
-        guides=given.CONTROL,
+        guides=given.CONTROL, guide_fault=partial(_control_fault, clip_is_control=True),
     ),
     PipelineKind(
         "AnimateDiffVideoToVideoControlNetPipeline", ("video_to_video",), encode_clip, _from_clip_and_control,
-        given.clips, guides=given.CONTROL,
+        given.clips, guides=given.CONTROL, guide_fault=partial(_control_fault, clip_is_control=False),
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from PIL import Image
 from ancestra_farm.models.diffusion import clip_inputs as given
 from ancestra_farm.models.diffusion.calls import merged
 from ancestra_farm.models.diffusion.kinds import Inputs, Pipeline, PipelineKind
-from ancestra_farm.models.diffusion.pixels import Clip, pictures, shown
+from ancestra_farm.models.diffusion.pixels import Clip, pictures
 from ancestra_farm.plan.recipe import Recipe
 
 #: What VACE is shown where nothing is known: the middle of its range, as it was trained.
@@ -77,33 +77,43 @@ def _from_guides(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str
     return {**found, "video": pictures(shown_clip), "mask": [Image.fromarray(frame) for frame in paint]}
 
 
+def vace_fault(role: str, guides: frozenset[str]) -> str | None:
+    """What these kinds of guides would leave unused, or leave open, in a role."""
+    controls = [kind for kind in given.CONTROL if kind in guides]
+    if len(controls) > 1:
+        return f"this pipeline follows one control guide, and the shot has {', '.join(controls)}"
+    if "plate" in guides and "mask" not in guides:
+        return "a plate is kept where a mask says so; give the shot a mask as well"
+    starts = not role.startswith("text_to") or "first_frame" in guides
+    if "mask" in guides and not starts and "plate" not in guides:
+        return "a mask says what stays and what is painted; give the shot a plate, or a picture or clip to start from"
+    keeps_clip = "mask" in guides and "plate" not in guides
+    if role == "video_to_video" and controls and not keeps_clip:
+        return f"the clip and {controls[0]} are two things to follow; give a mask of what to repaint, and no plate"
+    return None
+
+
 def vace_canvas(recipe: Recipe, inputs: Inputs) -> tuple[Clip, Clip]:
     """What VACE starts from: frames uint8 [T, H, W, 3], and a mask uint8 [T, H, W], 255 where it may paint.
 
     Where it may not, it keeps the frames: those of the plate, or the clip, or the picture that it starts from. Where it
     may, it follows them: a control guide, or the clip where that isn't kept; middle grey leaves it free.
     """
+    given.refuse(vace_fault(recipe.role, frozenset(inputs.guides)))
     width, height = recipe.size
     clip = given.whole_clip(recipe, inputs) if recipe.role == "video_to_video" else None
     plate = given.lasting(inputs.guides["plate"], recipe.frames, "plate") if "plate" in inputs.guides else None
     mask = _mask(recipe, inputs)
-    followed = given.one_control(recipe, inputs)
+    followed = next(iter(given.controls(recipe, inputs).values()), None)
     if clip is not None and (mask is None or plate is not None):
-        if followed is not None:
-            raise ValueError("a clip and a control guide are two things to follow; give a mask of what to repaint")
         followed = clip
     if followed is None:
         followed = np.full((recipe.frames, height, width, 3), _UNKNOWN, np.uint8)
     if mask is None:
-        if plate is not None:
-            raise ValueError("a plate is kept where a mask says so; give the shot a mask as well")
         canvas, paint = followed, np.full((recipe.frames, height, width), _PAINT, np.uint8)
     else:
-        kept = next((one for one in (plate, clip, _held(recipe, inputs)) if one is not None), None)
-        if kept is None:
-            raise ValueError(
-                "a mask says what stays and what is painted; give a plate, or start from a picture or clip"
-            )
+        kept = plate if plate is not None else clip
+        kept = _held(recipe, inputs) if kept is None else kept
         canvas, paint = np.where(mask[..., None] == _PAINT, followed, kept), mask
     return _with_known_frames(recipe, inputs, canvas.copy(), paint.copy())
 
@@ -116,9 +126,9 @@ def _mask(recipe: Recipe, inputs: Inputs) -> Clip | None:
     return np.where(bright, _PAINT, _KEEP).astype(np.uint8)
 
 
-def _held(recipe: Recipe, inputs: Inputs) -> Clip | None:
+def _held(recipe: Recipe, inputs: Inputs) -> Clip:
     """The picture that it starts from, all through the clip."""
-    return np.repeat(shown(inputs.parents[0][-1:]), recipe.frames, axis=0) if inputs.parents else None
+    return np.repeat(given.first_frame(recipe, inputs), recipe.frames, axis=0)
 
 
 def _with_known_frames(recipe: Recipe, inputs: Inputs, canvas: Clip, paint: Clip) -> tuple[Clip, Clip]:
@@ -140,12 +150,13 @@ WAN_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind(
         "WanImageToVideoPipeline", ("image_to_video", "first_last_frame", "text_to_video"), given.encode_t5,
         _from_frames, given.clips, _merged_frames, guides=("first_frame", "last_frame"),
+        guide_fault=given.picture_fault,
     ),
     PipelineKind("WanVideoToVideoPipeline", ("video_to_video",), given.encode_t5, _from_clip, given.clips, merged),
     PipelineKind(
         "WanVACEPipeline",
         ("text_to_video", "image_to_video", "video_to_video", "first_last_frame", "extend", "text_to_image"),
         given.encode_t5, _from_guides, given.clips,
-        guides=(*given.CONTROL, "mask", "plate", "first_frame", "last_frame", "reference"),
+        guides=(*given.CONTROL, "mask", "plate", "first_frame", "last_frame", "reference"), guide_fault=vace_fault,
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Every class of clip pipeline, tiny and with random weights, through the generator that hosts use."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ancestra_farm.batch.card import INPUTS_OF_ROLE, ModelCard
+from ancestra_farm.batch.check import checked_text
 from ancestra_farm.batch.guides import CONTROLS
+from ancestra_farm.batch.problems import BatchRefused
+from ancestra_farm.models.build import stage_faults
 from ancestra_farm.models.diffusion import clip_inputs
 from ancestra_farm.models.diffusion.generator import DiffusersGenerator
 from ancestra_farm.models.diffusion.kinds import Inputs, all_kinds
@@ -407,16 +411,11 @@ def test_every_guide_that_steers_all_frames_is_a_control():
     assert set(clip_inputs.CONTROL) == CONTROLS
 
 
-def test_control_guides_that_contradict_each_other_are_an_error():
-    inputs = Inputs(guides={"depth": clip(1, 5), "camera": clip(2, 5)})
-    with pytest.raises(ValueError, match="one control guide, and the shot has 2: camera, depth"):
-        clip_inputs.one_control(recipe_of("WanVACEPipeline", "text_to_video"), inputs)
-
-
 @pytest.mark.parametrize(
     ("role", "guides", "words"),
     [
-        ("text_to_video", ("mask",), "give a plate"),
+        ("text_to_video", ("camera", "depth"), "one control guide, and the shot has camera, depth"),
+        ("text_to_video", ("mask",), "give the shot a plate"),
         ("text_to_video", ("plate",), "give the shot a mask"),
         ("video_to_video", ("depth",), "two things to follow"),
         ("video_to_video", ("plate", "mask", "depth"), "two things to follow"),
@@ -503,3 +502,43 @@ def test_context_is_given_in_whole_latents_and_its_last_frame_always(frames, ste
     for place, given_frames in known:
         assert (given_frames == shots[place : place + len(given_frames)]).all()
     assert known[-1][0] + len(known[-1][1]) == frames
+
+
+# ---- before anything is loaded -------------------------------------------------------------------------------------
+
+
+def checked(pipeline, role, *guides_of_shots):
+    """What a check says of a stage of words with these kinds of guides, a shot each: places and sentences."""
+    guides = [[{"kind": kind, "source": f"{kind}.png"} for kind in kinds] for kinds in guides_of_shots]
+    shot = {"frames": 5, "handles": 0, "prompt": {"text": "the sea"}}
+    batch = {
+        "schema": "ancestra/v1", "batch": "tiny", "show": "ancestra", "rate": 8,
+        "stages": {"animate": {"role": role, "model": "tiny/model", "candidates": 1}},
+        "shots": [{**shot, "shot": f"shot_{n}", "guides": kinds} for n, kinds in enumerate(guides)],
+    }  # fmt: skip
+    cards = {"tiny/model": card_of(pipeline, "/nowhere")}
+    try:
+        checked_text(json.dumps(batch), "batch.yaml", cards, {}, {"quality"}, stage_faults)
+    except BatchRefused as refused:
+        return [(problem.path, problem.message) for problem in refused.problems]
+    return []
+
+
+def test_a_check_says_where_a_picture_is_wanted():
+    wants = "starts from a picture all the same; give the shot a guide first_frame"
+    ((path, said),) = checked("LTXImageToVideoPipeline", "text_to_video", ())
+    assert path == "stages.animate.model"
+    assert wants in said
+    assert checked("LTXImageToVideoPipeline", "text_to_video", ("first_frame",)) == []
+    ((path, said),) = checked("LTXImageToVideoPipeline", "text_to_video", ("first_frame",), (), ("first_frame",))
+    assert path.startswith("shots[1]"), "the shot without one"
+    assert wants in said
+
+
+def test_a_check_says_which_guides_leave_one_unused():
+    assert checked("WanVACEPipeline", "text_to_video", ("depth", "reference"), ("mask", "plate"), ()) == []
+    ((path, said),) = checked("WanVACEPipeline", "text_to_video", ("depth",), ("depth", "edges"))
+    assert path == "shots[1].guides"
+    assert "animate: tiny/model cannot run: this pipeline follows one control guide" in said
+    ((_, said),) = checked("AnimateDiffControlNetPipeline", "text_to_video", ())
+    assert "follows control clips" in said
