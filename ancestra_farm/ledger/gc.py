@@ -99,7 +99,7 @@ def gc(
         writer = Writer.begin(store, who, "gc")
         if writer.number > found.through + 1:  # somebody wrote since
             found = _look(store, rejects_older_than_s, grace_s, now)
-        _collect(store, writer, found, who, now)
+        _collect(store, writer, found, who, now, now - grace_s)
     return Swept(
         orphans=_pile(found.orphans),
         leftovers=_pile(found.leftovers),
@@ -223,7 +223,8 @@ def _rows(projection: Projection, table: str, columns: list[str]) -> Iterator[di
 # ---- collecting ------------------------------------------------------------------------------------------------------
 
 
-def _collect(store: Store, writer: Writer, found: _Found, who: str, now: float) -> None:
+def _collect(store: Store, writer: Writer, found: _Found, who: str, now: float, before: float) -> None:
+    """``before``: what was put again since stays, since somebody is about to name it."""
     for batch, candidate_ids in sorted(found.candidates.items()):
         writer.commit([MediaCollected(batch, tuple(sorted(set(candidate_ids))), who, now)])
     if found.candidates:
@@ -232,9 +233,18 @@ def _collect(store: Store, writer: Writer, found: _Found, who: str, now: float) 
     for count, path in enumerate((*found.rejects, *found.orphans)):
         if count % _LOOK_EVERY == 0 and last_number(store) != writer.number:
             raise Superseded(writer.epoch, writer.epoch + 1, "somebody who began to write")
-        store.delete_collected(path)
+        if not _put_since(store, path, before):
+            store.delete_collected(path)
     for path in found.leftovers:
         if path.startswith("probe/"):
             store.delete(path)
         else:
             store.delete_leftover(path)
+
+
+def _put_since(store: Store, path: str, before: float) -> bool:
+    """Whether material has become young since it was looked at: it is put before any commit says so."""
+    try:
+        return path.startswith(f"{MATERIALS}/") and store.modified(path) >= before
+    except NotThere:
+        return False

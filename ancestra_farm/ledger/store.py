@@ -221,11 +221,18 @@ class Store:
         Raises SourceChanged where the file has other bytes by now, or cannot be read.
         """
         path = material_path(sha256)
-        if not self._backend.create_from(path, file, sha256):
-            whole = self._backend.size(path) == file.stat().st_size
-            if not whole or self._backend.modified(path) < time.time() - YOUNG_S:
-                self._backend.replace_from(path, file, sha256)
+        if not self._backend.create_from(path, file, sha256) and not self._is_sound(path, file, sha256):
+            self._backend.replace_from(path, file, sha256)
         return path
+
+    def _is_sound(self, path: str, file: Path, sha256: str) -> bool:
+        """Whether material may stay as it is: in a folder it is read, in a bucket it has its length and is young."""
+        here = self.local_path(path)
+        if here is not None:
+            with here.open("rb") as there:
+                return hashlib.file_digest(there, "sha256").hexdigest() == sha256
+        whole = self._backend.size(path) == file.stat().st_size
+        return whole and self._backend.modified(path) >= time.time() - YOUNG_S
 
     def fetch(self, path: str, file: Path) -> None:
         """Copy a file of the store to ``file`` on this machine without holding it in memory. Raises NotThere."""

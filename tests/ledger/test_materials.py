@@ -114,6 +114,8 @@ def test_damaged_material_is_refused_and_handing_it_in_again_puts_it_right(local
     local_store.local_path(PATH).write_bytes(changed)
     with pytest.raises(MaterialDamaged, match="hand the batch in again"):
         material(local_store, DIGEST)
+    put_material(local_store, file, DIGEST)
+    assert material(local_store, DIGEST).read_bytes() == DATA
 
 
 def test_material_that_is_not_there_is_said_plainly(store: Store, cache: Path):
@@ -233,6 +235,19 @@ def test_material_that_is_put_again_is_young_until_its_batch_is_committed(local_
     assert gc(local_store, "ann", dry_run=True).orphans.files == 1
     put_material(local_store, file, DIGEST)
     assert gc(local_store, "ann", dry_run=True).orphans.files == 0
+
+
+def test_material_that_is_put_while_others_are_collected_stays(
+    local_store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    put_material(local_store, file, DIGEST)
+    os.utime(local_store.local_path(PATH), (1.0, 1.0))
+    Writer.begin(local_store, "ann", "run")
+    from ancestra_farm.ledger import gc as module
+
+    monkeypatch.setattr(module, "reached", lambda _: put_material(local_store, file, DIGEST))
+    gc(local_store, "ann")
+    assert local_store.list("materials") == [PATH]
 
 
 def test_material_is_not_deleted_as_what_can_be_made_again(store: Store, file: Path):
