@@ -44,10 +44,11 @@ class PipelineAnatomy:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerAnatomy:
-    """One scheduler class: its methods, and what ``set_timesteps`` takes by name."""
+    """One scheduler class: its methods, what ``set_timesteps`` takes by name, and its settings."""
 
     methods: frozenset[str]
     schedule: frozenset[str]
+    settings: frozenset[str]
 
 
 @lru_cache(maxsize=64)
@@ -87,7 +88,8 @@ def scheduler_anatomy(scheduler: str) -> SchedulerAnatomy | None:
     if not {"set_timesteps", "step"} <= methods.keys():
         return None
     taken = {one.arg for one in _arguments(methods["set_timesteps"])} - {"self"}
-    return SchedulerAnatomy(frozenset(methods), frozenset(taken))
+    made = {one.arg for one in _arguments(methods["__init__"])} - {"self"} if "__init__" in methods else set()
+    return SchedulerAnatomy(frozenset(methods), frozenset(taken), frozenset(made))
 
 
 @lru_cache(maxsize=64)
