@@ -37,12 +37,10 @@ def check_digests(folder: Path, digests: Mapping[str, str], cache: Path, *, anew
         return
     wanted = {name: digest.removeprefix("sha256:").lower() for name, digest in digests.items()}
     paths = {name: _inside(folder, name) for name in wanted}
-    # two folders are two marks, and one folder is one however it is spelt
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
-    mark = cache / "checked" / f"{name}.json"
+    mark = _mark_of(folder, cache)
     if not anew and _is_marked(paths, wanted, mark):
         return
-    with _locked_if_possible(cache / "locks" / f"checked-{name}.lock"):
+    with _locked_if_possible(cache / "locks" / f"checked-{mark.stem}.lock"):
         if not anew and _is_marked(paths, wanted, mark):
             return
         found: Marked = {}
@@ -59,6 +57,18 @@ def check_digests(folder: Path, digests: Mapping[str, str], cache: Path, *, anew
             found[name] = (*before, digest)
         with contextlib.suppress(OSError):
             write_whole(mark, json.dumps(found))
+
+
+def note_good(folder: Path, digests: Mapping[str, str], cache: Path) -> None:
+    """Mark files that were compared with these digests (SHA-256, hex) just now, byte by byte."""
+    found: Marked = {name: (*_stamp(_inside(folder, name)), digest) for name, digest in digests.items()}
+    with contextlib.suppress(OSError):
+        write_whole(_mark_of(folder, cache), json.dumps(found))
+
+
+def _mark_of(folder: Path, cache: Path) -> Path:
+    """Two folders have two marks, and one folder has one however it is spelt."""
+    return cache / "checked" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]}.json"
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.sources import FolderSource, HubSource, PackageSource, Source, part_sources, source_of
 from ancestra_farm.models.diffusion.anatomy import pipeline_anatomy
-from ancestra_farm.models.diffusion.checked import check_digests
+from ancestra_farm.models.diffusion.checked import check_digests, note_good
 from ancestra_farm.models.diffusion.composed import compose
 from ancestra_farm.models.diffusion.hub import bring, digests_of, folder_in
 from ancestra_farm.models.diffusion.layout import WeightsMissing, WeightsRefused, check_layout, check_part
@@ -103,16 +103,22 @@ def _checked(card: ModelCard, source: Source, cache: Path, say: Say | None, *, p
                 f"its weights ({source.repository} at {source.revision[:12]}) are not in {cache}; run on this node: "
                 f"ancestra models fetch {card.id}"
             )
-        bring(source, card.variant, cache, say)
+        _bring(card, source, cache, say)
+        anew = False  # every byte was looked at while it arrived
     try:
         _look_over(card, folder, cache, part=part, anew=anew)
     except (WeightsMissing, WeightsRefused) as damaged:
         if not anew or say is None:
             raise
         say(str(damaged))
-        bring(source, card.variant, cache, say, again=True)
-        _look_over(card, folder, cache, part=part, anew=True)
+        _bring(card, source, cache, say, again=True)
+        _look_over(card, folder, cache, part=part, anew=False)
     return folder
+
+
+def _bring(card: ModelCard, source: HubSource, cache: Path, say: Say, *, again: bool = False) -> None:
+    folder = bring(source, card.variant, cache, say, again=again)
+    note_good(folder, digests_of(folder), cache)
 
 
 def _look_over(card: ModelCard, folder: Path, cache: Path, *, part: bool, anew: bool) -> None:

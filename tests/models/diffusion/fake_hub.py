@@ -19,7 +19,7 @@ class FakeHub:
     """One commit of one repository or several. ``sent``: bytes by path where they differ from what the commit states.
 
     ``fetched``: how often each file was asked for; ``ranges``: where downloads were taken up. A path in ``stall`` stops
-    after half of it until `release`; `stalled` is set then.
+    after half of it until `release`; `stalled` is set then. ``gated``: nobody gets in who has not accepted a licence.
     """
 
     def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
@@ -27,6 +27,7 @@ class FakeHub:
         self.sent: dict[str, bytes] = {}
         self.fetched: Counter[str] = Counter()
         self.listed = 0
+        self.gated = False
         self.ranges: list[tuple[str, str]] = []
         self.stall: set[str] = set()
         self.stalled, self.release = threading.Event(), threading.Event()
@@ -72,6 +73,9 @@ class FakeHub:
 
     def _list(self, request: BaseHTTPRequestHandler, path: str) -> None:
         repository, _, commit = path.partition("/tree/")
+        if self.gated:
+            self._say(request, 403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
+            return
         if repository not in self.repositories or commit != COMMIT:
             self._say(request, 404, b"{}", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
             return

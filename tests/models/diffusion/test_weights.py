@@ -1,5 +1,6 @@
 """Weights on a node, from folders and from a hub on loopback, with what goes wrong between."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.models.diffusion import checked, weights
+from ancestra_farm.models.diffusion import hub as hub_module
 from ancestra_farm.models.diffusion.weights import WeightsMissing, WeightsRefused, fetch, folder_of, is_here
 from tests.models.diffusion.fake_hub import COMMIT, FakeHub
 
@@ -284,6 +286,16 @@ def test_what_the_pipeline_reads_is_fetched_and_nothing_else(hub: FakeHub, cache
     assert not list((cache / "fetching").iterdir())
 
 
+def test_what_was_just_fetched_is_not_read_again_by_the_hosts_of_the_node(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+):
+    fetch(pinned(), print)
+    read: list[Path] = []
+    monkeypatch.setattr(checked, "digest_of", lambda path: read.append(path) or "")
+    folder_of(pinned())
+    assert read == []
+
+
 def test_a_host_may_fetch_where_the_farm_lets_it(hub: FakeHub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(weights.FETCH, "1")
     assert files_in(folder_of(pinned())) == READ
@@ -329,6 +341,25 @@ def test_a_repository_or_a_hub_that_is_not_there_is_said(hub: FakeHub):
     del hub.repositories["owner/name"]["model_index.json"]
     with pytest.raises(WeightsRefused, match="owner/name is no diffusers pipeline"):
         fetch(pinned(), print)
+
+
+def test_a_licence_that_must_be_accepted_first_is_said(hub: FakeHub):
+    hub.gated = True
+    with pytest.raises(WeightsMissing, match="accept its licence on the hub and set HF_TOKEN"):
+        fetch(pinned(), print)
+
+
+def test_a_disk_that_fills_up_at_the_end_costs_no_second_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hub_module, "write_whole", full)
+        with pytest.raises(WeightsMissing, match=r"cannot be kept in .*: No space left"):
+            fetch(pinned(), print)
+    assert not is_here(pinned())
+    assert files_in(fetch(pinned(), print)) == READ
+    assert dict(hub.fetched) == dict.fromkeys(READ, 1)
 
 
 def test_a_full_disk_is_said_before_it_is_full(hub: FakeHub, monkeypatch: pytest.MonkeyPatch):
