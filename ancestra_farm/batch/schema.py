@@ -64,7 +64,11 @@ class Stage(Model):
         description="survivors whose 64-bit hashes differ in so few bits are duplicates; -1: off; "
         "None: 4 where the stage starts from words alone, off where it starts from pictures (siblings resemble them)",
     )
-    size: Size | None = Field(default=None, description="None: the batch's size")
+    size: Size | None = Field(
+        default=None,
+        description="None: the batch's size; of an upscale as many times its source's as its model makes, else twice "
+        "that; an interpolation keeps that of its clips",
+    )
     prompt: Prompt | None = Field(default=None, description="None: the shot's prompt")
     parameters: dict[Name, Scalar] = Field(
         default_factory=dict, description="the model's knobs; unset ones are as its card says"
