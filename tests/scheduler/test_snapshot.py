@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.plan.events import Event
 from ancestra_farm.scheduler import Scheduler
 from ancestra_farm.scheduler.duplicates import HashIndex
@@ -16,7 +17,8 @@ from ancestra_farm.scheduler.results import Results
 from ancestra_farm.scheduler.snapshot import StateCodec
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.world import OrderRefused
-from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, number_of
+from tests.scheduler import world as worlds
+from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, finished, number_of
 
 DRAFTS = "{role: text_to_image, model: test/stills, candidates: 40, wave: 10, keep: 6, draft: {promote: 0.5}}"
 CHAIN = "{role: image_to_video, model: test/clips, from: still, best: 2, candidates: 6, wave: 3, keep: 2}"
@@ -191,3 +193,16 @@ def test_the_version_changes_with_the_fields_and_with_the_folding(monkeypatch):
 def test_what_is_no_state_is_refused(data):
     with pytest.raises((TypeError, ValueError, KeyError, IndexError, AttributeError)):
         StateCodec().read((data, []))
+
+
+def test_how_interpolated_segments_read_their_parents_is_kept(monkeypatch):
+    card = {**worlds.CARDS["test/clips"].model_dump(by_alias=True), "id": "test/between", "roles": ["interpolate"]}
+    frames = {"step": 1, "offset": 0, "min": 1, "max": 999}
+    between = ModelCard.model_validate({**card, "frames": frames, "rate": None})
+    monkeypatch.setitem(worlds.CARDS, "test/between", between)
+    stage = "{role: interpolate, model: test/between, from: animate, candidates: 1}"
+    world = finished(batch_of(f"{{still: {STILLS}, animate: {CHAIN}, between: {stage}}}", shots=1, frames=60))
+    state = world.scheduler.state
+    steps = {b.space.reading.step for b in state.batches["b"].shots["s000"].stages["between"].branches.values()}
+    assert steps == {Fraction(16, 24)}
+    assert spelled(restored(state)) == spelled(state)
