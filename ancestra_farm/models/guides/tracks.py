@@ -24,6 +24,7 @@ _COARSE = 4
 #: One step of carrying covers at most this many pixels of the coarse grid.
 _STEP = 1.5
 _MOST_STEPS = 256
+_HALF = np.float32(0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class _Grid:
         """``shift`` to where each cell was at the beginning, float32 [h, w, 2] in cells, a step later."""
         cells = self._cells()
         step = self._pull(path, begin, end, cells)
-        step = self._pull(path, begin, end, cells - step / 2)
+        step = self._pull(path, begin, end, cells - step * _HALF)
         x, y = cells[..., 0] - step[..., 0], cells[..., 1] - step[..., 1]
         before = cv2.remap(shift, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(before - step, np.float32)
@@ -103,7 +104,7 @@ class _Grid:
         moved = np.zeros_like(cells)
         for first, last in self.steps(path, max(begin, 0.0), end):
             step = self._pull(path, first, last, cells + moved)
-            moved = moved + self._pull(path, first, last, cells + moved + step / 2)
+            moved = moved + self._pull(path, first, last, cells + moved + step * _HALF)
         return moved
 
     def full(self, cells: Field, size: tuple[int, int]) -> Field:
