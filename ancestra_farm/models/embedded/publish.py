@@ -1,0 +1,135 @@
+"""What goes with the weights: the model card with what was measured, the loss curves, a sheet of stills, the digests.
+
+``python -m ancestra_farm.models.embedded.publish --work FOLDER --figures FIGURES.json`` writes them into this folder
+from the journal of the run and from what `measure` printed, and the digests into the card of the catalogue. The model
+card's figures come from there alone, so that it cannot claim what was not measured.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import torch
+
+from ancestra_farm.models.embedded import measure
+from ancestra_farm.models.embedded.export import digests_of
+from ancestra_farm.models.embedded.train import ORDER
+from ancestra_farm.models.embedded.words import SUBJECTS, Light, vocabulary
+
+HERE = Path(__file__).parent
+CATALOGUE = HERE.parent / "catalog" / "embedded-wan.yaml"
+_SHOWN: tuple[Light, ...] = ("dawn", "day", "dusk", "night", "mist")
+_WORDS = {
+    "subject": "subject right, a judge that sees everything",
+    "structure": "subject right, a judge that sees structure alone",
+    "light": "light right",
+    "diversity": "spread of structure within one prompt, as a share of the renders'",
+    "first_frame_ssim": "first frame of a clip to its still, SSIM",
+    "motion_from_words": "direction of motion right, clips from words",
+    "motion_from_still": "direction of motion right, clips from a still",
+    "guide_correlation": "flow along a guide, correlation",
+}
+
+
+def journal_of(work: Path) -> list[dict[str, Any]]:
+    """The records of a run, in order."""
+    return [json.loads(line) for line in (work / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def model_card(
+    journal: list[dict[str, Any]], found: Mapping[str, Any], parameters: Mapping[str, int], size: int
+) -> str:
+    """The text of MODEL_CARD.md. ``found``: what `measure` printed; ``size``: bytes of the weights' folder."""
+    figures = found["figures"]
+    done = {record["stage"] for record in journal}
+    stages = [_row(record) for record in journal]
+    stages += [f"| {stage} | 0 | 0 | | | not trained yet |" for stage in ORDER if stage not in done]
+    template = Template((HERE / "card_template.md").read_text(encoding="utf-8"))
+    return template.substitute(
+        millions=f"{sum(parameters.values()) / 1e6:.1f}",
+        megabytes=f"{size / 1e6:.1f}",
+        subjects=", ".join(SUBJECTS),
+        shown=", ".join(_SHOWN),
+        parts="\n".join(f"| {name} | {count:,} |" for name, count in parameters.items()),
+        words=len(vocabulary()),
+        stages="\n".join(stages),
+        steps=found["steps"],
+        guidance=found["guidance"],
+        targets="\n".join(_target(name, found["targets"].get(name)) for name in measure.TARGETS),
+        psnr=f"{figures['autoencoder_psnr_db']:.1f}",
+        ssim=f"{figures['autoencoder_ssim']:.2f}",
+        seconds=f"{figures['seconds_per_thousand_stills']:.0f}",
+        threads=found["threads"],
+        by_subject=", ".join(f"{name} {figures[f'structure_{name}']:.0%}" for name in SUBJECTS),
+        clips=_clip_limits(found),
+        **{
+            f"render_{name}": f"{figures[f'render_{name}']:.1%}" for name in ("subject", "structure", "light", "motion")
+        },
+    )
+
+
+def with_digests(card: str, digests: Mapping[str, str]) -> str:
+    """The text of a catalogue card with these digests in place of its own."""
+    block = "digests:\n" + "".join(f"  {name}: {digest}\n" for name, digest in digests.items())
+    without = re.sub(r"^digests:\n(  .*\n)+", "", card, flags=re.MULTILINE)
+    return without.replace("licence:", f"{block}licence:", 1)
+
+
+def _row(record: Mapping[str, Any]) -> str:
+    after = ", ".join(f"{name} {value:.3g}" for name, value in record["after"].items() if "structure_" not in name)
+    kept = "yes" if record["kept"] else "no"
+    return f"| {record['stage']} | {record['minutes']:.1f} | {record['steps']} | {record['seed']} | {kept} | {after} |"
+
+
+def _target(name: str, found: Mapping[str, Any] | None) -> str:
+    target = measure.TARGETS[name]
+    if found is None:
+        return f"| {_WORDS[name]} | not measured | {target} | no |"
+    return f"| {_WORDS[name]} | {found['measured']:.3f} | {target} | {'yes' if found['met'] else 'no'} |"
+
+
+def _clip_limits(found: Mapping[str, Any]) -> str:
+    if "motion_from_words" in found["targets"]:
+        return "- Clips are two seconds at 8 frames a second."
+    return "- Stills only: clips were not trained or not measured yet, so the card has no role for them."
+
+
+def _stills_sheet(pipeline: Any, path: Path) -> None:  # noqa: ANN401 - a diffusers pipeline
+    names = {"sea": "ocean", "tissue": "tissue and vessels", "cells": "living cells", "stars": "stars and dust"}
+    prompts = [
+        f"{names.get(subject, 'petals of light')}, at {light}"
+        for subject in SUBJECTS
+        for light in _SHOWN
+        for _ in range(2)
+    ]
+    stills = measure.made(pipeline, prompts, range(len(prompts)))[:, 0]
+    measure.sheet(np.ascontiguousarray(stills), 2 * len(_SHOWN), path, times=1)
+
+
+def main() -> None:
+    """Write model card, curves, sheet and digests."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="the folder of the training run")
+    parser.add_argument("--figures", type=Path, required=True, help="what measure printed")
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    weights, journal = HERE / "weights", journal_of(told.work)
+    pipeline = measure.pipeline_of(weights)
+    parts = {"autoencoder": pipeline.vae, "transformer": pipeline.transformer, "text encoder": pipeline.text_encoder}
+    parameters = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    size = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
+    found = json.loads(told.figures.read_text(encoding="utf-8"))
+    _stills_sheet(pipeline, HERE / "stills.png")
+    (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, parameters, size), encoding="utf-8")
+    curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
+    (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")
+    CATALOGUE.write_text(with_digests(CATALOGUE.read_text(encoding="utf-8"), digests_of(weights)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+from ancestra_farm.batch.load import load_card
+from ancestra_farm.models.embedded import measure, publish
+from ancestra_farm.models.embedded.words import SUBJECTS
+
+
+def figures(**more):
+    named = {
+        "psnr_db": 20.0, "autoencoder_psnr_db": 28.1, "autoencoder_ssim": 0.8, "seconds_per_thousand_stills": 40.0,
+        **{f"render_{name}": 0.99 for name in ("subject", "structure", "light", "motion")},
+        **{f"structure_{name}": 0.5 for name in SUBJECTS},
+        "subject": 0.98, "structure": 0.6, "light": 0.96, "diversity": 0.9, **more,
+    }  # fmt: skip
+    return {
+        "threads": 1,
+        "steps": 8,
+        "guidance": 2.5,
+        "figures": named,
+        "targets": measure.against_targets(named),
+    }
+
+
+RECORD = {"stage": "stills", "minutes": 12.0, "steps": 100, "seed": 1, "kept": True, "after": {"subject": 0.98}}
+
+
+def test_the_model_card_says_what_was_not_met_and_not_measured():
+    text = publish.model_card([RECORD], figures(), {"autoencoder": 2_000_000}, 11_000_000)
+    assert "subject right, a judge that sees everything | 0.980 | 0.97 | yes |" in text
+    assert "structure alone | 0.600 | 0.85 | no |" in text
+    assert "clips from words | not measured | 0.85 | no |" in text
+    assert "| clips | 0 | 0 | | | not trained yet |" in text
+    assert "Stills only" in text
+
+
+def test_digests_take_the_place_of_older_ones(tmp_path):
+    text = publish.CATALOGUE.read_text()
+    once = publish.with_digests(text, {"vae/a.safetensors": "0" * 64})
+    twice = publish.with_digests(once, {"vae/b.safetensors": "1" * 64})
+    path = tmp_path / "card.yaml"
+    path.write_text(twice)
+    assert load_card(path).digests == {"vae/b.safetensors": "1" * 64}
