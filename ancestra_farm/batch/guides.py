@@ -34,6 +34,8 @@ RENDERED_AS: dict[str, tuple[str, ...]] = {
 
 #: Kinds that steer every frame: a still one stands for all of them.
 CONTROLS = frozenset({"depth", "edges", "previz", "flow", "motion_path", "camera"})
+#: The score that says how well a clip follows its guide; only clips with a guide that moves have it.
+MATCH_SCORE = "motion_match"
 #: Kinds of which a model takes several at once.
 SEVERAL = frozenset({"reference"})
 

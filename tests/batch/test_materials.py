@@ -64,7 +64,7 @@ class Place:
     def check(self, *guides, **more):
         path = self.batch(*guides, **more)
         around = Surroundings(self.folder, self._fetch, self._inspect)
-        return checked_with_materials(path, {CARD.id: CARD}, FILTERS, SCORES, around)
+        return checked_with_materials(path, {CARD.id: CARD}, FILTERS, SCORES | {"motion_match"}, around)
 
     def problems(self, *guides, **more):
         with pytest.raises(BatchRefused) as refused:
@@ -199,6 +199,17 @@ def test_two_guides_that_a_model_would_be_given_as_one_are_refused(place):
     assert "clip: test/guided takes one guide as previz, and this shot has motion_path and previz" in problem
     place.file("a.png")
     place.check({"kind": "reference", "source": "a.png"}, {"kind": "reference", "source": "a.png"})
+
+
+def test_only_clips_with_a_guide_that_moves_are_ranked_by_how_they_follow(place):
+    place.file("a.mkv")
+    place.file("a.png")
+    clip = {"role": "text_to_video", "model": "test/guided", "candidates": 2, "rank": "motion_match"}
+    place.check({"kind": "depth", "source": "a.mkv"}, stages={"clip": clip})
+    (problem,) = place.problems({"kind": "depth", "source": "a.png"}, stages={"clip": clip})
+    assert problem.startswith(
+        "batch.yaml:10: stages.clip.rank: ranked by motion_match, but test/guided is given no guide that moves for "
+    )
 
 
 def test_a_path_is_given_to_a_model_that_takes_what_it_is_rendered_as():

@@ -9,7 +9,16 @@ from fractions import Fraction
 from pathlib import Path
 
 from ancestra_farm.batch.checks.findings import Findings
-from ancestra_farm.batch.guides import SEVERAL, SUFFIXES, name_of, suffix_of, taken_as
+from ancestra_farm.batch.guides import (
+    CONTROLS,
+    MATCH_SCORE,
+    SEVERAL,
+    SUFFIXES,
+    is_moving,
+    name_of,
+    suffix_of,
+    taken_as,
+)
 from ancestra_farm.batch.materials import Material, Named, local_file, measured, named_in
 from ancestra_farm.batch.problems import DocumentPath, Problem, listed
 from ancestra_farm.batch.schema import Guide, Shot
@@ -71,6 +80,7 @@ def check_guide_kinds(findings: Findings) -> None:
             _check_suffix(findings, (*path, "source"), guide)
         if shot.guides:
             _check_twice(findings, index, shot)
+        _check_ranked(findings, index, shot)
 
 
 def check_materials(findings: Findings, around: Surroundings) -> dict[DocumentPath, Material]:
@@ -132,6 +142,20 @@ def _check_twice(findings: Findings, index: int, shot: Shot) -> None:
                 what = f"{guide.kind} and {other.kind}" if guide.kind != other.kind else f"two guides of kind {way}"
                 message = f"{use.name}: {card.id} takes one guide as {way}, and this shot has {what}"
                 findings.add(("shots", index, "guides", number, "kind"), message, "remove one of them")
+
+
+def _check_ranked(findings: Findings, index: int, shot: Shot) -> None:
+    """A clip without a guide that moves has no match to be ranked by."""
+    for use in findings.uses_of(index, shot):
+        card, draft = findings.card(use), use.spec.draft
+        ranked = {"rank": use.spec.rank, "draft": draft.by if draft is not None else ""}
+        if card is None or MATCH_SCORE not in ranked.values():
+            continue
+        given = [guide for guide in shot.guides if taken_as(guide.kind, card.guides) in CONTROLS]
+        if not any(is_moving(name_of(guide.source)) for guide in given):
+            path = use.path("rank") if use.spec.rank == MATCH_SCORE else use.path("draft", "by")
+            message = f"ranked by {MATCH_SCORE}, but {card.id} is given no guide that moves for shot {shot.shot}"
+            findings.add(path, message, "give the shot such a guide, or rank by another score")
 
 
 def _may_be_read(source: str) -> bool:
