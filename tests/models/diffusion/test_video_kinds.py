@@ -84,6 +84,8 @@ def card_of(name, folder):
     parameters = {"steps": {"type": "int", "default": 2, "argument": "num_inference_steps"}}
     if name.startswith(("Wan", "LTX", "Hunyuan")):
         parameters["words"] = {"type": "int", "default": 24, "argument": "max_sequence_length"}
+    if "ControlNet" in name:
+        parameters["control"] = {"type": "float", "default": 1.0, "argument": "controlnet_conditioning_scale"}
     if name.startswith("LTX2"):  # its own guidance skips layer 28, which a tiny model does not have
         parameters |= {scale: {"type": "float", "default": 0.0} for scale in ("stg_scale", "audio_stg_scale")}
     if name.startswith("Hunyuan"):
@@ -143,12 +145,13 @@ def models(tmp_path_factory):
     ready = {}
     files = tmp_path_factory.mktemp("materials")
 
-    def model(name):
-        if name not in ready:
+    def model(name, dtype="float32"):
+        if (name, dtype) not in ready:
             folder = save_tiny(name, tmp_path_factory.mktemp("tiny") / name.replace(":", "-"))
-            ready[name] = GuidedGenerator(card_of(name, folder), files.joinpath, tmp_path_factory.mktemp("cache"))
-            ready[name].setup()
-        return ready[name]
+            card = card_of(name, folder).model_copy(update={"dtype": dtype})
+            ready[name, dtype] = GuidedGenerator(card, files.joinpath, tmp_path_factory.mktemp("cache"))
+            ready[name, dtype].setup()
+        return ready[name, dtype]
 
     model.files = files
     model.usual = {}
@@ -249,6 +252,20 @@ def test_wan_takes_candidates_of_one_picture_into_a_call_and_no_others(models):
 
 
 # ---- words, parents and guides matter -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["WanImageToVideoPipeline:seen", "WanVACEPipeline", "LTXConditionPipeline", "LTX2ImageToVideoPipeline",
+     "CogVideoXImageToVideoPipeline", "HunyuanVideoImageToVideoPipeline", "StableVideoDiffusionPipeline",
+     "AnimateDiffVideoToVideoControlNetPipeline"],
+)  # fmt: skip
+def test_pictures_and_clips_fit_weights_of_half_precision(models, name):
+    role = next(role for role in roles_of(name) if INPUTS_OF_ROLE[role])
+    half = one(models(name, "bfloat16"), recipe_of(name, role), guides=needed_guides(name, role))
+    assert half.dtype == np.uint8, "finite"
+    assert half.shape == usual(models, name, role).shape
+    assert half.std() > 2
 
 
 WORDED = [kind.pipeline for kind in VIDEO_KINDS if kind.negative is not None]

@@ -40,10 +40,15 @@ def build_tiny(name: str, *, seed: int = 0) -> Any:
 
 @torch.no_grad()
 def draw_weights(model: torch.nn.Module, seed: int) -> None:
-    """Draw every matrix and kernel with a variance of 1 / inputs, whatever it was; vectors stay as they were made."""
+    """Draw every matrix and kernel with a variance of 1 / inputs, whatever it was; vectors stay as they were made.
+
+    The stack of convolutions that a ControlNet sees its picture through halves it at each of eight: theirs is four
+    times as large, or nothing of it would arrive.
+    """
     generator = torch.Generator().manual_seed(seed)
-    for _, weight in sorted(model.named_parameters()):
+    for name, weight in sorted(model.named_parameters()):
         if weight.ndim >= 2:
             inputs = weight.numel() // weight.shape[0]
-            weight.normal_(0.0, inputs**-0.5, generator=generator)
+            gain = 2.0 if "controlnet_cond_embedding" in name else 1.0
+            weight.normal_(0.0, gain * inputs**-0.5, generator=generator)
     model.eval()
