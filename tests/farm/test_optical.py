@@ -37,14 +37,13 @@ SHOTS = ("one", "chain")
 
 
 def document():
-    """Two shots: one in a single clip, one in a chain of short ones, at a rate that no clip of theirs runs at."""
+    """Two shots: one in a single clip, one in a chain of them, at a rate that no clip of theirs runs at."""
     still = batch_document(candidates=3, keep=1, size=[128, 80], parameters={"fault_rate": 0.0})
-    clip = {"role": "image_to_video", "model": "procedural/clips", "from": "still", "size": [128, 80]}
+    clip = {"role": "image_to_video", "model": "test/short-clips", "from": "still", "size": [128, 80]}
     larger = {"role": "upscale", "model": "optical/upscale", "from": "animate", "size": [240, 136]}
     between = {"role": "interpolate", "model": "optical/flow", "from": "larger"}
     once = {"candidates": 1, "best": 1, "keep": 1}
     prompt = {"text": "the ocean seen from a helicopter at dawn, flying forward"}
-    short = {"model": "test/short-clips", "parameters": {"fault_rate": 0.0, "motion": 2.0}}
     return {
         **still,
         "rate": "24000/1001",
@@ -56,7 +55,7 @@ def document():
         },
         "shots": [
             {"shot": "one", "frames": 14, "handles": 2, "prompt": prompt},
-            {"shot": "chain", "frames": 30, "prompt": prompt, "stages": {"animate": short}},
+            {"shot": "chain", "frames": 30, "prompt": prompt},
         ],
         "deliver": {"stage": "between", "mp4": True, "master": "ffv1"},
     }
