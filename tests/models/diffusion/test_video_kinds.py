@@ -1,127 +1,34 @@
 """Every class of clip pipeline, tiny and with random weights, through the generator that hosts use."""
 
-import json
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from ancestra_farm.batch.card import INPUTS_OF_ROLE, ModelCard
-from ancestra_farm.batch.check import checked_text
-from ancestra_farm.batch.guides import CONTROLS
-from ancestra_farm.batch.problems import BatchRefused
-from ancestra_farm.models.build import stage_faults
+from ancestra_farm.batch.card import INPUTS_OF_ROLE
 from ancestra_farm.models.diffusion import clip_inputs
 from ancestra_farm.models.diffusion.generator import DiffusersGenerator
-from ancestra_farm.models.diffusion.kinds import Inputs, all_kinds
-from ancestra_farm.models.diffusion.ltx_kinds import _context
+from ancestra_farm.models.diffusion.kinds import all_kinds
 from ancestra_farm.models.diffusion.video_kinds import VIDEO_KINDS
-from ancestra_farm.models.diffusion.wan_kinds import vace_canvas
 from ancestra_farm.plan.guides import RecipeGuide
-from ancestra_farm.plan.recipe import Recipe
-from tests.models.diffusion.tiny import TINY_SIZE, save_tiny
+from tests.models.diffusion.clip_recipes import (
+    HEIGHT,
+    WIDTH,
+    card_of,
+    clip,
+    needed_guides,
+    parents_of,
+    picture,
+    recipe_of,
+    roles_of,
+)
+from tests.models.diffusion.tiny import save_tiny
 from tests.models.diffusion.tiny_clips import CLIPS
 
-WIDTH, HEIGHT = TINY_SIZE
 #: Display values: alone and in a batch, convolutions and matrices sum in another order. Measured at most 1.
 TOLERANCE = 1
-#: The shortest clip with more than one latent; 5 for every class that is not here.
-FRAMES = {"LTX": 9, "CogVideoX": 9}
-#: Variants that do not have all roles of their class.
-ROLES_OF = {
-    "WanImageToVideoPipeline:first_latent": ("image_to_video",),
-    "WanImageToVideoPipeline:seen": ("image_to_video",),
-    "WanImageToVideoPipeline:seen_both": ("first_last_frame",),
-}
-#: Roles that are words alone for most, and that these classes make from a guide.
-FROM_GUIDES = {
-    "WanImageToVideoPipeline", "LTXImageToVideoPipeline", "LTX2ImageToVideoPipeline", "CogVideoXImageToVideoPipeline",
-    "HunyuanVideoImageToVideoPipeline", "StableVideoDiffusionPipeline",
-}  # fmt: skip
-
-
-def frames_of(name):
-    return next((frames for start, frames in FRAMES.items() if name.startswith(start)), 5)
-
-
-def roles_of(name):
-    return ROLES_OF.get(name, all_kinds()[name.partition(":")[0]].roles)
-
-
-def needed_guides(name, role):
-    """Guides without which a class cannot play a role."""
-    if role == "text_to_video" and name.partition(":")[0] in FROM_GUIDES:
-        return {"first_frame": picture(3)}
-    if "ControlNet" in name and not (role == "video_to_video" and name == "AnimateDiffControlNetPipeline"):
-        return {"depth": clip(4, frames_of(name))}
-    return {}
-
-
 CASES = [(name, role) for name in CLIPS for role in roles_of(name)]
-
-
-# ---- what goes in ---------------------------------------------------------------------------------------------------
-
-
-def picture(seed):
-    """A frame of coarse blocks, uint8 [1, H, W, 3]."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (1, HEIGHT // 8, WIDTH // 8, 3), np.uint8)
-    return blocks.repeat(8, axis=1).repeat(8, axis=2)
-
-
-def clip(seed, frames):
-    """A frame of coarse blocks that drifts, uint8 [frames, H, W, 3]."""
-    return np.concatenate([np.roll(picture(seed), 2 * step, axis=2) for step in range(frames)])
-
-
-def card_of(name, folder):
-    """A card as a user would write it, with names of its own for the pipeline's arguments."""
-    kind = all_kinds()[name.partition(":")[0]]
-    parameters = {"steps": {"type": "int", "default": 2, "argument": "num_inference_steps"}}
-    if name.startswith(("Wan", "LTX", "Hunyuan")):
-        parameters["words"] = {"type": "int", "default": 24, "argument": "max_sequence_length"}
-    if "ControlNet" in name:
-        parameters["control"] = {"type": "float", "default": 1.0, "argument": "controlnet_conditioning_scale"}
-    if name.startswith("LTX2"):  # its own guidance skips layer 28, which a tiny model does not have
-        parameters |= {scale: {"type": "float", "default": 0.0} for scale in ("stg_scale", "audio_stg_scale")}
-    if name.startswith("Hunyuan"):
-        parameters["guidance"] = {"type": "float", "default": 1.5, "argument": "true_cfg_scale"}
-    elif not name.startswith("Stable"):
-        parameters["guidance"] = {"type": "float", "default": 3.0, "argument": "guidance_scale"}
-    frames = frames_of(name)
-    return ModelCard.model_validate(
-        {
-            "id": "tiny/model", "family": "diffusers", "roles": roles_of(name), "pipeline": kind.pipeline,
-            "source": str(folder), "licence": "none", "guides": kind.guides, "parameters": parameters, "rate": 8,
-            "sizes": {"multiple_of": 8, "min": 8, "max": 128, "default": TINY_SIZE},
-            "frames": {"step": 1, "offset": 0, "min": frames, "max": 33},
-            "runtime": {"batch": 3 if kind.batches else 1},
-        }
-    )  # fmt: skip
-
-
-def recipe_of(name, role, seed=1, prompt="sea at dusk", negative="", frames=None, context=None, **parameters):
-    defaults = {one: parameter.default for one, parameter in card_of(name, "/nowhere").parameters.items()}
-    if context is None:
-        context = 3 if role == "extend" else 0
-    still = role == "text_to_image"
-    return Recipe(
-        candidate_id=f"{seed:032x}", seed=seed, shot="anc_010_0010", stage="animate", segment=0, variant="0a1b2c3d",
-        index=seed, rung="full", role=role, prompt=prompt, negative=negative, model="tiny/model",
-        model_digest="0" * 32, look=None, look_weight=1.0, guides=(), parameters={**defaults, **parameters},
-        size=TINY_SIZE, frames=1 if still else frames or frames_of(name), rate=Fraction(1 if still else 8),
-        context_frames=context, parents=tuple(f"parent-{number}" for number in range(INPUTS_OF_ROLE[role])),
-    )  # fmt: skip
-
-
-def parents_of(recipe, seed=7):
-    """What a recipe starts from: pictures, or a clip where its role turns or extends one."""
-    long = recipe.frames if recipe.role in {"video_to_video", "extend"} else 1
-    return {parent: clip(seed + number, long) for number, parent in enumerate(recipe.parents)}
 
 
 # ---- the models, each built once ------------------------------------------------------------------------------------
@@ -422,140 +329,3 @@ def test_control_clips_are_as_many_as_control_nets(models):
     recipe = recipe_of("AnimateDiffControlNetPipeline", "text_to_video")
     with pytest.raises(ValueError, match="follows 1 control clips, one for each ControlNet; 0 are given"):
         one(models("AnimateDiffControlNetPipeline"), recipe)
-
-
-def test_every_guide_that_steers_all_frames_is_a_control():
-    assert set(clip_inputs.CONTROL) == CONTROLS
-
-
-@pytest.mark.parametrize(
-    ("role", "guides", "words"),
-    [
-        ("text_to_video", ("camera", "depth"), "one control guide, and the shot has camera, depth"),
-        ("text_to_video", ("mask",), "give the shot a plate"),
-        ("text_to_video", ("plate",), "give the shot a mask"),
-        ("video_to_video", ("depth",), "two things to follow"),
-        ("video_to_video", ("plate", "mask", "depth"), "two things to follow"),
-    ],
-)
-def test_guides_that_would_be_unused_are_an_error(role, guides, words):
-    recipe = recipe_of("WanVACEPipeline", role)
-    inputs = Inputs(tuple(parents_of(recipe).values()), {kind: clip(3, 5) for kind in guides})
-    with pytest.raises(ValueError, match=words):
-        vace_canvas(recipe, inputs)
-
-
-# ---- what VACE and LTX are shown ------------------------------------------------------------------------------------
-
-
-def canvas(role, guides=None, context=None, frames=9):
-    recipe = recipe_of("WanVACEPipeline", role, frames=frames, context=context)
-    return (*vace_canvas(recipe, Inputs(tuple(parents_of(recipe).values()), guides or {})), parents_of(recipe))
-
-
-def test_words_alone_leave_everything_free():
-    frames, paint, _ = canvas("text_to_video")
-    assert (frames == 128).all()
-    assert (paint == 255).all()
-
-
-def test_known_frames_are_kept_and_the_rest_is_free():
-    frames, paint, parents = canvas("first_last_frame")
-    assert (frames[0] == parents["parent-0"][0]).all()
-    assert (frames[-1] == parents["parent-1"][0]).all()
-    assert (paint[[0, -1]] == 0).all()
-    assert (frames[1:-1] == 128).all()
-    assert (paint[1:-1] == 255).all()
-
-
-@given(context=st.integers(1, 8))
-@settings(max_examples=8, deadline=None)
-def test_an_extension_begins_with_the_end_of_the_clip_before(context):
-    frames, paint, parents = canvas("extend", context=context)
-    assert (frames[:context] == parents["parent-0"][-context:]).all()
-    assert (paint[:context] == 0).all()
-    assert (paint[context:] == 255).all()
-
-
-def test_control_is_followed_around_known_frames():
-    control = clip(5, 9)
-    frames, paint, parents = canvas("image_to_video", {"camera": control})
-    assert (frames[0] == parents["parent-0"][0]).all()
-    assert (frames[1:] == control[1:]).all()
-    assert (paint[0] == 0).all()
-    assert (paint[1:] == 255).all()
-
-
-@pytest.mark.parametrize("painted", ["nothing", "depth"])
-def test_a_mask_keeps_the_clip_outside_and_follows_control_inside(painted):
-    mask = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
-    mask[:, :, : WIDTH // 2] = 255
-    control = clip(5, 9)
-    guides = {"mask": mask, **({"depth": control} if painted == "depth" else {})}
-    frames, paint, parents = canvas("video_to_video", guides)
-    half = WIDTH // 2
-    assert (frames[:, :, half:] == parents["parent-0"][:, :, half:]).all()
-    assert (frames[:, :, :half] == (control[:, :, :half] if painted == "depth" else 128)).all()
-    assert (paint[:, :, :half] == 255).all()
-    assert (paint[:, :, half:] == 0).all()
-
-
-def test_a_plate_stays_outside_the_mask_and_the_clip_is_followed_inside():
-    mask = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
-    mask[:, :, : WIDTH // 2] = 255
-    plate = picture(9)
-    frames, _, parents = canvas("video_to_video", {"mask": mask, "plate": plate})
-    half = WIDTH // 2
-    assert (frames[:, :, :half] == parents["parent-0"][:, :, :half]).all()
-    assert (frames[:, :, half:] == plate[:, :, half:]).all()
-
-
-@given(frames=st.integers(1, 40), step=st.sampled_from([4, 8]))
-def test_context_is_given_in_whole_latents_and_its_last_frame_always(frames, step):
-    shots = np.arange(frames, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 1, 3), np.uint8)
-    known = _context(shots, step)
-    assert known[0][0] == 0
-    assert (len(known[0][1]) - 1) % step == 0
-    for place, given_frames in known:
-        assert (given_frames == shots[place : place + len(given_frames)]).all()
-    assert known[-1][0] + len(known[-1][1]) == frames
-
-
-# ---- before anything is loaded -------------------------------------------------------------------------------------
-
-
-def checked(pipeline, role, *guides_of_shots):
-    """What a check says of a stage of words with these kinds of guides, a shot each: places and sentences."""
-    guides = [[{"kind": kind, "source": f"{kind}.png"} for kind in kinds] for kinds in guides_of_shots]
-    shot = {"frames": 5, "handles": 0, "prompt": {"text": "the sea"}}
-    batch = {
-        "schema": "ancestra/v1", "batch": "tiny", "show": "ancestra", "rate": 8,
-        "stages": {"animate": {"role": role, "model": "tiny/model", "candidates": 1}},
-        "shots": [{**shot, "shot": f"shot_{n}", "guides": kinds} for n, kinds in enumerate(guides)],
-    }  # fmt: skip
-    cards = {"tiny/model": card_of(pipeline, "/nowhere")}
-    try:
-        checked_text(json.dumps(batch), "batch.yaml", cards, {}, {"quality"}, stage_faults)
-    except BatchRefused as refused:
-        return [(problem.path, problem.message) for problem in refused.problems]
-    return []
-
-
-def test_a_check_says_where_a_picture_is_wanted():
-    wants = "starts from a picture all the same; give the shot a guide first_frame"
-    ((path, said),) = checked("LTXImageToVideoPipeline", "text_to_video", ())
-    assert path == "stages.animate.model"
-    assert wants in said
-    assert checked("LTXImageToVideoPipeline", "text_to_video", ("first_frame",)) == []
-    ((path, said),) = checked("LTXImageToVideoPipeline", "text_to_video", ("first_frame",), (), ("first_frame",))
-    assert path.startswith("shots[1]"), "the shot without one"
-    assert wants in said
-
-
-def test_a_check_says_which_guides_leave_one_unused():
-    assert checked("WanVACEPipeline", "text_to_video", ("depth", "reference"), ("mask", "plate"), ()) == []
-    ((path, said),) = checked("WanVACEPipeline", "text_to_video", ("depth",), ("depth", "edges"))
-    assert path == "shots[1].guides"
-    assert "animate: tiny/model cannot run: this pipeline follows one control guide" in said
-    ((_, said),) = checked("AnimateDiffControlNetPipeline", "text_to_video", ())
-    assert "follows control clips" in said
