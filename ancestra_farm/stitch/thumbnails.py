@@ -73,8 +73,10 @@ def thumbnail_sheet(tiles: Sequence[NDArray[np.uint8]]) -> tuple[bytes, list[tup
         height, width = tile.shape[:2]
         if (height, width) != (cell_height, cell_width):
             below, beside = cell_height - height, cell_width - width
-            tile = cv2.copyMakeBorder(tile, 0, below, 0, beside, cv2.BORDER_REPLICATE)  # noqa: PLW2901 - filled up
-        sheet[y : y + cell_height, x : x + cell_width] = tile
+            filled = cv2.copyMakeBorder(tile, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        else:
+            filled = tile
+        sheet[y : y + cell_height, x : x + cell_width] = filled
         places.append((x, y, width, height))
     return _sealed_jpeg(sheet), places
 
