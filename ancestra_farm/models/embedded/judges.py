@@ -202,7 +202,7 @@ def _structure(pictures: Pictures) -> Tensor:
 def _soft(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """About a Gaussian of ten pixels, at a fraction of its cost."""
     small = cv2.GaussianBlur(cv2.resize(values, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA), (0, 0), 1.25)
-    return cv2.resize(small, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(small, values.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
 
 
 def _flows(clips: Pictures) -> Tensor:

@@ -210,7 +210,7 @@ def ssim(first: Pictures, second: Pictures) -> float:
     a, b = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY).astype(np.float64) for one in (first, second))
 
     def blurred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cv2.GaussianBlur(values, (11, 11), 1.5)
+        return cv2.GaussianBlur(values, (11, 11), 1.5).astype(np.float64, copy=False)
 
     mean_a, mean_b = blurred(a), blurred(b)
     var_a, var_b = blurred(a * a) - mean_a**2, blurred(b * b) - mean_b**2

@@ -75,7 +75,7 @@ def model_card(
 
 def with_digests(card: str, digests: Mapping[str, str]) -> str:
     """The text of a catalogue card with these digests in place of its own."""
-    block = "digests:\n" + "".join(f"  {name}: {digest}\n" for name, digest in digests.items())
+    block = "digests:\n" + "".join(f"  {name}: sha256:{digest}\n" for name, digest in digests.items())
     without = re.sub(r"^digests:\n(  .*\n)+", "", card, flags=re.MULTILINE)
     return without.replace("licence:", f"{block}licence:", 1)
 

@@ -172,8 +172,7 @@ def words_of(text: str) -> list[str]:
 @cache
 def vocabulary() -> tuple[str, ...]:
     """Every word the model knows, each once, in a fixed order."""
-    tables: tuple[Mapping[str, str], ...] = (_SUBJECT_WORDS, _LIGHT_WORDS, _HEIGHT_WORDS, _TINT_WORDS, _MOTION_WORDS)  # type: ignore[assignment]
-    listed = [word for table in tables for text in table.values() for word in text.split()]
+    listed = [word for kind in ("subject", "light", "height", "tint", "motion") for word in _table(kind)]
     return tuple(dict.fromkeys([*listed, *_DRIFTS, *_FILLERS.split()]))
 
 
@@ -182,7 +181,14 @@ def _subject_phrase(subject: Subject, rng: np.random.Generator) -> str:
     # The first words of a list are the ones people use: they come twice as often.
     weights = np.array([2.0 if at < 2 else 1.0 for at in range(len(words))])
     first, second = (words[int(at)] for at in rng.choice(len(words), 2, replace=False, p=weights / weights.sum()))
-    forms = (first, f"the {first}", f"{first} and {second}", f"living {first}", f"{second} of {first}", f"a {first}")
+    forms: tuple[str, ...] = (
+        first,
+        f"the {first}",
+        f"{first} and {second}",
+        f"living {first}",
+        f"{second} of {first}",
+        f"a {first}",
+    )
     if subject == "petals":
         forms += (f"light like {first}", f"{first} of light")
     return forms[rng.integers(len(forms))]
@@ -206,13 +212,13 @@ def _one(rng: np.random.Generator, choices: tuple[K, ...]) -> K:
 @cache
 def _table(kind: str) -> Mapping[str, str]:
     """From a word to the fact it says."""
-    tables: Mapping[str, Mapping[str, str]] = {
-        "subject": _SUBJECT_WORDS,
-        "light": _LIGHT_WORDS,
-        "height": _HEIGHT_WORDS,
-        "tint": _TINT_WORDS,
-        "motion": _MOTION_WORDS,
-    }  # type: ignore[dict-item]
+    tables = {
+        "subject": cast("Mapping[str, str]", _SUBJECT_WORDS),
+        "light": cast("Mapping[str, str]", _LIGHT_WORDS),
+        "height": cast("Mapping[str, str]", _HEIGHT_WORDS),
+        "tint": cast("Mapping[str, str]", _TINT_WORDS),
+        "motion": cast("Mapping[str, str]", _MOTION_WORDS),
+    }
     return {word: fact for fact, text in tables[kind].items() for word in text.split()}
 
 

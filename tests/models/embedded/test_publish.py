@@ -37,4 +37,4 @@ def test_digests_take_the_place_of_older_ones(tmp_path):
     twice = publish.with_digests(once, {"vae/b.safetensors": "1" * 64})
     path = tmp_path / "card.yaml"
     path.write_text(twice)
-    assert load_card(path).digests == {"vae/b.safetensors": "1" * 64}
+    assert load_card(path).digests == {"vae/b.safetensors": "sha256:" + "1" * 64}
