@@ -1,8 +1,8 @@
 """What is learnt, stage by stage: the batches and the losses.
 
-Pictures first (the autoencoder on stills, then its temporal taps on clips), then what to make of them (the transformer
-on stills' latents, then on clips', half of them from their first frame), then guides on a frozen base. Each stage says
-what it trains; the loop and the keeping are elsewhere.
+Pictures first (the autoencoder on stills, then its temporal taps on clips; its decoder alone at any time), then what to
+make of them (the transformer on stills' latents, then on clips', half of them from their first frame), then guides on a
+frozen base. Each stage says what it trains; the loop and the keeping are elsewhere.
 """
 
 from collections.abc import Mapping
@@ -44,6 +44,35 @@ class AutoencoderStills:
             latents = networks.encoded(self._vae, wanted)
             made = networks.decoded(self._vae, latents + _LATENT_NOISE * torch.randn_like(latents))
         return picture_loss(made, wanted) + 0.02 * _away_from_unit(latents)
+
+
+class Decoder:
+    """The decoder alone on single frames: latents stay what they are, so that a trained transformer stays good."""
+
+    name = "decoder"
+    rates = (4e-3, 2e-3)
+    decay = 0.99
+
+    def __init__(self, vae: AutoencoderKLWan, stills: Footage, batch: int = 8) -> None:
+        self._vae, self._stills, self._batch = vae, stills, batch
+
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """Those of the decoder that single frames pass."""
+        return {
+            name: p
+            for name, p in self._vae.named_parameters()
+            if name.startswith(("decoder.", "post_quant_conv.")) and "time_conv" not in name
+        }
+
+    def loss(self, _step: int, rng: np.random.Generator) -> Tensor:
+        """See `Stage.loss`."""
+        chosen = self._stills.pictures[np.sort(rng.choice(len(self._stills), self._batch, replace=False))]
+        wanted = networks.pixels(chosen[:, :, :, ::-1] if rng.uniform() < 0.5 else chosen)
+        with networks.single_frames(self._vae):
+            with torch.no_grad():
+                latents = networks.encoded(self._vae, wanted)
+            made = networks.decoded(self._vae, latents + _LATENT_NOISE * torch.randn_like(latents))
+        return picture_loss(made, wanted)
 
 
 class AutoencoderClips:

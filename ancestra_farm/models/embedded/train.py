@@ -35,7 +35,7 @@ from ancestra_farm.models.embedded.footage import HELD_OUT, JUDGED, TRAINED, Foo
 from ancestra_farm.models.embedded.loop import Budget, Crew, History, Interrupted, Stage, holding, train
 
 SHIPPED = networks.Sizes()
-ORDER = ("vae_stills", "vae_clips", "stills", "clips", "guides")
+ORDER = ("vae_stills", "decoder", "vae_clips", "stills", "clips", "guides")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ def run_stage(shop: Workshop, name: str, budget: Budget, crew: Crew) -> dict[str
     """
     makers = {
         "vae_stills": _vae_stills,
+        "decoder": _decoder,
         "vae_clips": _vae_clips,
         "stills": _stills,
         "clips": _clips,
@@ -175,6 +176,17 @@ def _vae_stills(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]
         if better and crew.rank == 0:
             latents = latents_of(shop.held_stills(), vae, "scale-" + shop.stills_digest(vae))
             networks.set_scale(vae, latents)
+        return _judged(shop, crew, stage, history, before, after, {"vae": vae} if better else {})
+
+
+def _decoder(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]:
+    vae, held = shop.vae(), shop.held_stills().pictures
+    before = measure.autoencoder_figures(vae, held)
+    stage = stages.Decoder(vae, shop.stills())
+    history, average = _trained(shop, stage, budget, crew)
+    with holding(stage.parameters(), average):
+        after = measure.autoencoder_figures(vae, held)
+        better = after["psnr_db"] > before["psnr_db"]
         return _judged(shop, crew, stage, history, before, after, {"vae": vae} if better else {})
 
 
