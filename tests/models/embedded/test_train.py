@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -155,3 +157,42 @@ def test_the_judge_of_motion_reads_the_cameras_path(tmp_path):
     )
     said = [judges.DIRECTIONS[int(at)] for at in line(judges._flows(clips.pictures[70:])).argmax(dim=1)]
     assert np.mean([a == b for a, b in zip(said, wanted[70:], strict=True)]) > 0.6
+
+
+PAIR = """
+import sys
+from pathlib import Path
+
+import torch
+
+from ancestra_farm.models.embedded import loop, networks, stages
+from ancestra_farm.models.embedded.footage import drawn
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+crew = loop.Crew.joined()
+torch.manual_seed(3)
+stage = stages.AutoencoderStills(networks.new_autoencoder(networks.TINY), drawn(folder / "set", 10, 8, 1), batch=2)
+_, average = loop.train(stage, folder / "pair.pt", loop.Budget(steps=3), seed=5, crew=crew, say=lambda _: None)
+torch.save({**average}, folder / f"rank{crew.rank}.pt")
+"""
+
+
+def test_two_processes_learn_the_same(tmp_path):
+    footage.drawn(tmp_path / "set", 10, 8, 1)
+    (tmp_path / "pair.py").write_text(PAIR)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, tmp_path / "pair.py", tmp_path], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    alone = loop.train(make_stage_of(tmp_path), tmp_path / "alone.pt", Budget(steps=3), seed=5, say=lambda _: None)[1]
+    assert any(not torch.equal(first[name], alone[name]) for name in first)
+
+
+def make_stage_of(folder):
+    torch.manual_seed(3)
+    stills = footage.drawn(folder / "set", 10, 8, 1)
+    return stages.AutoencoderStills(networks.new_autoencoder(networks.TINY), stills, batch=2)
