@@ -24,6 +24,8 @@ from ancestra_farm.models.embedded.optimise import Average, Optimiser, clipped, 
 
 #: Seconds between states, and steps between points of the loss curve.
 _SAVE_S, _POINT_STEPS = 60.0, 20
+#: A step is counted as so many seconds at most: in a longer one the process was stopped for a while.
+_LONGEST_STEP_S = 30.0
 
 
 class Stage(Protocol):
@@ -139,7 +141,7 @@ def train(
             average.follow(parameters, history.step)
             history.step += 1
             now = time.monotonic()
-            history.seconds, last = history.seconds + now - last, now
+            history.seconds, last = history.seconds + min(now - last, _LONGEST_STEP_S), now
             if history.step % _POINT_STEPS == 0:
                 history.curve.append((history.step, round(history.seconds, 1), round(float(np.mean(since)), 5)))
                 since = []
