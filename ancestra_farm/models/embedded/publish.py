@@ -1,7 +1,7 @@
 """What goes with the weights: the model card with what was measured, the loss curves, a sheet of stills, the digests.
 
 ``python -m ancestra_farm.models.embedded.publish --work FOLDER --figures FIGURES.json`` writes them into this folder
-from the journal of the run and from what `measure` printed, and the digests into the card of the catalogue. The model
+from the journal of the run and from what `measure` printed, and the card of the catalogue with the digests. The model
 card's figures come from there alone, so that it cannot claim what was not measured.
 """
 
@@ -76,7 +76,7 @@ def model_card(
 def with_digests(card: str, digests: Mapping[str, str]) -> str:
     """The text of a catalogue card with these digests in place of its own."""
     block = "digests:\n" + "".join(f"  {name}: sha256:{digest}\n" for name, digest in digests.items())
-    without = re.sub(r"^digests:\n(  .*\n)+", "", card, flags=re.MULTILINE)
+    without = re.sub(r"^# Becomes .*\n|^digests:\n(  .*\n)+", "", card, flags=re.MULTILINE)
     return without.replace("licence:", f"{block}licence:", 1)
 
 
@@ -128,7 +128,8 @@ def main() -> None:
     (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, parameters, size), encoding="utf-8")
     curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
     (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")
-    CATALOGUE.write_text(with_digests(CATALOGUE.read_text(encoding="utf-8"), digests_of(weights)), encoding="utf-8")
+    card = with_digests((HERE / "card_template.yaml").read_text(encoding="utf-8"), digests_of(weights))
+    CATALOGUE.write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_the_model_card_says_what_was_not_met_and_not_measured():
 
 
 def test_digests_take_the_place_of_older_ones(tmp_path):
-    text = publish.CATALOGUE.read_text()
+    text = (publish.HERE / "card_template.yaml").read_text()
     once = publish.with_digests(text, {"vae/a.safetensors": "0" * 64})
     twice = publish.with_digests(once, {"vae/b.safetensors": "1" * 64})
     path = tmp_path / "card.yaml"
