@@ -26,11 +26,11 @@ from tests.models.diffusion.recipes import loaded, made
 
 torch.set_num_threads(1)
 JOB = Path(__file__).parents[3] / "jobs" / "looks" / "ember.yaml"
-CARD = load_catalog()["embedded/wan"]
+CARD = load_catalog().get("embedded/wan")
 #: Pictures of each subject that are compared, and the first seed of renders that nothing was trained on.
 OF_EACH, UNSEEN = 8, 91
 
-needs_weights = pytest.mark.skipif(not is_here(CARD), reason="the embedded checkpoint is not in this checkout")
+needs_weights = pytest.mark.skipif(CARD is None or not is_here(CARD), reason="the embedded checkpoint is not in this checkout")
 
 
 @dataclass(frozen=True)
