@@ -30,7 +30,9 @@ CARD = load_catalog().get("embedded/wan")
 #: Pictures of each subject that are compared, and the first seed of renders that nothing was trained on.
 OF_EACH, UNSEEN = 8, 91
 
-needs_weights = pytest.mark.skipif(CARD is None or not is_here(CARD), reason="the embedded checkpoint is not in this checkout")
+needs_weights = pytest.mark.skipif(
+    CARD is None or not is_here(CARD), reason="the embedded checkpoint is not in this checkout"
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def test_the_style_goes_at_least_half_the_way_and_the_subject_stays(tmp_path):
     assert figures.with_look >= 0.9 * min(figures.without, figures.of_style), figures
 
 
+@needs_weights
 def test_the_photographs_are_those_that_the_ledger_is_about():
     located = checked_look(JOB, {CARD.id: CARD})
     dataset = load_dataset(located, CARD.sizes.default, dt.date(2026, 6, 1))
