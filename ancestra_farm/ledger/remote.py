@@ -27,9 +27,9 @@ _CONFLICT_TRIES = 8
 _CONFLICT_S = 0.05
 #: extra of this package that brings the file system of a scheme
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
-#: How botocore treats a request: what is throttled, broken or cut off is sent up to four times, with jitter between.
+#: How botocore treats a request: what is throttled, broken or cut off is sent up to six times, with jitter between.
 #: ``AWS_MAX_ATTEMPTS`` in the environment changes that. Seconds are those of a connection and of a silence.
-_S3_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 4}}
+_S3_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 6}}
 #: No call takes longer, whatever the client below does: a minute, and a second for each of these bytes.
 _CALL_S = 60.0
 _SLOWEST_BYTES_PER_S = 2**20

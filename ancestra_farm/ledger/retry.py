@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-#: Tries in all. Below these lie the client library's own (botocore: four, for what a service or a network answers).
+#: Tries in all. Below these lie the client library's own (botocore: six, for what a service or a network answers).
 TRIES = 3
 #: Seconds before the second try, at most; it doubles from there.
 FIRST_S = 0.5

@@ -121,11 +121,14 @@ def test_once_a_pause_is_acknowledged_nothing_of_the_batch_starts(farm: Detached
         submit(farm, ada, batch("held", candidates=96, wave=32, parameters={"delay_s": 0.1}))
         wait_for(lambda: [e for e in farm.events(AttemptEnded) if e.batch == "held"])
         ada.give([OrderGiven("held", "pause", "", 0.0)])
-        # What runs goes on and counts; when it has ended, no host holds anything and nothing more is judged.
+        # What runs goes on and counts; when it has ended, no host holds anything and nothing more is judged. What
+        # hosts told last is in the log a commit later.
         wait_for(lambda: not any(host.working for host in ada.hosts().hosts))
+        ran = ada.status().at
+        wait_for(lambda: ada.status().at >= ran + 2.0)
         ended = len([e for e in farm.events(AttemptEnded) if e.batch == "held"])
-        looked = ada.status()
-        wait_for(lambda: ada.status().at >= looked.at + 2.0)
+        looked = ada.status().at
+        wait_for(lambda: ada.status().at >= looked + 2.0)
         assert len([e for e in farm.events(AttemptEnded) if e.batch == "held"]) == ended < 96
         assert "paused by ada" in " ".join(ada.explain("held").shots[0].says)
         ada.give([OrderGiven("held", "unpause", "", 0.0)])

@@ -99,7 +99,8 @@ def test_a_generation_that_hangs_is_ended_by_its_deadline(tmp_path, url):
 def test_a_host_that_cannot_load_its_model_is_said_and_ends_the_run(tmp_path, url):
     (tmp_path / "cards").mkdir()
     (tmp_path / "cards" / "absent.yaml").write_text(
-        "{id: test/absent, family: embedded, roles: [text_to_image], licence: Apache-2.0, cpus: 1.0,\n"
+        "{id: test/absent, family: diffusers, pipeline: StableDiffusionXLPipeline, roles: [text_to_image],\n"
+        f" source: {tmp_path / 'nowhere'}, licence: Apache-2.0, cpus: 1.0,\n"
         " sizes: {multiple_of: 16, min: 64, max: 512, default: [64, 64]}}\n"
     )
     document = batch_document(model="test/absent")
