@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ancestra_farm.models.embedded import views
 from ancestra_farm.models.embedded.words import Facts, Light, Motion
-from ancestra_farm.models.procedural import cells, ocean, petals, textures
+from ancestra_farm.models.procedural import cells, ocean, textures
 from ancestra_farm.models.procedural.canvas import Plane, develop, exposure_of, plane
 from ancestra_farm.models.procedural.textures import Field
 from ancestra_farm.models.procedural.words import Direction
@@ -134,7 +134,7 @@ def _composed(facts: Facts, rng: np.random.Generator) -> views.Scene:
     if facts.subject == "cells":
         return _cells(tint, rng, near=near)
     if facts.subject == "petals":
-        return _petals(tint, rng, near=near, opens=facts.motion == "open")
+        return views.petals(tint, rng, near=near, opens=facts.motion == "open")
     if facts.subject == "tissue":
         return views.tissue(tint, rng, near=near)
     if facts.subject == "stars":
@@ -147,43 +147,22 @@ def _sea(light: Light, tint: tuple[float, float] | None, rng: np.random.Generato
     energy = 0.8 if light == "storm" else float(rng.uniform(0.15, 0.45))
     words = Direction("ocean", light, tint, height, energy, ("hold",))
     sea = ocean.compose(words, rng)
-    sea = replace(sea, swell=sea.swell * 1.6, roll=sea.roll * 0.5, forward=0.05, sideways=0.0, sinking=0.0, turning=0.0)
+    sea = replace(sea, swell=sea.swell * 2.0, roll=sea.roll * 0.5, forward=0.05, sideways=0.0, sinking=0.0, turning=0.0)
 
     def draw(at: Plane, seconds: float) -> Field:
-        # A pixel taken for two: the octaves too small for this grid turn into roughness.
-        return ocean.draw(sea, replace(at, pixel=at.pixel * 2.0), seconds)
+        # Pixels taken for larger ones: the octaves too small for this grid turn into roughness.
+        return ocean.draw(sea, replace(at, pixel=at.pixel * 2.5), seconds)
 
     return draw
 
 
 def _cells(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: bool) -> views.Scene:
-    height = float(rng.uniform(-1.0, -0.6) if near else rng.uniform(-0.05, 0.25))
+    height = float(rng.uniform(-1.7, -1.3) if near else rng.uniform(-0.9, -0.6))
     view = cells.compose(Direction("cells", None, tint, height, None, ("hold",)), rng)
     view = replace(
-        view, wall=max(view.wall, 0.09), nucleus=view.nucleus + 0.05, drift=(0.0, 0.0), growth=0.0, bend=view.bend * 0.6
+        view, wall=max(view.wall, 0.08), nucleus=view.nucleus + 0.05, drift=(0.0, 0.0), growth=0.0, bend=view.bend * 0.6
     )
     return lambda at, seconds: cells.draw(view, at, seconds)
-
-
-def _petals(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: bool, opens: bool) -> views.Scene:
-    height = float(rng.uniform(-1.0, -0.4) if near else rng.uniform(0.4, 1.0))
-    flower = petals.compose(Direction("petals", None, tint, height, None, ("hold",)), rng)
-    flower = replace(
-        flower,
-        count=5 + int(rng.integers(4)),
-        rings=3,
-        centre=(flower.centre[0] * 0.45, flower.centre[1] * 0.45),
-        tilt=0.8 + 0.2 * flower.tilt,
-        radius=flower.radius * (1.05 if near else 0.85),
-        waver=0.01,
-        deep=0.45 + 0.4 * flower.deep,
-        caustic=flower.caustic * 0.3,
-        rays=flower.rays * 0.5,
-        fold=0.5 + 0.5 * flower.fold,
-        opening_speed=0.45 if opens else 0.0,
-        turning=0.0,
-    )
-    return lambda at, seconds: petals.draw(flower, at, seconds)
 
 
 def graded(picture: Picture, light: Light) -> Picture:

@@ -1,6 +1,7 @@
-"""Tissue with its vessels, and stars with their dust, drawn thick enough for 64 rows of pixels.
+"""Tissue with its vessels, stars with their dust, and petals, drawn large enough for 64 rows of pixels.
 
-The procedural family's own are finer: their vessels and smallest stars would be lost in the autoencoder.
+The procedural family's own are finer: their vessels, smallest stars and the edges of petals over petals would be lost in
+the autoencoder, whose latents have one place for 8 × 8 pixels.
 """
 
 from collections.abc import Callable
@@ -36,10 +37,10 @@ def tissue(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: 
         )
     )
     tile = _vessels(int(d[3] * _TILES))
-    scale, lean = (0.17 if near else 0.30) * (0.85 + 0.3 * d[4]), 6.28 * d[5]
+    scale, lean = (0.11 if near else 0.18) * (0.85 + 0.3 * d[4]), 6.28 * d[5]
     cos, sin = np.float32(np.cos(lean) * scale), np.float32(np.sin(lean) * scale)
     folds, lamp = textures.folds(int(d[6] * textures.FOLDS)), ((d[7] - 0.5) * 2.0, (d[8] - 0.5) * 1.2)
-    depth = 0.55 + 0.25 * d[9]
+    depth = 0.62 + 0.25 * d[9]
 
     def draw(at: Plane, seconds: float) -> Field:
         u, v = at.x * cos - at.y * sin + np.float32(d[10]), at.x * sin + at.y * cos + np.float32(d[11])
@@ -70,10 +71,10 @@ def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: b
     away = (40 + 50 * d[3]) * (1 if d[4] < 0.5 else -1)
     colours = ramp(_sky(base, strength, away))
     lean, width, offset = 3.14 * d[5], 0.35 + 0.35 * d[6], (d[7] - 0.5) * 0.8
-    scale = 0.16 if near else 0.30
+    scale = 0.14 if near else 0.24
     one, two = textures.clouds(int(d[8] * textures.CLOUDS)), textures.clouds(int(d[9] * textures.CLOUDS))
     suns = points(int(d[10] * 3))
-    dense = 0.16 if near else 0.24
+    dense = 0.11 if near else 0.17
     cos, sin = np.float32(np.cos(lean)), np.float32(np.sin(lean))
 
     def draw(at: Plane, seconds: float) -> Field:
@@ -92,6 +93,61 @@ def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: b
         return bloom(colour, 0.4, 0.04)
 
     return draw
+
+
+def petals(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: bool, opens: bool) -> Scene:
+    """One flower of light: two rings of petals with bright rims and a dark line between them, round a burning heart."""
+    d = rng.uniform(size=16).tolist()
+    wheel = (12, 30, 44, 340, 318, 284, 222)
+    base, strength = (
+        (wheel[int(d[0] * len(wheel))] + 14 * (d[1] - 0.5), 0.5 + 0.3 * d[2]) if tint is None else (tint[0], tint[1])
+    )
+    away = (20 + 30 * d[3]) * (-1 if base % 360 < 75 or d[4] < 0.5 else 1)
+    colours = ramp(_blossom(base, strength, away))
+    count, radius = 5 + int(d[5] * 3), (1.05 if near else 0.72) * (0.9 + 0.3 * d[6])
+    centre, tilt, lean = complex((d[7] - 0.5) * 0.7, (d[8] - 0.5) * 0.35), 0.72 + 0.28 * d[9], 3.14 * d[10]
+    turn = np.exp(-1j * lean)
+    pointed, opening = 0.55 + 0.5 * d[11], 0.7 + 0.3 * d[12]
+
+    def draw(at: Plane, seconds: float) -> Field:
+        z = (at.x + 1j * at.y - centre) * turn
+        x, y = z.real.astype(np.float32), (z.imag / tilt).astype(np.float32)
+        distance, angle = np.hypot(x, y), np.arctan2(y, x) * np.float32(count / (2 * np.pi))
+        glow = 1.0 / (1.0 + (distance * np.float32(1.6)) ** 2)
+        light, tone = np.float32(0.06) + glow * np.float32(0.22), np.float32(0.05) + glow * np.float32(0.16)
+        wide = radius * (opening + 0.35 * seconds if opens else opening)
+        for ring, reach in enumerate((wide, wide * 0.56)):
+            across = _apart(angle + np.float32(d[13] + 0.5 * ring))
+            outline = np.float32(reach) * (1.0 - across**2) ** np.float32(pointed)
+            inside = (outline - distance) / np.float32(reach)
+            along = np.clip(distance / np.float32(reach), 0.0, 1.0)
+            cover = smooth(-0.01, 0.06, inside)
+            rim = 1.0 / (1.0 + (inside * np.float32(11.0)) ** 2)
+            crease = 1.0 / (1.0 + (across * np.float32(5.0)) ** 2) * along
+            body = np.float32(0.30) + np.float32(0.45) * (1.0 - along) + rim * np.float32(0.55) - crease * 0.16
+            shade = np.float32(0.36) + np.float32(0.25) * (1.0 - along) + rim * np.float32(0.30) - crease * 0.12
+            shadow = 1.0 - np.float32(0.7) * smooth(-0.25, 0.0, inside)
+            light, tone = light * shadow, tone * shadow
+            light, tone = light + (body - light) * cover, tone + (shade - tone) * cover
+        heart = 1.0 / (1.0 + (distance * np.float32(7.0 / radius)) ** 2)
+        return bloom(coloured(tone + heart * np.float32(0.5), light + heart * np.float32(0.9), colours), 0.4, 0.07)
+
+    return draw
+
+
+def _apart(turns: Field) -> Field:
+    """How far from the middle of its petal, in [0, 1]; the petals of a ring are one turn each."""
+    return np.abs((turns - np.floor(turns)) * np.float32(2.0) - np.float32(1.0))
+
+
+def _blossom(base: float, strength: float, away: float) -> tuple[tuple[float, Rgb], ...]:
+    return (
+        (0.00, hue(base + away, strength + 0.1, 0.03)),
+        (0.30, hue(base + away * 0.5, strength + 0.1, 0.30)),
+        (0.60, hue(base, strength, 0.85)),
+        (0.85, hue(base - away * 0.3, strength * 0.5, 1.20)),
+        (1.00, hue(base - away * 0.3, strength * 0.15, 1.60)),
+    )
 
 
 def _sky(base: float, strength: float, away: float) -> tuple[tuple[float, Rgb], ...]:
@@ -113,7 +169,7 @@ def points(index: int) -> Field:
     """Suns of three sizes on a tile of 256 texels, each a soft disc: 0 to about 1."""
     rng = np.random.default_rng(900 + index)
     field = np.zeros((_TILE, _TILE), np.float32)
-    for sigma, count, low, high in ((1.1, 200, 0.06, 0.35), (1.4, 40, 0.3, 0.8), (2.0, 8, 0.7, 1.1)):
+    for sigma, count, low, high in ((1.1, 130, 0.12, 0.45), (1.4, 40, 0.5, 0.9), (2.0, 10, 0.8, 1.2)):
         dots = np.zeros((_TILE, _TILE), np.float32)
         rows, columns = rng.integers(0, _TILE, (2, count))
         dots[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
