@@ -191,9 +191,19 @@ class ModelCard(Model):
     )
     runtime: Runtime = Field(default=Runtime(), description="device, memory and speed of a diffusers pipeline")
     dtype: Literal["float32", "bfloat16", "float16", "uint8"] = "float32"
-    vram_gib: Float = Field(default=0.0, ge=0, description="0: runs on a CPU slot")
+    vram_gib: Float = Field(default=0.0, ge=0, description="of each GPU; 0: runs on a CPU slot")
     gpus: Int = Field(default=0, ge=0, le=16)
+    share: Float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="part of one GPU that a host takes, beside others; None: all of it",
+    )
+    accelerators: tuple[str, ...] = Field(
+        default=(), description="kinds of GPU it runs on, by Ray's accelerator type, such as H100; empty: any"
+    )
     cpus: Float = Field(default=1.0, gt=0)
+    memory_gib: Float = Field(default=0.0, ge=0, description="main memory of a host; 0: not asked for")
     sizes: SizeGrid
     frames: FrameGrid | None = Field(default=None, description="None: the model makes stills only")
     rate: Rate | None = Field(
@@ -210,6 +220,14 @@ class ModelCard(Model):
     seconds_per_candidate: Float = Field(default=1.0, gt=0, description="a first guess, replaced by measured seconds")
     seconds_on: str = Field(default="", description="the device that guess is for")
     verified: str = "config-only"
+
+    @model_validator(mode="after")
+    def _parts_of_a_gpu_are_of_one(self) -> Self:
+        if self.share is not None and self.gpus != 1:
+            raise ValueError(f"share is a part of one GPU, so it goes with gpus: 1, not {self.gpus}")
+        if self.accelerators and self.gpus == 0:
+            raise ValueError("accelerators names kinds of GPU, and the card asks for none; state gpus")
+        return self
 
     @model_validator(mode="after")
     def _clips_have_a_grid(self) -> Self:
