@@ -337,6 +337,22 @@ class MediaCollected:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsGiven:
+    """The settings of the farm, or of one show, were given anew: the whole document, in place of any before.
+
+    ``name``: the show's; empty for the farm. ``document``: canonical JSON of ``ancestra/farm/v1`` or
+    ``ancestra/show/v1``. ``order``: the giver's own id of it, as `OrderGiven.order_id`.
+    """
+
+    kind: Literal["farm", "show"]
+    name: str
+    document: str
+    who: str
+    at: float
+    order: str = ""
+
+
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -355,4 +371,5 @@ Event = (
     | HostNoted
     | Repaired
     | MediaCollected
+    | SettingsGiven
 )
