@@ -30,7 +30,7 @@ ShowRole = Literal["viewer", "submitter", "reviewer", "supervisor"]
 """What a person may be on a show; what each may do is said in `api.people`."""
 
 Occasion = Literal["waits_for_picks", "starved", "budget", "delivered"]
-"""What people are told of: a stage waits for picks, a shot is starved, most of a budget is spent, a shot is published."""
+"""What people are told of: a stage waits for picks, a shot is starved, 80 % of a budget is gone, a shot is out."""
 OCCASIONS: tuple[Occasion, ...] = ("waits_for_picks", "starved", "budget", "delivered")
 
 PersonName = Annotated[

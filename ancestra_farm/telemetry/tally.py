@@ -22,6 +22,7 @@ from ancestra_farm.plan.events import (
     HostNoted,
     OrderGiven,
     Repaired,
+    SettingsGiven,
     StitchEnded,
     StitchPlanned,
     VerdictsVoided,
@@ -137,7 +138,7 @@ class Tally:
         if isinstance(event, BatchSubmitted):
             self._submitted(event)
             return
-        if isinstance(event, HostNoted | Repaired):
+        if isinstance(event, HostNoted | Repaired | SettingsGiven):
             return  # of no batch
         batch = self._batches.get(event.batch)
         if batch is None:
