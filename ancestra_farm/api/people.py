@@ -1,4 +1,8 @@
-"""Who may do what: people, their roles, and the tokens that stand for them.
+"""Who may do what: people, their roles on the farm and on shows, and the tokens that stand for them.
+
+A token says who somebody is, and what they may do everywhere. What else they may do on one show stands in that show's
+settings under their name (`ShowSettings.people`); both add up. Somebody whose token says ``member`` may do nothing but
+what shows let them, and sees nothing of others.
 
 The store keeps, for each token, a small file ``people/<id>.json`` with a name, a role and the SHA-256 of the token,
 never the token itself. A token is 256 random bits, so a plain digest is as good as a slow one (NIST SP 800-63B §5.1.1.2
@@ -12,15 +16,17 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.ledger.errors import NotThere
 from ancestra_farm.ledger.store import Store
 
-Role = Literal["viewer", "artist", "supervisor", "wrangler", "operator"]
-#: What a role may be entitled to: to ask, to give an order of a kind, to submit, to stop the farm, to act for others.
+Role = Literal["member", "viewer", "artist", "supervisor", "wrangler", "operator"]
+#: What a role may be entitled to: to ask, to give an order of a kind, to submit, to change settings, to stop the farm,
+#: to act for others.
 Right = Literal[
     "ask",
     "pick",
@@ -34,22 +40,37 @@ Right = Literal[
     "cancel",
     "priority",
     "submit",
+    "show_settings",
+    "farm_settings",
     "stop",
     "act_for_others",
 ]
 
+_MEMBER: frozenset[Right] = frozenset()
 _VIEWER: frozenset[Right] = frozenset({"ask"})
 _ARTIST: frozenset[Right] = _VIEWER.union({"pick", "unpick", "restore"})
 _SUPERVISOR: frozenset[Right] = _ARTIST.union({"close", "more", "retry"})
-_WRANGLER: frozenset[Right] = _SUPERVISOR.union({"pause", "unpause", "cancel", "priority", "submit", "stop"})
+_WRANGLER: frozenset[Right] = _SUPERVISOR.union(
+    {"pause", "unpause", "cancel", "priority", "submit", "show_settings", "farm_settings", "stop"}
+)
 _OPERATOR: frozenset[Right] = _WRANGLER.union({"act_for_others"})
-#: The one table of rights.
+#: The one table of rights that a token gives, everywhere.
 RIGHTS: dict[Role, frozenset[Right]] = {
+    "member": _MEMBER,
     "viewer": _VIEWER,
     "artist": _ARTIST,
     "supervisor": _SUPERVISOR,
     "wrangler": _WRANGLER,
     "operator": _OPERATOR,
+}
+
+_SUBMITTER: frozenset[Right] = _VIEWER.union({"submit", "more", "retry", "pause", "unpause", "cancel"})
+#: The one table of rights that a show gives, on itself. What other shows feel (classes, nodes, a stop) is in none.
+RIGHTS_ON_SHOW: dict[ShowRole, frozenset[Right]] = {
+    "viewer": _VIEWER,
+    "submitter": _SUBMITTER,
+    "reviewer": _ARTIST,
+    "supervisor": _SUBMITTER | _ARTIST | frozenset[Right]({"close", "show_settings"}),
 }
 
 FOLDER = "people"
@@ -92,6 +113,47 @@ class Person:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a person may do where. ``on``: their role on each show that gives them one."""
+
+    person: Person
+    on: Mapping[str, ShowRole] = field(default_factory=dict)
+
+    def may(self, right: Right, show: str) -> bool:
+        """Whether they may do this on a show, by their token or by the show's settings."""
+        role = self.on.get(show)
+        return self.person.may(right) or (role is not None and right in RIGHTS_ON_SHOW[role])
+
+    def shows(self, right: Right) -> frozenset[str] | None:
+        """The shows on which they may do this; None: on all, whatever they are called."""
+        if self.person.may(right):
+            return None
+        return frozenset(show for show in self.on if self.may(right, show))
+
+    def need(self, right: Right, show: str) -> None:
+        """Raise `NotAllowed`, with who may, unless they may do this on a show.
+
+        Whoever may not even ask about the show is told no more than that it is none of theirs.
+        """
+        if self.may(right, show):
+            return
+        if not self.may("ask", show):
+            raise NotAllowed(f"{self.person.name} has no role on {show}: {_ASK_OF_SHOW}")
+        role = self.on.get(show)
+        if role is None:
+            self.person.need(right)
+        above = [one for one in get_args(ShowRole) if right in RIGHTS_ON_SHOW[one]]
+        who = f"{_a(above[0])} of {show}" if above else _a(lowest(right))
+        raise NotAllowed(
+            f"{self.person.name} is {_a(str(role))} of {show} and may not {_DOES.get(right, right)}; {who} may: "
+            f"{_ASK_OF_SHOW if above else 'ask an operator (ancestra token issue)'}"
+        )
+
+
+_ASK_OF_SHOW = "ask a supervisor of the show (people, in its settings) or an operator"
+
+
 def _a(role: str) -> str:
     return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
 
@@ -102,6 +164,8 @@ _DOES: dict[Right, str] = {
     "more": "ask for more candidates",
     "priority": "change priorities",
     "submit": "submit batches",
+    "show_settings": "change the settings of a show",
+    "farm_settings": "change the settings of the farm",
     "stop": "stop the farm",
     "act_for_others": "act for others (--as)",
 }
