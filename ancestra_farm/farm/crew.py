@@ -28,6 +28,7 @@ from ancestra_farm.scheduler.world import (
     Dispatch,
     Happening,
     HostLost,
+    HostPlaced,
     HostReady,
     KillHost,
     Revoke,
@@ -59,6 +60,7 @@ class _Member:
     name: str
     model: str
     actor: Any
+    node: str | None = None
     ready: bool = False
     stopping: bool = False
     closing_since: float | None = None
@@ -121,6 +123,7 @@ class Crew:
             num_cpus=order.cpus, num_gpus=order.gpus, runtime_env={"env_vars": environment}
         ).remote(order.host, order.card, self._store_url, self._faults)
         self._members[order.host] = _Member(order.host, order.model, actor)
+        self._watch(actor.where.remote(), lambda node, _: self._placed(order.host, node))
         self._watch(actor.setup.remote(), lambda load_s, error: self._set_up(order.host, load_s, error))
         self._watch(actor.stay.remote(), lambda _, error: self._gone(order.host, error))
 
@@ -209,6 +212,13 @@ class Crew:
         self._stitch_queue.clear()
 
     # ---- what comes back -------------------------------------------------------------------------------------------
+
+    def _placed(self, host: str, node: str | None) -> Happening | None:
+        member = self._members.get(host)
+        if member is None or node is None:
+            return None  # its death is told by `_gone`
+        member.node = node
+        return HostPlaced(host, node)
 
     def _set_up(self, host: str, load_s: float, error: BaseException | None) -> Happening | None:
         member = self._members.get(host)

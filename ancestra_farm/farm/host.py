@@ -98,6 +98,11 @@ class Host:
         return reply
 
     @ray.method(concurrency_group="control")
+    def where(self) -> str:
+        """Ray's id of the node this host is on, in hex."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    @ray.method(concurrency_group="control")
     def wait_started(self, ticket: str) -> bool | None:
         """Wait until a ticket's generation begins; see `Pipeline.wait_started`."""
         return self._ready().wait_started(ticket)

@@ -184,6 +184,12 @@ class Dispatcher:
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
 
+    def host_placed(self, name: str, node: str) -> None:
+        """A host has a machine."""
+        host = self.fleet.hosts.get(name)
+        if host is not None:
+            host.node, host.placed_at = node, self.now
+
     def host_ready(self, name: str, load_s: float) -> Host | None:
         """A host came up. One that nobody asked for (any more) is left to itself."""
         host = self.fleet.hosts.get(name)

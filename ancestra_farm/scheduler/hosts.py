@@ -44,6 +44,7 @@ class Host:
     ``look``: the one it has loaded when it comes to its last ticket; ``stayed_s``: seconds of work it was given out of
     turn because of that. ``sick``: drained; nothing it still returns is believed. ``surplus``: it goes because there
     are fewer slots. ``place``: where it stands among hosts with room. ``look_at_s``: when its deadlines are looked at.
+    ``node``: Ray's id of the machine it is on, None until it has one; ``placed_at``: since when.
     """
 
     name: str
@@ -58,6 +59,8 @@ class Host:
     stayed_s: float = 0.0
     place: tuple[int, str | None] | None = None
     look_at_s: float = inf
+    node: str | None = None
+    placed_at: float | None = None
 
     @property
     def has_room(self) -> bool:

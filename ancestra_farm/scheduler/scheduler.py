@@ -37,6 +37,7 @@ from ancestra_farm.scheduler.world import (
     AllDone,
     Happening,
     HostLost,
+    HostPlaced,
     HostReady,
     Instruction,
     KillHost,
@@ -106,7 +107,8 @@ class Scheduler:
         self._out = []
         self.dispatcher.now = now
         self._HANDLERS[type(happening)](self, happening, now)
-        if not isinstance(happening, TicketStarted) or self.dispatcher.classes_meet():
+        quiet = isinstance(happening, TicketStarted) and not self.dispatcher.classes_meet()
+        if not quiet and not isinstance(happening, HostPlaced):
             self._settle(now)  # else no decision rests on it
         return self._out
 
@@ -120,6 +122,9 @@ class Scheduler:
         self.dispatcher.fleet.gpu_slots = happening.gpu_slots
         self.dispatcher.fleet.known = self.dispatcher.fleet.stale = True
         self._said_done = False
+
+    def _host_placed(self, happening: HostPlaced, _now: float) -> None:
+        self.dispatcher.host_placed(happening.host, happening.node)
 
     def _host_ready(self, happening: HostReady, now: float) -> None:
         host = self.dispatcher.host_ready(happening.host, happening.load_s)
@@ -371,6 +376,7 @@ class Scheduler:
 
     _HANDLERS: ClassVar[dict[type, Callable[["Scheduler", Any, float], None]]] = {
         SlotsChanged: _slots_changed,
+        HostPlaced: _host_placed,
         HostReady: _host_ready,
         HostLost: _host_lost,
         TicketStarted: _ticket_started,

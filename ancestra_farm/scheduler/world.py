@@ -22,6 +22,14 @@ class SlotsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPlaced:
+    """A host that was asked for stands on a machine and begins to load. ``node``: Ray's id of it, in hex."""
+
+    host: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostReady:
     """A host that was asked for has loaded its model and warmed up."""
 
@@ -95,6 +103,7 @@ class StopRequested:
 
 Happening = (
     SlotsChanged
+    | HostPlaced
     | HostReady
     | HostLost
     | TicketStarted
