@@ -6,7 +6,7 @@ log does not know. It decides nothing about candidates itself, only when to look
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -17,6 +17,7 @@ from ancestra_farm.ledger.errors import StoreError, Superseded
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.plan.events import Event
+from ancestra_farm.scheduler.glance import Glance
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.world import (
     AllDone,
@@ -117,6 +118,9 @@ class Decider(Protocol):
 
     def queues(self) -> Mapping[str, int]:
         """Candidates waiting to be handed out, by model."""
+
+    def glance(self, progress: Iterable[ShotProgress]) -> Glance:
+        """What a wrangler looks at first, given how far every shot is."""
 
 
 @dataclass(frozen=True, slots=True)

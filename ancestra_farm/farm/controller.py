@@ -70,6 +70,7 @@ class Controller:
         self._stopping = False
         self._upkeep: Upkeep | None = None
         self._metrics_url: str | None = None
+        self._store_errors = 0
 
     @ray.method(concurrency_group="loop")
     def run(self, submit: Submit | None) -> Ending:
@@ -87,11 +88,13 @@ class Controller:
                 # taken in already is the same batch again, which changes nothing.
                 if retry_s is None:
                     raise
+                self._store_errors += 1
                 time.sleep(retry_s)
         raise AssertionError("the last try either returns or raises")
 
     def _run_epoch(self, store: Store, submit: Submit | None) -> Ending:
         metrics = Metrics()
+        metrics.count_store_errors("commit", self._store_errors)
         if self._settings.metrics_port is None:
             return self._run_loop(store, submit, metrics)
         exporter = serve(metrics, self._settings.metrics_port)

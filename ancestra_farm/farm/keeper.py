@@ -42,10 +42,14 @@ Handed = tuple[int, Sequence[Event]]
 
 
 class Keeper:
-    """For one controller under one epoch. Methods are for the loop's thread; the rest is the keeper's own."""
+    """For one controller under one epoch. Methods are for the loop's thread; the rest is the keeper's own.
 
-    def __init__(self, store: Store) -> None:
+    ``on_trouble``: called, on the keeper's thread, each time the store fails it.
+    """
+
+    def __init__(self, store: Store, on_trouble: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._on_trouble = on_trouble
         self._handed: SimpleQueue[Handed] = SimpleQueue()
         self._snapshot: Snapshot | None = None
         self._lock = threading.Lock()
@@ -115,6 +119,7 @@ class Keeper:
             self._stop_a_while(3600.0)
         except StoreError as trouble:
             _LOG.warning("tables, packs and snapshots wait: %s", trouble)
+            self._on_trouble()
             self._stop_a_while(TROUBLE_S)
 
     def _stop_a_while(self, seconds: float) -> None:

@@ -5,17 +5,19 @@ between two turns is done so seldom that it stays a small share of the time.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ancestra_farm.api.standing import Standing
+from ancestra_farm.farm.gauges import live_values
 from ancestra_farm.farm.keeper import Keeper
 from ancestra_farm.farm.pace import Pace
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import Mark
 from ancestra_farm.plan.events import Event
+from ancestra_farm.scheduler.glance import Glance
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.world import AllDone
 from ancestra_farm.telemetry.metrics import Metrics
@@ -58,6 +60,9 @@ class Books(Protocol):
     def queues(self) -> Mapping[str, int]:
         """Candidates waiting to be handed out, by model."""
 
+    def glance(self, progress: Iterable[ShotProgress]) -> Glance:
+        """What a wrangler looks at first, given how far every shot is."""
+
 
 class Staff(Protocol):
     """What is counted of the hosts."""
@@ -93,7 +98,7 @@ class Upkeep:
         self._presence = presence
         self._metrics = metrics
         self._standing = standing
-        self._keeper = Keeper(store)
+        self._keeper = Keeper(store, on_trouble=lambda: metrics.count_store_errors("tables"))
         self._pace = Pace()
         self._commits = 0
         self._rows_since = self._commits_since = 0
@@ -172,6 +177,7 @@ class Upkeep:
             self.done,
         )
         for model in self._pools | hosts.keys() | queues.keys():
-            self._metrics.set_hosts(model, hosts.get(model, (0, 0))[0])
+            self._metrics.set_hosts(model, *hosts.get(model, (0, 0)))
             self._metrics.set_queue(model, tickets.get(model, 0), queues.get(model, 0))
         self._pools |= hosts.keys() | queues.keys()
+        self._metrics.show(live_values(books.glance(self.picture.shots)))

@@ -24,6 +24,7 @@ from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, paused_work
 from ancestra_farm.scheduler.failures import disbelieved, taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
+from ancestra_farm.scheduler.glance import Glance, glance_at
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.lines import Lot
@@ -360,6 +361,10 @@ class Scheduler:
         """Why a shot is where it is, in sentences. Raises KeyError for a shot that is not there."""
         found = self.state.batches[batch]
         return explain(found, found.shots[shot], self.dispatcher, self.tunables)
+
+    def glance(self, progress: Iterable[ShotProgress]) -> Glance:
+        """What a wrangler looks at first, given how far every shot is."""
+        return glance_at(self.state, self.dispatcher.fleet, progress)
 
     def queues(self) -> dict[str, int]:
         """Candidates waiting to be handed out, by model."""

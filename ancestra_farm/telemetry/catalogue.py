@@ -1,7 +1,8 @@
 """Every metric the farm exports: one row each. `Metrics` builds its families from this table and adds none of its own.
 
 Labels are bounded: show, class, stage, model, filter, cause, and looks in training. Shots, variants and ids belong to
-the tables, where they cost nothing. A *pool* is the hosts of one model, so its label is ``model``.
+the tables, where they cost nothing. A *pool* is the hosts of one model, so its label is ``model``. ``batch`` stands on
+a few live gauges only, and only while something of the batch is left to do: what ended has its rows in the tables.
 
 ``gauge`` marks what can go down. Candidates by outcome are gauges: a failed attempt is retried, a passing candidate
 turns out to be a duplicate or to lie past a stop when its wave closes. What only ever grows is a counter.
@@ -12,9 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: The only labels there are.
-LABELS = ("show", "class", "stage", "model", "filter", "cause", "order", "look")
+LABELS = (
+    *("show", "class", "stage", "model", "filter", "cause", "order", "look"),
+    *("batch", "state", "budget", "change", "device", "part"),
+)
 _STAGE = ("show", "class", "stage", "model")
 _SHOW = ("show", "class")
+_BATCH = ("show", "class", "batch")
 
 #: Seconds. Commits are one small file each; tickets aim at some tens of seconds and can hold one slow clip.
 COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -86,6 +91,20 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "ancestra_rejections_total", "counter", "", (*_STAGE, "filter"), "Verdicts against a candidate, by filter."
     ),
     MetricRow("ancestra_filter_seconds_total", "counter", "seconds", (*_STAGE, "filter"), "Judging time, by filter."),
+    MetricRow(
+        "ancestra_retries_total",
+        "counter",
+        "",
+        (*_STAGE, "cause"),
+        "Attempts at candidates whose last attempt had failed, by the cause of that failure.",
+    ),
+    MetricRow(
+        "ancestra_verdicts_voided_total",
+        "counter",
+        "",
+        _STAGE,
+        "Verdicts of sick hosts that no longer count; the work is done again.",
+    ),
     MetricRow("ancestra_survivors_total", "counter", "", _STAGE, "Candidates that a wave's close declared survivors."),
     MetricRow(
         "ancestra_candidate_device_seconds_total",
@@ -101,6 +120,13 @@ CATALOGUE: tuple[MetricRow, ...] = (
         _STAGE,
         "ancestra_candidate_device_seconds_total over ancestra_survivors_total; absent before the first survivor.",
     ),
+    MetricRow(
+        "ancestra_oldest_wave_timestamp_seconds",
+        "gauge",
+        "seconds",
+        _SHOW,
+        "Unix time at which the oldest wave still open was released; absent without one. Paused work is left out.",
+    ),
     # Devices: busy + loading + starved + idle = wall, per pool.
     MetricRow("ancestra_device_wall_seconds_total", "counter", "seconds", ("model",), "Time hosts held their devices."),
     MetricRow("ancestra_device_busy_seconds_total", "counter", "seconds", ("model",), "Of it, generating."),
@@ -113,10 +139,30 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "Of it, waiting for input though the pool had work, or for the host's own judging and writing.",
     ),
     MetricRow("ancestra_device_idle_seconds_total", "counter", "seconds", ("model",), "Of it, nothing to do."),
+    MetricRow(
+        "ancestra_host_changes_total",
+        "counter",
+        "",
+        ("model", "change"),
+        "Hosts by what happened to them: ready, lost, drained (sick), killed (deadline), failed_to_start.",
+    ),
     MetricRow("ancestra_hosts", "gauge", "", ("model",), "Hosts that are up.", live=True),
+    MetricRow("ancestra_hosts_starting", "gauge", "", ("model",), "Hosts that are asked for and not up.", live=True),
+    MetricRow(
+        "ancestra_slots", "gauge", "", ("device",), "Device slots there are for hosts; device: cpu or gpu.", live=True
+    ),
+    MetricRow("ancestra_slots_held", "gauge", "", ("device",), "Device slots that hosts hold.", live=True),
     MetricRow("ancestra_queue_tickets", "gauge", "", ("model",), "Tickets with hosts, not ended.", live=True),
     MetricRow(
         "ancestra_queue_candidates", "gauge", "", ("model",), "Released candidates not ended, by pool.", live=True
+    ),
+    MetricRow(
+        "ancestra_class_queue_candidates",
+        "gauge",
+        "",
+        ("model", "class"),
+        "Released candidates that wait to be handed out, by pool and class.",
+        live=True,
     ),
     MetricRow(
         "ancestra_ticket_seconds",
@@ -135,6 +181,39 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "From a commit's begin until it is durable.",
         live=True,
         buckets=COMMIT_BUCKETS_S,
+    ),
+    MetricRow(
+        "ancestra_store_errors_total",
+        "counter",
+        "",
+        ("part",),
+        "Times the store failed us; part=commit: the farm began a new epoch, part=tables: tables and snapshots waited.",
+        live=True,
+    ),
+    # Batches with something left to do.
+    MetricRow(
+        "ancestra_shots",
+        "gauge",
+        "",
+        (*_BATCH, "state"),
+        "Shots; state: running, waiting_for_people, done, starved, failed, paused, cancelled.",
+        live=True,
+    ),
+    MetricRow(
+        "ancestra_device_seconds_to_go",
+        "gauge",
+        "seconds",
+        _BATCH,
+        "Device time that is left to spend at most, as far as is known: what stages still want, at what theirs cost.",
+        live=True,
+    ),
+    MetricRow(
+        "ancestra_budget_left_ratio",
+        "gauge",
+        "ratio",
+        (*_BATCH, "budget"),
+        "Part of a budget that is left, 0 to 1; budget: candidates, device_hours or money.",
+        live=True,
     ),
     # Finished film and people.
     MetricRow("ancestra_orders_total", "counter", "", (*_SHOW, "order"), "Orders taken, by kind: pick, pause, more, …"),

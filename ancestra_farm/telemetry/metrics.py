@@ -5,7 +5,7 @@ becomes durable. So a restart shows the same totals, and nothing is counted that
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,10 +14,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ancestra_farm import __version__
-from ancestra_farm.plan.events import Event, HostTimed
+from ancestra_farm.plan.events import Event, HostNoted, HostTimed
 from ancestra_farm.plan.plain import Codec
 from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
-from ancestra_farm.telemetry.tally import Labels, Tallied, Tally
+from ancestra_farm.telemetry.tallied import Labels, Tallied
+from ancestra_farm.telemetry.tally import Tally
 
 _Family = Counter | Gauge | Histogram
 
@@ -50,7 +51,7 @@ class Metrics(Collector):
 
     #: Of what `dump` writes: only code that names the same one can `load` it.
     #: The number goes up when an event comes to be counted otherwise than before.
-    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "1")
+    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "2")
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
@@ -59,6 +60,7 @@ class Metrics(Collector):
         self._tally = Tally(self._count)
         self._totals: dict[tuple[str, Labels], float] = defaultdict(float)
         self._folded_commit = 0
+        self._shown: dict[str, frozenset[Labels]] = {}
         self.registry.register(self)
 
     # ---- from the log ----------------------------------------------------------------------------------------------
@@ -100,6 +102,8 @@ class Metrics(Collector):
         self._count("ancestra_events_total", (), 1)
         if isinstance(event, HostTimed):
             self._fold_timing(event)
+        elif isinstance(event, HostNoted):
+            self._count("ancestra_host_changes_total", (event.pool, event.what), 1)
         else:
             self._tally.fold(event)
 
@@ -129,6 +133,7 @@ class Metrics(Collector):
             self._set("ancestra_epoch", (), self._tally.epoch)
         for labels, seconds in self._tally.take_ratios():
             self._set("ancestra_device_seconds_per_survivor", labels, seconds)
+        self.replace("ancestra_oldest_wave_timestamp_seconds", self._tally.oldest_waves())
 
     # ---- measured by this process ----------------------------------------------------------------------------------
 
@@ -137,9 +142,31 @@ class Metrics(Collector):
         self._set("ancestra_queue_tickets", (pool,), tickets)
         self._set("ancestra_queue_candidates", (pool,), candidates)
 
-    def set_hosts(self, pool: str, hosts: int) -> None:
-        """How many hosts of a pool are up now."""
+    def set_hosts(self, pool: str, hosts: int, starting: int = 0) -> None:
+        """How many hosts of a pool are up now, and how many are asked for."""
         self._set("ancestra_hosts", (pool,), hosts)
+        self._set("ancestra_hosts_starting", (pool,), starting)
+
+    def replace(self, name: str, values: Mapping[Labels, float]) -> None:
+        """Give a gauge these series and no others: those of before that are not among them end."""
+        family = self._families[name]
+        assert isinstance(family, Gauge)
+        for labels in self._shown.get(name, frozenset()) - values.keys():
+            family.remove(*labels)
+        for labels, value in values.items():
+            self._set(name, labels, value)
+        self._shown[name] = frozenset(values)
+
+    def show(self, values: Mapping[str, Mapping[Labels, float]]) -> None:
+        """`replace` several gauges, by name."""
+        for name, of in values.items():
+            self.replace(name, of)
+
+    def count_store_errors(self, part: str, number: int = 1) -> None:
+        """So many times a ``part`` of our work (``commit``, ``tables``) could not be done since the store failed."""
+        child = self._child("ancestra_store_errors_total", (part,))
+        assert isinstance(child, Counter)
+        child.inc(number)
 
     def observe_commit(self, seconds: float) -> None:
         """One commit became durable ``seconds`` after it was begun."""

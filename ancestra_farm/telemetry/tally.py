@@ -8,7 +8,6 @@ to, the events say.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from ancestra_farm.batch.schema import Batch
 from ancestra_farm.plan.events import (
@@ -30,93 +29,7 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.plan.recipe import Rung
-
-Labels = tuple[str, ...]
-#: A gauge of candidates and its labels.
-Standing = tuple[str, Labels]
-#: As many as a byte tells apart, but for 0.
-MOST_STANDINGS = 255
-
-
-@dataclass(slots=True)
-class _BranchTally:
-    """One branch. ``open``: where each candidate of an open wave stands, by (rung, position).
-
-    ``ended``: by rung and position, the number in ``standings`` (from 1) of where a candidate of a closed wave stands.
-    ``by_word``: open waves whose candidates survive by a person's word.
-    """
-
-    labels: Labels
-    shot: str
-    stage: str
-    open: dict[tuple[Rung, int], Standing] = field(default_factory=dict)
-    waves: dict[tuple[int, Rung], tuple[int, ...] | range] = field(default_factory=dict)
-    causes: dict[tuple[Rung, int], str] = field(default_factory=dict)
-    standing: Counter[Standing] = field(default_factory=Counter)
-    standings: list[Standing] = field(default_factory=list)
-    ended: dict[Rung, bytearray] = field(default_factory=lambda: {"draft": bytearray(), "full": bytearray()})
-    by_word: set[tuple[int, Rung]] = field(default_factory=set)
-
-    def end(self, rung: Rung, position: int, standing: Standing) -> None:
-        """Keep where a candidate of a closed wave stands. Past 255 different standings, where none is kept."""
-        if standing not in self.standings and len(self.standings) < MOST_STANDINGS:
-            self.standings.append(standing)
-        numbers = self.ended[rung]
-        numbers.extend(bytes(max(0, position + 1 - len(numbers))))
-        numbers[position] = self.standings.index(standing) + 1 if standing in self.standings else 0
-
-    def taken_up(self, rung: Rung, position: int) -> Standing | None:
-        """Where a candidate stood that is tried again; None: it is new."""
-        numbers = self.ended[rung]
-        if position >= len(numbers) or not numbers[position]:
-            return None
-        standing = self.standings[numbers[position] - 1]
-        numbers[position] = 0
-        return standing
-
-    def relabelled(self, change: Callable[[Labels], Labels]) -> None:
-        """Every label as the change has it."""
-        self.labels = change(self.labels)
-        self.open = {key: (name, change(labels)) for key, (name, labels) in self.open.items()}
-        self.standings = [(name, change(labels)) for name, labels in self.standings]
-        self.standing = Counter({(name, change(labels)): n for (name, labels), n in self.standing.items()})
-
-
-@dataclass(slots=True)
-class _BatchTally:
-    """One batch: its show, its stages' models, its branches by key. ``models``: by stage, then by (shot, stage).
-
-    ``filed``: the class its file says, ``priority``: the one it is of.
-    """
-
-    show: str
-    filed: str
-    priority: str
-    models: dict[str, str]
-    changed_models: dict[tuple[str, str], str]
-    branches: dict[str, _BranchTally] = field(default_factory=dict)
-    generations: dict[tuple[str, str], int] = field(default_factory=dict)
-    stitches: set[str] = field(default_factory=set)
-    picks: set[tuple[str, str]] = field(default_factory=set)
-
-    @property
-    def labels(self) -> Labels:
-        """(show, class)."""
-        return (self.show, self.priority)
-
-    def model_of(self, shot: str, stage: str) -> str:
-        """The model that makes a stage of a shot; empty if the batch no longer has the stage."""
-        return self.changed_models.get((shot, stage), self.models.get(stage, ""))
-
-
-@dataclass(slots=True)
-class Tallied:
-    """All that a tally remembers."""
-
-    batches: dict[str, _BatchTally]
-    device_s: dict[Labels, float]
-    survivors: Counter[Labels]
-    epoch: int | None
+from ancestra_farm.telemetry.tallied import BatchTally, BranchEvent, BranchTally, Labels, Standing, Tallied
 
 
 class Tally:
@@ -124,7 +37,7 @@ class Tally:
 
     def __init__(self, add: Callable[[str, Labels, float], None]) -> None:
         self._add = add
-        self._batches: dict[str, _BatchTally] = {}
+        self._batches: dict[str, BatchTally] = {}
         self._device_s: dict[Labels, float] = defaultdict(float)
         self._survivors: Counter[Labels] = Counter()
         self._moved_ratios: set[Labels] = set()
@@ -156,6 +69,7 @@ class Tally:
                 branch = batch.branches.get(event.branch)
                 if branch is not None:
                     self._of_branch(branch, event)
+                    batch.note_wave(event)
             case _:
                 pass
 
@@ -177,12 +91,23 @@ class Tally:
             (labels, self._device_s[labels] / self._survivors[labels]) for labels in moved if self._survivors[labels]
         )
 
+    def oldest_waves(self) -> dict[Labels, float]:
+        """When the oldest wave that is still open was released, by (show, class); paused work left out."""
+        oldest: dict[Labels, float] = {}
+        for batch in self._batches.values():
+            if "" in batch.paused:
+                continue
+            for (branch, _, _), at in batch.open_since.items():
+                if batch.branches[branch].shot not in batch.paused:
+                    oldest[batch.labels] = min(at, oldest.get(batch.labels, at))
+        return oldest
+
     # ---- batches and branches --------------------------------------------------------------------------------------
 
     def _submitted(self, event: BatchSubmitted) -> None:
         document = Batch.model_validate_json(event.document)
         before = self._batches.get(event.batch)
-        batch = _BatchTally(
+        batch = BatchTally(
             show=document.show,
             filed=document.priority,
             priority=before.priority if before is not None and before.filed == document.priority else document.priority,
@@ -197,7 +122,7 @@ class Tally:
         if before is None:
             self._add("ancestra_batches", batch.labels, 1)
         else:
-            batch.stitches, batch.picks = before.stitches, before.picks
+            batch.stitches, batch.picks, batch.paused = before.stitches, before.picks, before.paused
             self._add("ancestra_batches", before.labels, -1)
             self._add("ancestra_batches", batch.labels, 1)
             self._move_film(before.labels, batch)
@@ -205,19 +130,21 @@ class Tally:
                 self._supersede(branch)
         self._batches[event.batch] = batch
 
-    def _opened(self, batch: _BatchTally, event: BranchOpened) -> None:
+    def _opened(self, batch: BatchTally, event: BranchOpened) -> None:
         where = (event.shot, event.stage)
         if event.generation > batch.generations.setdefault(where, event.generation):
             batch.generations[where] = event.generation
-            for branch in batch.branches.values():
+            for key, branch in batch.branches.items():
                 if (branch.shot, branch.stage) == where:
                     self._supersede(branch)
+                    batch.forget_waves(key)
         elif event.branch in batch.branches:
             self._supersede(batch.branches[event.branch])
+            batch.forget_waves(event.branch)
         labels = (*batch.labels, event.stage, batch.model_of(event.shot, event.stage))
-        batch.branches[event.branch] = _BranchTally(labels, event.shot, event.stage)
+        batch.branches[event.branch] = BranchTally(labels, event.shot, event.stage)
 
-    def _supersede(self, branch: _BranchTally) -> None:
+    def _supersede(self, branch: BranchTally) -> None:
         """Everything that stands in a branch stands for nothing any more."""
         moved = 0
         for (name, labels), count in branch.standing.items():
@@ -236,11 +163,7 @@ class Tally:
 
     # ---- candidates ------------------------------------------------------------------------------------------------
 
-    def _of_branch(
-        self,
-        branch: _BranchTally,
-        event: WaveReleased | AttemptEnded | CandidateGivenUp | VerdictsVoided | WaveClosed | BranchClosed,
-    ) -> None:
+    def _of_branch(self, branch: BranchTally, event: BranchEvent) -> None:
         match event:
             case WaveReleased():
                 self._released(branch, event)
@@ -252,6 +175,7 @@ class Tally:
             case VerdictsVoided():
                 for position in event.positions:
                     self._move(branch, event.rung, position, "pending")
+                self._add("ancestra_verdicts_voided_total", branch.labels, len(event.positions))
             case WaveClosed():
                 self._wave_closed(branch, event)
             case BranchClosed() if event.why == "superseded":
@@ -259,7 +183,7 @@ class Tally:
             case _:
                 pass
 
-    def _released(self, branch: _BranchTally, event: WaveReleased) -> None:
+    def _released(self, branch: BranchTally, event: WaveReleased) -> None:
         positions = range(event.start, event.stop) if event.positions is None else event.positions
         branch.waves[event.wave, event.rung] = positions
         if event.by_word:
@@ -277,9 +201,12 @@ class Tally:
         self._stand(branch, pending, len(positions))
         self._add("ancestra_candidates_released_total", branch.labels, len(positions) - stood.total())
 
-    def _attempt(self, branch: _BranchTally, event: AttemptEnded) -> None:
+    def _attempt(self, branch: BranchTally, event: AttemptEnded) -> None:
         labels = branch.labels
         self._add("ancestra_attempts_total", (*labels, event.cause), 1)
+        standing = branch.open.get((event.rung, event.position))
+        if standing is not None and standing[0] == "ancestra_candidates_failed" and event.cause != "aborted":
+            self._add("ancestra_retries_total", (*labels, branch.causes[event.rung, event.position]), 1)
         if event.device_s > 0:
             self._add("ancestra_candidate_device_seconds_total", labels, event.device_s)
             self._device_s[labels] += event.device_s
@@ -300,7 +227,7 @@ class Tally:
             branch.causes[event.rung, event.position] = event.cause
             self._move(branch, event.rung, event.position, "failed", event.cause)
 
-    def _wave_closed(self, branch: _BranchTally, event: WaveClosed) -> None:
+    def _wave_closed(self, branch: BranchTally, event: WaveClosed) -> None:
         decided = dict.fromkeys(event.skipped, "skipped") | dict.fromkeys(event.survivors, "survivor")
         if event.rung == "draft":
             decided |= dict.fromkeys(event.promoted, "promoted")
@@ -331,7 +258,7 @@ class Tally:
         self._survivors[labels] += 1
         self._moved_ratios.add(labels)
 
-    def _move(self, branch: _BranchTally, rung: Rung, position: int, to: str, reason: str | None = None) -> None:
+    def _move(self, branch: BranchTally, rung: Rung, position: int, to: str, reason: str | None = None) -> None:
         """Move a candidate of an open wave to another gauge. Late news of closed waves moves nothing."""
         standing = branch.open.get((rung, position))
         if standing is None:
@@ -343,13 +270,13 @@ class Tally:
             self._stand(branch, moved, 1)
             branch.open[rung, position] = moved
 
-    def _stand(self, branch: _BranchTally, where: Standing, amount: int) -> None:
+    def _stand(self, branch: BranchTally, where: Standing, amount: int) -> None:
         branch.standing[where] += amount
         self._add(*where, amount)
 
     # ---- film and people -------------------------------------------------------------------------------------------
 
-    def _stitch(self, batch: _BatchTally, event: StitchPlanned | StitchEnded) -> None:
+    def _stitch(self, batch: BatchTally, event: StitchPlanned | StitchEnded) -> None:
         key = f"{event.shot}/{event.version}"
         if isinstance(event, StitchPlanned):
             if key not in batch.stitches:
@@ -367,7 +294,7 @@ class Tally:
             cause = "seam" if event.bad_pair is not None else "exception"
             self._add("ancestra_stitches_failed_total", (*batch.labels, cause), 1)
 
-    def _order(self, batch: _BatchTally, event: OrderGiven) -> None:
+    def _order(self, batch: BatchTally, event: OrderGiven) -> None:
         self._add("ancestra_orders_total", (*batch.labels, event.order), 1)
         key = (event.who, event.candidate_id)
         if event.order == "pick" and key not in batch.picks:
@@ -376,10 +303,14 @@ class Tally:
         elif event.order == "unpick" and key in batch.picks:
             batch.picks.remove(key)
             self._add("ancestra_picks", batch.labels, -1)
+        elif event.order == "pause":
+            batch.paused.add(event.shot)
+        elif event.order == "unpause":
+            batch.paused.discard(event.shot)
         elif event.order == "priority" and event.priority not in ("", batch.priority):
             self._rank(batch, event.priority)
 
-    def _rank(self, batch: _BatchTally, priority: str) -> None:
+    def _rank(self, batch: BatchTally, priority: str) -> None:
         """The gauges of a batch go over to its new class; what was counted stays where it was counted."""
         before = batch.labels
         batch.priority = priority
@@ -394,7 +325,7 @@ class Tally:
                 if sign < 0:
                     branch.relabelled(lambda labels: (labels[0], priority, *labels[2:]))
 
-    def _move_film(self, before: Labels, batch: _BatchTally) -> None:
+    def _move_film(self, before: Labels, batch: BatchTally) -> None:
         """Waiting stitches and picks, of a batch whose show or class may have changed."""
         for name, count in (("ancestra_stitches_waiting", len(batch.stitches)), ("ancestra_picks", len(batch.picks))):
             if count and before != batch.labels:

@@ -1,0 +1,20 @@
+"""A glance at the farm as gauges: which series show what the scheduler tells."""
+
+from ancestra_farm.scheduler.glance import Glance
+
+
+def live_values(glance: Glance) -> dict[str, dict[tuple[str, ...], float]]:
+    """Values by metric and labels, in the order of the catalogue's labels. Series that are not here are to end."""
+    named = [((batch.show, batch.priority, batch.batch), batch) for batch in glance.batches]
+    return {
+        "ancestra_slots": {(device,): there_are for device, (there_are, _) in glance.slots.items()},
+        "ancestra_slots_held": {(device,): held for device, (_, held) in glance.slots.items()},
+        "ancestra_class_queue_candidates": {of: float(number) for of, number in glance.queues.items()},
+        "ancestra_shots": {
+            (*labels, state): float(number) for labels, batch in named for state, number in batch.shots.items()
+        },
+        "ancestra_device_seconds_to_go": {labels: batch.to_go_s for labels, batch in named},
+        "ancestra_budget_left_ratio": {
+            (*labels, budget): left for labels, batch in named for budget, left in batch.budgets_left.items()
+        },
+    }
