@@ -28,6 +28,8 @@ BranchEnd = Literal["kept_enough", "tried_all", "budget", "superseded", "closed"
 #: Of a stage: ``close``, ``more`` (candidates), ``retry`` (what failed, or what a filter rejected). Of a shot, or of a
 #: whole batch where no shot is named: ``pause``, ``unpause``, ``cancel``; of a batch: ``priority``.
 OrderKind = Literal["pick", "unpick", "close", "restore", "more", "retry", "pause", "unpause", "cancel", "priority"]
+#: What people order of machines and hosts.
+NodeOrderKind = Literal["drain", "block", "forgive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,40 @@ class SettingsGiven:
     order: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeNoticed:
+    """A machine with hosts on it is to go away. ``leaves_at``: Unix seconds; None: once it is empty.
+
+    ``node``: Ray's id of it, in hex. ``why``: what its cloud, its cluster or a person said. ``hosts``: those that were
+    on it; what ends there from now on is nobody's failure.
+    """
+
+    node: str
+    why: str
+    hosts: tuple[str, ...]
+    leaves_at: float | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOrdered:
+    """A person's order about a machine (``node``, Ray's id in hex), a ``host``, or the hosts of a ``model``.
+
+    ``drain``: a machine gets nothing more and is given back once it is empty; a host makes room for another.
+    ``block``: no host is placed on the machine, until somebody's ``forgive``. ``forgive`` of a model: its hosts that
+    failed to start no longer count. ``order_id``: as of `OrderGiven`.
+    """
+
+    order: NodeOrderKind
+    who: str
+    at: float
+    node: str = ""
+    host: str = ""
+    model: str = ""
+    note: str = ""
+    order_id: str = ""
+
+
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -372,4 +408,6 @@ Event = (
     | Repaired
     | MediaCollected
     | SettingsGiven
+    | NodeNoticed
+    | NodeOrdered
 )

@@ -30,6 +30,18 @@ class HostPlaced:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLeaving:
+    """A machine goes away: Ray's id of it in hex, when (Unix seconds; None: once it is empty), and why.
+
+    Told again, an earlier time counts. `SlotsChanged` without its slots follows at once.
+    """
+
+    node: str
+    at: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostReady:
     """A host that was asked for has loaded its model and warmed up."""
 
@@ -104,6 +116,7 @@ class StopRequested:
 Happening = (
     SlotsChanged
     | HostPlaced
+    | NodeLeaving
     | HostReady
     | HostLost
     | TicketStarted
