@@ -19,6 +19,8 @@ from ancestra_farm.plan.events import (
     EpochTaken,
     Event,
     HostNoted,
+    NodeNoticed,
+    NodeOrdered,
     OrderGiven,
     Repaired,
     SettingsGiven,
@@ -51,7 +53,7 @@ class Tally:
         if isinstance(event, BatchSubmitted):
             self._submitted(event)
             return
-        if isinstance(event, HostNoted | Repaired | SettingsGiven):
+        if isinstance(event, HostNoted | NodeNoticed | NodeOrdered | Repaired | SettingsGiven):
             return  # of no batch
         batch = self._batches.get(event.batch)
         if batch is None:
