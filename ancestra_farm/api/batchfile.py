@@ -1,7 +1,7 @@
 """A batch file as commands and farm take it in: checked against cards, filters and its own material, and planned."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +31,17 @@ class Prepared:
     plan: Plan
     materials: tuple[Material, ...]
 
-    def upload(self, store: Store) -> None:
+    def upload(self, store: Store, told: Callable[[Material, bool], None] = lambda _material, _sent: None) -> None:
         """Put everything the batch names into the store: before the batch itself. Repeatable.
 
+        ``told``: called with each file that is there, and whether it had to be sent: what an earlier try has sent stays.
         Raises SourceChanged where a file has changed since it was checked, StoreUnavailable.
         """
+        missing = set(missing_materials(store, [material.digest for material in self.materials]))
         for material in self.materials:
             put_material(store, material.file, material.digest)
             reached("materials.after_put")
+            told(material, material.digest in missing)
 
 
 def prepared(file: Path, cards: Path | None) -> Prepared:
