@@ -34,7 +34,7 @@ class Prepared:
     def upload(self, store: Store, told: Callable[[Material, bool], None] = lambda _material, _sent: None) -> None:
         """Put everything the batch names into the store: before the batch itself. Repeatable.
 
-        ``told``: called with each file that is there, and whether it had to be sent: what an earlier try has sent stays.
+        ``told``: called with each file that is there, and whether it had to be sent: what was sent before stays.
         Raises SourceChanged where a file has changed since it was checked, StoreUnavailable.
         """
         missing = set(missing_materials(store, [material.digest for material in self.materials]))

@@ -7,6 +7,7 @@ another port meanwhile, which the presence in the store says.
 
 import dataclasses
 import json
+import os
 import socket
 import time
 import uuid
@@ -34,6 +35,8 @@ READ_S = 60.0
 #: So long is a lost controller looked for: one that lost its store comes back within about 20 s, one that ends is gone.
 PATIENCE_S = 30.0
 PAUSE_S = 0.25
+#: Where the door is reached from here, in place of what the controller says: this end of a tunnel to it.
+ENDPOINT_VARIABLE = "ANCESTRA_ENDPOINT"
 EPOCH_HEADER = "Ancestra-Epoch"
 
 
@@ -61,6 +64,7 @@ class Client:
         self._own = own
         self._presence = presence
         self._known = ""
+        self._endpoint = os.environ.get(ENDPOINT_VARIABLE, "").strip().rstrip("/")
         self._pool = urllib3.PoolManager(
             num_pools=2, retries=False, timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S)
         )
@@ -180,18 +184,18 @@ class Client:
         presence = who_is_alive(self.store)
         if presence is None:
             raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
-        never = presence.epoch == self._presence.epoch and not _reachable(presence)
+        never = presence.epoch == self._presence.epoch and not _reachable(presence, self._endpoint)
         if never or time.monotonic() >= until:
             raise EndpointGone(
                 f"{self.store.url}: {presence} is at work there, but its endpoint "
-                f"{presence.endpoint or '(none)'} cannot be reached from here ({why}); "
+                f"{self._endpoint or presence.endpoint or '(none)'} cannot be reached from here ({why}); "
                 f"give the command on {presence.host}, or have it started with --listen HOST:PORT",
                 presence,
             )
         self._presence = presence
 
     def _once(self, method: str, path: str, model: type[A], body: dict[str, Any] | None) -> A:
-        endpoint = self._presence.endpoint
+        endpoint = self._endpoint or self._presence.endpoint
         if not endpoint:
             raise _Lost("it does not listen")
         if self._known != endpoint:
@@ -238,8 +242,13 @@ class Client:
         return OrderRefused(problem.detail)
 
 
-def _reachable(presence: Presence) -> bool:
-    """Whether there is any sense in trying: a loopback address means something on its own machine only."""
+def _reachable(presence: Presence, endpoint: str) -> bool:
+    """Whether there is any sense in trying: a loopback address means something on its own machine only.
+
+    ``endpoint``: somebody says where it is reached from here, empty: nobody.
+    """
+    if endpoint:
+        return True
     url = urllib3.util.parse_url(presence.endpoint) if presence.endpoint else None
     host = "" if url is None else (url.host or "").strip("[]")
     loopback = host in {"localhost", "::1"} or host.startswith("127.")
