@@ -188,7 +188,7 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
         except EndpointGone as gone:
             if gone.presence is not None:
                 raise
-            followed = _left_behind(store, name)
+            followed = left_behind(store, name)
     if followed.at_work and followed.how in {"interrupted", "timed_out"}:
         raise typer.Exit(CODES[followed.how])  # nobody watches any more, and there is no result to look at yet
     for line in ending_lines(followed, store, name):
@@ -196,7 +196,7 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
     raise typer.Exit(CODES[followed.how])
 
 
-def _left_behind(store: str, batch: str) -> "Followed":
+def left_behind(store: str, batch: str) -> "Followed":
     """How a batch stands whose farm has ended: with its work, or before."""
     from ancestra_farm.cli.follow import GOING, Followed, ending_of
     from ancestra_farm.cli.reading import Reading
