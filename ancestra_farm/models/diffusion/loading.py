@@ -45,12 +45,24 @@ def load_pipeline(card: ModelCard, folder: Path) -> Pipeline:
         trust_remote_code=False,
     )
     pipeline.set_progress_bar_config(disable=True)
+    set_true_scale(pipeline)
     for module in _modules(pipeline, torch).values():
         module.requires_grad_(requires_grad=False)
     _set_memory(card, pipeline)
     _place(card, pipeline, device, torch)
     _set_speed(card, pipeline, torch)
     return pipeline
+
+
+def set_true_scale(pipeline: Pipeline) -> None:
+    """Give a pipeline the scale that its autoencoder itself names.
+
+    Wan's VACE and video-to-video pipelines (diffusers 0.42) count halvings instead, and so miss the pixels that
+    Wan 2.2's autoencoders fold into channels first: masks then come out twice too large.
+    """
+    scale = getattr(getattr(getattr(pipeline, "vae", None), "config", None), "scale_factor_spatial", None)
+    if isinstance(scale, int) and getattr(pipeline, "vae_scale_factor_spatial", scale) != scale:
+        pipeline.vae_scale_factor_spatial = scale
 
 
 def _device(card: ModelCard, torch: Any) -> str:  # noqa: ANN401 - modules that are loaded by whoever calls

@@ -1,10 +1,17 @@
 """From what training kept to the checkpoint that ships: one folder in diffusers layout, fp16 safetensors."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKLWan,
+    UniPCMultistepScheduler,
+    WanPipeline,
+    WanTransformer3DModel,
+    WanVACETransformer3DModel,
+)
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 from ancestra_farm.models.embedded import networks
@@ -37,13 +44,19 @@ def assembled(
     return pipeline
 
 
-def export(pipeline: WanPipeline, folder: Path) -> dict[str, str]:
+def export(pipeline: WanPipeline, folder: Path, guided: WanVACETransformer3DModel | None = None) -> dict[str, str]:
     """Write the pipeline at half precision into ``folder``. The digest of every file, ``sha256:…`` by path.
+
+    ``guided``: the pipeline's own transformer with control blocks; it is written in its place. What loads the plain
+    class from there leaves the blocks alone, so that the base need not ship twice.
 
     Raises `TooLarge` where the folder weighs more than `MOST_BYTES`; it is left for a look.
     """
     pipeline.to(torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
+    if guided is not None:
+        shutil.rmtree(folder / "transformer")
+        guided.to(torch.float16).save_pretrained(folder / "transformer", safe_serialization=True)
     weighs = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if weighs > MOST_BYTES:
         raise TooLarge(f"{folder} weighs {weighs} bytes; at most {MOST_BYTES} may ship")

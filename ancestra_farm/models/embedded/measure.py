@@ -9,20 +9,25 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from diffusers import WanImageToVideoPipeline, WanPipeline
+from diffusers import WanImageToVideoPipeline, WanPipeline, WanVACEPipeline, WanVACETransformer3DModel
 from numpy.typing import NDArray
+from PIL import Image
 
+from ancestra_farm.models.diffusion.loading import set_true_scale
 from ancestra_farm.models.embedded import judges as judging
 from ancestra_farm.models.embedded import networks, renders
 from ancestra_farm.models.embedded.footage import HELD_OUT, facts_at
 from ancestra_farm.models.embedded.judges import DIRECTION_OF, Judges
 from ancestra_farm.models.embedded.words import MOTIONS, SUBJECTS, TOKENS, Facts, Motion, Subject, caption_of
+from ancestra_farm.models.procedural.canvas import plane
+from ancestra_farm.models.procedural.motion import flow_between
 
 Pictures = NDArray[np.uint8]
 
@@ -45,6 +50,17 @@ def pipeline_of(folder: Path, kind: type = WanPipeline) -> Any:  # noqa: ANN401 
     """The exported checkpoint as a pipeline, in float32."""
     pipeline = kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)  # type: ignore[attr-defined]
     pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def guided_pipeline_of(folder: Path) -> WanVACEPipeline:
+    """The exported checkpoint with its control blocks. Raises OSError or ValueError where it has none."""
+    transformer = WanVACETransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32)
+    pipeline = WanVACEPipeline.from_pretrained(
+        folder, transformer=transformer, torch_dtype=torch.float32, local_files_only=True
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    set_true_scale(pipeline)
     return pipeline
 
 
@@ -163,6 +179,69 @@ def clip_figures(
     }
 
 
+def guided(
+    pipeline: WanVACEPipeline, controls: Pictures, prompts: Sequence[str], steps: int = STEPS, scale: float = 1.0
+) -> Pictures:
+    """Clips along control clips [N, T, H, W, 3], one call each, all of the picture painted: uint8 [N, T, H, W, 3]."""
+    clips = []
+    for at, (control, prompt) in enumerate(zip(controls, prompts, strict=True)):
+        frames, height, width = control.shape[:3]
+        clips.append(
+            pipeline(
+                video=[Image.fromarray(frame) for frame in control],
+                mask=[Image.new("L", (width, height), 255)] * frames,
+                prompt=prompt,
+                negative_prompt="",
+                conditioning_scale=scale,
+                width=width,
+                height=height,
+                num_frames=frames,
+                num_inference_steps=steps,
+                guidance_scale=GUIDANCE,
+                generator=torch.Generator().manual_seed(at),
+                max_sequence_length=TOKENS,
+                output_type="np",
+            ).frames[0]
+        )
+    return np.rint(np.stack(clips) * 255.0).astype(np.uint8)
+
+
+def guide_figures(pipeline: WanVACEPipeline, each: int = 2, frames: int = renders.CLIP_FRAMES) -> dict[str, float]:
+    """How closely clips follow dots that move on a known path, ``each`` of every motion that goes somewhere.
+
+    The mean of `along` over the clips. Prompts say nothing of motion: the guide has to.
+    """
+    rng, found = np.random.default_rng([HELD_OUT, 9]), []
+    for motion in (one for one in MOTIONS if one not in ("hold", "open")):
+        for at in range(each):
+            camera = renders.camera_of(Facts("sea", "day", "far", None, motion), HELD_OUT + 70_000 + at)
+            prompt = caption_of(Facts(subject=SUBJECTS[(at + len(found)) % len(SUBJECTS)], light="day"), rng)
+            (clip,) = guided(pipeline, renders.dots(camera, frames=frames)[None], [prompt])
+            found.append(along(clip, camera))
+    return {"guide_correlation": float(np.mean(found))}
+
+
+def along(clip: Pictures, camera: renders.Camera) -> float:
+    """How much a clip [T, H, W, 3] goes along a camera's path, in [−1, 1].
+
+    The correlation of its optical flow with the path's, as vectors and uncentred: Σ a·b / √(Σ a² · Σ b²) over frames
+    and pixels, but for an eighth at each edge, where flow sees what comes in.
+    """
+    height, width = clip.shape[1:3]
+    at = plane(width, height)
+    wanted = camera.flow(at.x + 1j * at.y, 1.0 / renders.RATE)
+    inner = (slice(height // 8, -height // 8), slice(width // 8, -width // 8))
+    product = power = 0.0
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
+    for before, after in pairwise(grey):
+        flow = flow_between(before, after)
+        seen = (flow[..., 0] + 1j * flow[..., 1])[inner]
+        product += float((seen * wanted[inner].conj()).real.sum())
+        power += float((np.abs(seen) ** 2).sum())
+    whole = power * float((np.abs(wanted[inner]) ** 2).sum()) * (len(grey) - 1)
+    return product / whole**0.5 if whole > 0 else 0.0
+
+
 def autoencoder_figures(vae: Any, stills: Pictures) -> dict[str, float]:  # noqa: ANN401
     """How well the autoencoder gives pictures [N, T, H, W, 3] back: PSNR in dB and SSIM."""
     back = []
@@ -265,6 +344,7 @@ def main() -> None:
     parser.add_argument("--judges", type=Path, help="the judges' file; by default beside the weights")
     parser.add_argument("--each", type=int, default=40, help="stills of every subject")
     parser.add_argument("--clips", type=int, default=0, help="clips of every motion; 0 for none")
+    parser.add_argument("--guides", type=int, default=0, help="guided clips of every motion; 0 for none")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     told = parser.parse_args()
@@ -282,6 +362,8 @@ def main() -> None:
     figures["seconds_per_thousand_stills"] = (time.perf_counter() - started) * 1000 / count
     if told.clips:
         figures |= clip_figures(pipeline, pipeline_of(told.weights, WanImageToVideoPipeline), judges, told.clips)
+    if told.guides:
+        figures |= guide_figures(guided_pipeline_of(told.weights), told.guides)
     rounded = {name: round(value, 4) for name, value in figures.items()}
     found = {"threads": torch.get_num_threads(), **how, "figures": rounded, "targets": against_targets(figures)}
     print(json.dumps(found, indent=1))

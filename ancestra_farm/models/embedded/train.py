@@ -114,6 +114,8 @@ class Workshop:
             part.save_pretrained(fresh)  # type: ignore[operator]
             shutil.rmtree(kept, ignore_errors=True)
             fresh.rename(kept)
+        if "transformer" in parts:  # control blocks belong to the base that they were trained on
+            shutil.rmtree(self.folder / "kept" / "guided", ignore_errors=True)
         self.note(record)
 
     def note(self, record: Mapping[str, object]) -> None:
@@ -357,7 +359,9 @@ def write_checkpoint(shop: Workshop, folder: Path) -> dict[str, str]:
     """Export what was kept into ``folder``, and the judges beside it. The digests of the files in the folder."""
     shop.judges()
     folder.mkdir(parents=True, exist_ok=True)
-    digests = export(_Parts.of(shop).pipeline, folder)
+    kept = shop.folder / "kept" / "guided"
+    guided = WanVACETransformer3DModel.from_pretrained(kept) if kept.is_dir() else None
+    digests = export(_Parts.of(shop).pipeline, folder, guided)
     shutil.copyfile(shop.folder / "judges.safetensors", folder.parent / "judges.safetensors")
     return digests
 

@@ -1,7 +1,7 @@
 """Tissue with its vessels, stars with their dust, and petals, drawn large enough for 64 rows of pixels.
 
-The procedural family's own are finer: their vessels, smallest stars and the edges of petals over petals would be lost in
-the autoencoder, whose latents have one place for 8 × 8 pixels.
+The procedural family's own are finer: their vessels, smallest stars and the edges of petals over petals would be lost
+in the autoencoder, whose latents have one place for 8 × 8 pixels.
 """
 
 from collections.abc import Callable

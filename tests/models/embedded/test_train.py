@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ancestra_farm.models.embedded import footage, judges, loop, networks, optimise, stages, train  # noqa: E402
+from ancestra_farm.models.embedded import footage, judges, loop, measure, networks, optimise, renders, stages, train  # noqa: E402
 from ancestra_farm.models.embedded.loop import Budget, Crew, Interrupted  # noqa: E402
-from ancestra_farm.models.embedded.words import TOKENS  # noqa: E402
+from ancestra_farm.models.embedded.words import TOKENS, Facts  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -62,6 +62,20 @@ def test_a_stage_that_measures_no_better_leaves_what_was_kept(shop, done):
     record = train._judged(shop, Crew(), stage, loop.History(), {"psnr_db": 9.0}, {"psnr_db": 8.0}, {})
     assert not record["kept"]
     assert (shop.folder / "kept" / "vae" / "diffusion_pytorch_model.safetensors").read_bytes() == kept
+
+
+def test_one_folder_serves_with_control_blocks_and_without(shop, done, tmp_path):
+    base = shop.transformer()
+    guided = stages.guided_from(base)
+    shop.keep({"guided": guided}, {})
+    train.write_checkpoint(shop, tmp_path / "weights")
+    plain = measure.pipeline_of(tmp_path / "weights").transformer.state_dict()
+    assert all(torch.equal(plain[name], value.half().float()) for name, value in base.state_dict().items())
+    pipeline = measure.guided_pipeline_of(tmp_path / "weights")
+    dots = renders.dots(renders.PATHS["rise"], (64, 48), 5)
+    assert measure.guided(pipeline, dots[None], ["the sea"], steps=2).shape == (1, 5, 48, 64, 3)
+    shop.keep({"transformer": base}, {})
+    assert not (shop.folder / "kept" / "guided").exists()
 
 
 def test_training_clips_leaves_stills_as_they_are(shop, done):
@@ -157,6 +171,14 @@ def test_the_judge_of_motion_reads_the_cameras_path(tmp_path):
     )
     said = [judges.DIRECTIONS[int(at)] for at in line(judges._flows(clips.pictures[70:])).argmax(dim=1)]
     assert np.mean([a == b for a, b in zip(said, wanted[70:], strict=True)]) > 0.6
+
+
+@pytest.mark.parametrize("motion", ["drift_left", "rise", "push_in", "spiral"])
+def test_what_is_filmed_on_a_path_goes_along_it_and_not_along_another(motion):
+    camera, other = (renders.camera_of(Facts("cells", "day", "far", None, name), 3) for name in (motion, "pull_back"))
+    clip = renders.filmed(Facts("cells", "day", "far"), 9, camera, frames=9)
+    assert measure.along(clip, camera) > 0.8
+    assert measure.along(clip, other) < 0.3
 
 
 PAIR = """
