@@ -16,6 +16,7 @@ from ancestra_farm.plan.events import (
     Event,
     MediaCollected,
     OrderGiven,
+    SettingsGiven,
     StageClosed,
     StitchEnded,
     StitchPlanned,
@@ -25,7 +26,7 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.duplicates import HashIndex
-from ancestra_farm.scheduler.ordered import extend, fold_order
+from ancestra_farm.scheduler.ordered import extend, fold_order, remember
 from ancestra_farm.scheduler.outcomes import (
     attempt_ended,
     given_up,
@@ -35,6 +36,7 @@ from ancestra_farm.scheduler.outcomes import (
     wave_released,
 )
 from ancestra_farm.scheduler.revision import new_batch
+from ancestra_farm.scheduler.settings import settings_digest
 from ancestra_farm.scheduler.state import Branch, Counts, FarmState, StageState, StitchState, Stop
 from ancestra_farm.scheduler.yields import Yields
 
@@ -53,7 +55,7 @@ def _epoch_taken(state: FarmState, event: EpochTaken) -> None:
 def _submitted(state: FarmState, event: BatchSubmitted) -> None:
     before = state.batches.get(event.batch)
     number = len(state.batches) if before is None else before.number
-    state.batches[event.batch] = new_batch(event, number, before)
+    state.batches[event.batch] = new_batch(event, number, before, state.settings)
 
 
 def _branch_opened(state: FarmState, event: BranchOpened) -> None:
@@ -134,6 +136,12 @@ def _stitch_ended(state: FarmState, event: StitchEnded) -> None:
         stitch.failures += 1
 
 
+def _settings_given(state: FarmState, event: SettingsGiven) -> None:
+    if event.order:
+        remember(state, event.order, settings_digest(event))
+    state.settings.take(event)
+
+
 def _media_collected(state: FarmState, event: MediaCollected) -> None:
     """Whoever is restored later is made again."""
     batch = state.batches.get(event.batch)
@@ -162,4 +170,5 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     StitchPlanned: _stitch_planned,
     StitchEnded: _stitch_ended,
     MediaCollected: _media_collected,
+    SettingsGiven: _settings_given,
 }

@@ -24,10 +24,15 @@ GIVEN_UP: frozenset[Outcome] = frozenset({"failed", "quarantined", "lost"})
 def fold_order(state: FarmState, given: OrderGiven) -> None:
     """Change the state by one order."""
     if given.order_id:
-        state.orders[given.order_id] = order_digest(given)
-        while len(state.orders) > ORDER_IDS:
-            del state.orders[next(iter(state.orders))]
+        remember(state, given.order_id, order_digest(given))
     _HANDLERS[given.order](state.batches[given.batch], given)
+
+
+def remember(state: FarmState, order_id: str, digest: str) -> None:
+    """An order was taken under an id of its giver's."""
+    state.orders[order_id] = digest
+    while len(state.orders) > ORDER_IDS:
+        del state.orders[next(iter(state.orders))]
 
 
 def order_digest(given: OrderGiven) -> str:

@@ -17,6 +17,7 @@ from ancestra_farm.scheduler.ordered import GIVEN_UP
 from ancestra_farm.scheduler.results import Result
 from ancestra_farm.scheduler.state import (
     DISOWNED,
+    BatchState,
     Branch,
     FarmState,
     FilterCost,
@@ -200,6 +201,19 @@ def _count(stage: StageState, outcome: Outcome, by: int) -> None:
 # ---- attempts ------------------------------------------------------------------------------------------------------
 
 
+def _pay(batch: BatchState, branch: Branch | None, event: AttemptEnded) -> None:
+    """What the host cost. Of a branch that was done away with, the stage of its name says which model it was."""
+    if branch is not None:
+        plan = branch.stage.plan
+    else:
+        shot, stage, *_ = event.branch.split("/")
+        found = batch.shots.get(shot)
+        if found is None or stage not in found.stages:
+            return
+        plan = found.stages[stage].plan
+    batch.money += batch.settings.pay(batch.show, plan.model_digest, plan.card, event.device_s)
+
+
 def attempt_ended(state: FarmState, event: AttemptEnded) -> None:
     """An attempt cost what it cost; its verdict counts while one is awaited."""
     batch = state.batches.get(event.batch)
@@ -207,6 +221,7 @@ def attempt_ended(state: FarmState, event: AttemptEnded) -> None:
     if batch is None:
         return
     batch.device_s += event.device_s
+    _pay(batch, branch, event)
     if branch is None:
         return
     stage = branch.stage

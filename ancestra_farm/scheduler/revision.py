@@ -7,10 +7,11 @@ cancelled is taken up again by submitting it again.
 from ancestra_farm.plan.events import BatchSubmitted
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler.budget import budget_caps
+from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.state import BatchState, ShotState, StageState, judging_digest
 
 
-def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None) -> BatchState:
+def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None, settings: Settings) -> BatchState:
     """The state of a batch just submitted: nothing opened yet, everything already judged under its name known."""
     if before is not None:
         for branch in list(before.branches.values()):
@@ -26,6 +27,8 @@ def new_batch(submitted: BatchSubmitted, number: int, before: BatchState | None)
         device_s=0.0 if before is None else before.device_s,
         priority=plan.batch.priority,
         weight=plan.batch.weight,
+        settings=settings,
+        money=0.0 if before is None else before.money,
     )
     caps = budget_caps(plan)
     for index, shot_plan in enumerate(plan.shots):

@@ -18,18 +18,20 @@ from ancestra_farm.plan.plain import Codec
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.results import Dump, Result, Results
+from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageState
 
 #: To be raised whenever an event comes to change the state otherwise than before: states folded so far are not believed
 #: then, and the log is folded anew.
-FOLDING = 2
+FOLDING = 3
 
-#: What is worked out again on reading: plans from the documents, and who belongs to whom.
+#: What is worked out again on reading: plans and settings from the documents, and who belongs to whom.
 _WITHOUT = {
-    BatchState: frozenset({"plan", "branches"}),
+    BatchState: frozenset({"plan", "branches", "settings"}),
     ShotState: frozenset({"plan"}),
     StageState: frozenset({"batch", "shot", "plan", "started_from"}),
     Branch: frozenset({"stage"}),
+    Settings: frozenset({"farm", "shows", "prices"}),
 }
 
 Written = tuple[Any, list[bytes | memoryview]]
@@ -74,7 +76,9 @@ class StateCodec:
             state: FarmState = self._codec.read(plain)
         finally:
             self._blobs = []  # they are large, and everything is taken out of them
+        state.settings.read_again()
         for name, batch in state.batches.items():
+            batch.settings = state.settings
             _join(batch, order[name])
         return state
 

@@ -22,6 +22,7 @@ from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.results import Result, Results
+from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.yields import Yields
 
 BranchRef = tuple[str, str]
@@ -232,9 +233,14 @@ class StageState:
         return (self.batch.name, self.shot.plan.name, self.plan.name)
 
     @property
-    def held(self) -> bool:
-        """Paused or cancelled by a person, by itself or with its whole batch: nothing of it starts."""
+    def put_off(self) -> bool:
+        """Paused or cancelled by a person, by itself or with its whole batch."""
         return self.shot.paused or self.batch.paused or self.shot.cancelled is not None
+
+    @property
+    def held(self) -> bool:
+        """Nothing of it starts: a person put it off, or its show has no money left."""
+        return self.put_off or self.batch.broke
 
     @property
     def distinct_bits(self) -> int:
@@ -313,6 +319,7 @@ class BatchState:
     ``past``: branches that are done away with, by (shot, stage, segment), in the order in which that happened.
 
     ``priority`` and ``weight``: as submitted, or as ordered since. ``pause``: the order that paused it, if it stands.
+    ``settings``: those of the farm. ``money``: spent so far, in its currency, as priced when it was spent.
     """
 
     number: int
@@ -327,6 +334,8 @@ class BatchState:
     priority: Priority = "shot"
     weight: float = 1.0
     pause: OrderGiven | None = None
+    settings: Settings = field(default_factory=Settings)
+    money: float = 0.0
 
     @property
     def paused(self) -> bool:
@@ -337,6 +346,21 @@ class BatchState:
     def name(self) -> str:
         """The batch's name."""
         return self.submitted.batch
+
+    @property
+    def show(self) -> str:
+        """The show it is of."""
+        return self.plan.batch.show
+
+    @property
+    def rank(self) -> int:
+        """The rank of its class under the farm's settings; the lowest is served first."""
+        return self.settings.rank(self.priority)
+
+    @property
+    def share_weight(self) -> float:
+        """Its weight among batches of its rank: its own, by what its show and its class weigh."""
+        return self.weight * self.settings.weight(self.show, self.priority)
 
     def put_away(self, branch: Branch) -> None:
         """A later round or revision takes the place of a branch."""
@@ -379,18 +403,25 @@ class BatchState:
         """The budget in device-seconds is used up."""
         return self.budget_s is not None and self.device_s >= self.budget_s
 
+    @property
+    def broke(self) -> bool:
+        """Its show has spent all the money it may. Nothing ends by that; it waits until there is more."""
+        return self.settings.broke(self.show)
+
 
 @dataclass(slots=True)
 class FarmState:
     """All batches of a store. ``versions``: how many v### were ever given to a (show, shot).
 
     ``orders``: digests of the orders that were taken under an id of their giver's, by that id, oldest first.
+    ``settings``: those of the farm and of its shows.
     """
 
     epoch: int = 0
     batches: dict[str, BatchState] = field(default_factory=dict)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     orders: dict[str, str] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
 
     def branch(self, ref: BranchRef) -> Branch | None:
         """The branch, unless a newer revision of its batch did away with it."""

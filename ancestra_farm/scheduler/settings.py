@@ -1,0 +1,93 @@
+"""The settings in force: of the farm and of its shows, and what follows for whose turn it is and what may be spent.
+
+Folded from `SettingsGiven`; without one the defaults hold. Whether settings can be taken, and whether a batch keeps to
+them, is decided in `rules`.
+"""
+
+from dataclasses import dataclass, field
+
+from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.farm_settings import NO_FARM_SETTINGS, FarmSettings, ShowCap, farm_settings_of
+from ancestra_farm.batch.schema import PRIORITIES, Priority
+from ancestra_farm.batch.show_settings import ShowSettings, show_settings_of
+from ancestra_farm.plan.events import SettingsGiven
+from ancestra_farm.plan.recipe import digest_of
+from ancestra_farm.scheduler.prices import price_of
+from ancestra_farm.scheduler.share import RANKS
+
+_NO_CAP = ShowCap.model_construct(max_slots=None, max_money=None)
+
+
+@dataclass(slots=True)
+class Settings:
+    """What was last given. ``farm`` and ``shows`` are read from ``given``: the newest of each, by `key_of`.
+
+    ``spent``: what each show has spent so far, in money, as priced when it was spent. ``prices``: per second of a host,
+    by the digest of its model, as far as they were asked for.
+    """
+
+    given: dict[str, SettingsGiven] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    farm: FarmSettings = NO_FARM_SETTINGS
+    shows: dict[str, ShowSettings] = field(default_factory=dict)
+    prices: dict[str, float] = field(default_factory=dict)
+
+    def take(self, given: SettingsGiven) -> None:
+        """Put these in place of any before. Raises ValueError for a document that is none."""
+        if given.kind == "farm":
+            self.farm, self.prices = farm_settings_of(given.document), {}
+        else:
+            self.shows[given.name] = show_settings_of(given.document)
+        self.given[key_of(given)] = given
+
+    def read_again(self) -> None:
+        """Work ``farm`` and ``shows`` out from ``given``."""
+        self.farm, self.shows, self.prices = NO_FARM_SETTINGS, {}, {}
+        for given in list(self.given.values()):
+            self.take(given)
+
+    def cap(self, show: str) -> ShowCap:
+        """What all batches of a show may have together."""
+        return self.farm.show_caps.get(show, _NO_CAP)
+
+    def rank(self, priority: Priority) -> int:
+        """The rank of a class; the lowest is served first. Classes that share by weight have that of their first."""
+        weighted = self.farm.classes
+        if priority not in weighted:
+            return RANKS[priority]
+        return min(RANKS[name] for name in PRIORITIES if name in weighted)
+
+    def weight(self, show: str, priority: Priority) -> float:
+        """By how much the weight of a batch counts: the show's weight, times that of a class that shares by weight."""
+        of_show = self.shows.get(show)
+        return (1.0 if of_show is None else of_show.weights.get(priority, 1.0)) * self.farm.classes.get(priority, 1.0)
+
+    def pay(self, show: str, model_digest: str, card: ModelCard, device_s: float) -> float:
+        """A host of this model was held for so many seconds for a show: what that cost."""
+        per_s = self.prices.get(model_digest)
+        if per_s is None:
+            price = price_of(card, self.farm)
+            per_s = self.prices[model_digest] = 0.0 if price is None else price.per_hour / 3600
+        cost = device_s * per_s
+        if cost:
+            self.spent[show] = self.spent.get(show, 0.0) + cost
+        return cost
+
+    def money_left(self, show: str) -> float | None:
+        """What a show may still spend, 0 at least; None: as much as it takes."""
+        most = self.cap(show).max_money
+        return None if most is None else max(0.0, most - self.spent.get(show, 0.0))
+
+    def broke(self, show: str) -> bool:
+        """Whether a show has spent all it may."""
+        return self.money_left(show) == 0.0
+
+
+def settings_digest(given: SettingsGiven) -> str:
+    """What the order says, but for when: 32 hex digits."""
+    return digest_of("settings", given.kind, given.name, given.document, given.who).hex()
+
+
+def key_of(given: SettingsGiven) -> str:
+    """What settings take the place of each other: ``farm``, or ``show/NAME``."""
+    return given.kind if given.kind == "farm" else f"show/{given.name}"
