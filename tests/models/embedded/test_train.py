@@ -14,7 +14,8 @@ from ancestra_farm.models.embedded import footage, judges, loop, measure, networ
 from ancestra_farm.models.embedded.loop import Budget, Crew, Interrupted  # noqa: E402
 from ancestra_farm.models.embedded.words import TOKENS, Facts  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("default")
+# One worker: training every stage, which most of these rest on, takes half a minute.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.xdist_group("embedded")]
 
 SMALL = train.Amounts(
     stills=24,
