@@ -1,12 +1,15 @@
 """``ancestra explain``: why a shot is where it is."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ancestra_farm.cli.listing import column, json_keys, print_json
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from ancestra_farm.cli.live import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,11 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say of each shot, or of one, what it waits for and why."""
-    rows = _explained(store, shot, batch)
+    from ancestra_farm.cli.live import view
+
+    seen = view(store)
+    seen.progress(batch, shot)
+    rows = explained(seen, batch, shot)
     if as_json:
         print_json(rows)
         return
@@ -41,19 +48,6 @@ def explain(
             typer.echo(f"  {sentence}")
 
 
-def _explained(store: str, shot: str | None, batch: str | None) -> list[Explained]:
-    """Ask the controller that is at work, which alone knows hosts and queues, or fold the log."""
-    from ancestra_farm.cli.live import live
-
-    seen = live(store)
-    if seen is not None:
-        seen.progress(batch, shot)
-        found = seen.client.explain(batch, shot).shots
-        return [Explained(one.batch, one.shot, one.state, tuple(one.says)) for one in found]
-    from ancestra_farm.cli.reading import Reading
-
-    reading = Reading.open(store)
-    return [
-        Explained(one.batch, one.shot, one.state, tuple(reading.scheduler.explain(one.batch, one.shot)))
-        for one in reading.progress(batch, shot)
-    ]
+def explained(seen: "View", batch: str | None, shot: str | None) -> list[Explained]:
+    """What is asked of the controller that is at work, which alone knows hosts and queues, or of the log."""
+    return [Explained(one.batch, one.shot, one.state, tuple(one.says)) for one in seen.explained(batch, shot)]

@@ -4,7 +4,7 @@ Asking the controller takes a moment whatever the length of the log, and loads n
 Where nobody is at work, or out of reach, questions are answered by folding.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +12,7 @@ from ancestra_farm.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
     from ancestra_farm.api.client import Client
-    from ancestra_farm.api.wire import Status
+    from ancestra_farm.api.wire import BatchStanding, Explained, Status
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.scheduler.progress import ShotProgress
 
@@ -32,6 +32,12 @@ class View(Protocol):
 
     def one_shot(self, shot: str, batch: str | None = None) -> "ShotProgress":
         """The one shot of this name. Raises `CommandFailed`."""
+
+    def batches(self) -> "Sequence[BatchStanding]":
+        """Every batch as it stands, in the order of submission."""
+
+    def explained(self, batch: str | None = None, shot: str | None = None) -> "Sequence[Explained]":
+        """Why shots are where they are."""
 
 
 @dataclass(slots=True)
@@ -57,6 +63,14 @@ class Live:
     def one_shot(self, shot: str, batch: str | None = None) -> "ShotProgress":
         """As of the last look."""
         return only(self.progress(batch, shot), shot)
+
+    def batches(self) -> "Sequence[BatchStanding]":
+        """Asked now."""
+        return self.client.batches().batches
+
+    def explained(self, batch: str | None = None, shot: str | None = None) -> "Sequence[Explained]":
+        """Asked now."""
+        return self.client.explain(batch, shot).shots
 
 
 def chosen(shots: "list[ShotProgress]", url: str, batch: str | None, shot: str | None) -> "tuple[ShotProgress, ...]":

@@ -20,6 +20,7 @@ from ancestra_farm.cli import (
     gc,
     hosts,
     look,
+    ls,
     manifest,
     models,
     orders,
@@ -33,6 +34,7 @@ from ancestra_farm.cli import (
     steer,
     stitch,
     stop,
+    submit,
     token,
     watch,
     why,
@@ -106,6 +108,10 @@ _add("check", check.check, epilog=check.EPILOG)
 _add("plan", plan.plan, epilog=plan.EPILOG)
 _add("run", run.run)
 _add("resume", run.resume)
+_add("submit", submit.submit)
+_add("up", submit.up)
+_add("ls", ls.ls, epilog=ls.EPILOG)
+_add("show", ls.show, epilog=ls.SHOW_EPILOG)
 _add("status", status.status, epilog=status.EPILOG)
 _add("watch", watch.watch)
 _add("explain", explain.explain, epilog=explain.EPILOG)

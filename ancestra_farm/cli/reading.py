@@ -5,7 +5,9 @@ Writes nothing.
 
 from dataclasses import dataclass
 
+from ancestra_farm.api.questions import batches, explained
 from ancestra_farm.api.standing import RATE_WINDOW_S, Standing, standing_of
+from ancestra_farm.api.wire import BatchStanding, Explained
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import Tail
@@ -98,6 +100,14 @@ class Reading:
                 f"{shot} is in the batches {', '.join(one.batch for one in found)}: say which with --batch"
             )
         return found[0]
+
+    def batches(self) -> list[BatchStanding]:
+        """Every batch as it stands, in the order of submission."""
+        return batches(self.scheduler)
+
+    def explained(self, batch: str | None = None, shot: str | None = None) -> list[Explained]:
+        """Why shots are where they are, as far as the log tells: of hosts and queues it knows nothing."""
+        return explained(self.scheduler, batch, shot)
 
 
 def _listed(begin: str, names: object, most: int = 8) -> str:

@@ -41,7 +41,11 @@ LAST_LINES = 20
 
 
 class JobBroke(Exception):
-    """The job that was to bring the farm up has ended without; the message ends with what it said last."""
+    """The job that was to bring the farm up did not. ``problems``: the last lines that it said, below the message."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        self.problems = tuple(log.splitlines()[-LAST_LINES:])
+        super().__init__("\n".join((message, *self.problems)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +124,18 @@ def wait_until_up(
         if now is None:
             raise JobBroke(f"{head.address} knows no job {job.submission_id} any more: was the cluster started anew?")
         if now.ended:
+            said = head.log(job.submission_id) or now.message
             raise JobBroke(
-                f"the job {job.submission_id} ended ({now.status.lower()}) before the farm was up; it said:\n"
-                f"{_end_of(head.log(job.submission_id)) or now.message}"
+                f"the job {job.submission_id} ended ({now.status.lower()}) before the farm was up; it said:", said
             )
         if now.status != status:
             status = now.status
             on_message(f"job {job.submission_id}: {status.lower()}")
         time.sleep(LOOK_S)
     raise JobBroke(
-        f"the job {job.submission_id} has not brought the farm up within {patience_s:.0f} s and goes on trying; it "
-        f"said:\n{_end_of(head.log(job.submission_id))}"
+        f"the job {job.submission_id} has not brought the farm up within {patience_s:.0f} s and goes on trying; it said:",
+        head.log(job.submission_id),
     )
-
-
-def _end_of(log: str) -> str:
-    return "\n".join(log.splitlines()[-LAST_LINES:])
 
 
 # ---- the side of the job -------------------------------------------------------------------------------------------

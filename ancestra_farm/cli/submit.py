@@ -1,0 +1,243 @@
+"""``ancestra submit`` and ``up``: batches for the farm of a store; with nobody at work it comes up on a cluster."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ancestra_farm.cli.failures import FAILED, CommandFailed, on_terminal
+from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, StoreOption, person
+from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, TimeoutOption, ending_lines, left_behind
+from ancestra_farm.cli.summary import shell_word
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.batchfile import Prepared
+    from ancestra_farm.api.client import Client
+    from ancestra_farm.batch.materials import Material
+    from ancestra_farm.farm.job import Wanted
+    from ancestra_farm.ledger.liveness import Presence
+    from ancestra_farm.ledger.store import Store
+
+HeadOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_API_SERVER_ADDRESS",
+        help="The cluster's head, where nobody is at work yet: http://HOST:8265, or a tunnel to it.",
+        show_default=False,
+    ),
+]
+InsecureOption = Annotated[
+    bool,
+    typer.Option("--insecure", help="Use a cluster that asks for no token, or send it its token in the clear."),
+]
+ListenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Where the controller takes orders, on the head; by default 127.0.0.1:8470, for tunnels.",
+        show_default=False,
+    ),
+]
+PythonOption = Annotated[str, typer.Option("--python", help="The head's Python that has this package.")]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Watch the batch until nothing of it is left to do for now; Ctrl-C stops that.")
+]
+
+#: Controllers that end in the middle of a submission; more than one is rare.
+TRIES = 3
+LOOK_S = 0.5
+
+
+def submit(
+    file: FileArgument,
+    store: StoreOption,
+    address: HeadOption = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+    cards: CardsOption = None,
+    who: PersonOption = "",
+    listen: ListenOption = None,
+    hosts: HostsOption = None,
+    metrics_port: MetricsOption = None,
+    python: PythonOption = "python",
+    insecure: InsecureOption = False,
+) -> None:
+    """Hand a batch, with the files it names, to the farm of a store; on return it is in the log.
+
+    Where nobody is at work in the store, a Ray job brings the farm up on the cluster at --address first. What was
+    uploaded before is not uploaded again, and the same batch again changes nothing: repeat it when it was cut off.
+    """
+    from ancestra_farm.api.batchfile import prepared
+    from ancestra_farm.api.client import EndpointGone
+    from ancestra_farm.ledger.store import Store
+
+    who = person(who)
+    ready = prepared(file, cards)
+    opened = Store.open(store, create=True)
+    upload(ready, opened)
+    name = ready.plan.batch.batch
+    for last in [False] * (TRIES - 1) + [True]:
+        client = at_work(opened, who) or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
+        with client:
+            try:
+                taken = client.submit(ready.plan.document, ready.plan.card_documents)
+            except EndpointGone as gone:
+                if last or gone.presence is not None:
+                    raise
+                continue  # it has just ended: the batch brings up the next one
+            typer.echo(f"{name} is handed to {client.presence} (commit {taken.commit})")
+            if wait:
+                _watch(client, name, taken.commit, timeout, store)
+            else:
+                typer.echo(f"to watch: ancestra watch --store {shell_word(store)} --batch {shell_word(name)}")
+            return
+
+
+def up(
+    store: StoreOption,
+    address: HeadOption = None,
+    who: PersonOption = "",
+    listen: ListenOption = None,
+    hosts: HostsOption = None,
+    metrics_port: MetricsOption = None,
+    python: PythonOption = "python",
+    insecure: InsecureOption = False,
+) -> None:
+    """Bring the farm of a store up on a cluster: it goes on with every unfinished batch, and waits for more.
+
+    After the loss of a whole cluster, this on a new one is all that is needed.
+    """
+    from ancestra_farm.ledger.store import Store
+
+    opened = Store.open(store, create=True)
+    client = at_work(opened, person(who))
+    if client is not None:
+        with client:
+            typer.echo(f"{client.presence} is at work there already")
+        return
+    with risen(opened, person(who), address, listen, hosts, metrics_port, python, insecure) as client:
+        unfinished = sum(shot.state == "running" for shot in client.status().shots)
+        typer.echo(f"{client.presence} is at work; {unfinished:,} unfinished shots")
+    typer.echo(f"to watch: ancestra watch --store {shell_word(store)}")
+    typer.echo(f"to end it: ancestra stop --store {shell_word(store)}")
+
+
+def at_work(store: "Store", who: str) -> "Client | None":
+    """The client of the controller that is at work in a store and answers; None where none is.
+
+    A controller whose machine is gone is believed to be there for some seconds. Raises EndpointGone where somebody is
+    at work out of reach, with what to do about it.
+    """
+    from ancestra_farm.api.client import Client, EndpointGone
+    from ancestra_farm.ledger.liveness import HEARTBEAT_S, who_is_alive
+
+    client = Client.of(store, who)
+    if client is None:
+        return None
+    try:
+        client.health()
+    except EndpointGone as gone:
+        client.close()
+        if gone.presence is None:
+            return None
+        before = gone.presence
+        until = time.monotonic() + HEARTBEAT_S + 1.0
+        typer.echo(f"{before} does not answer; waiting for a sign of life", err=True)
+        while (found := who_is_alive(store)) is not None and time.monotonic() < until:
+            if found.at != before.at:
+                raise EndpointGone(f"{gone}{_how_to_reach(found)}", found) from gone
+            time.sleep(LOOK_S)
+        return None
+    return client
+
+
+def _how_to_reach(presence: "Presence") -> str:
+    port = presence.endpoint.rpartition(":")[2]
+    return (
+        f". Or go through a tunnel: `ssh -L {port}:127.0.0.1:{port} {presence.host}` and "
+        f"ANCESTRA_ENDPOINT=http://127.0.0.1:{port}"
+        if port.isdigit()
+        else ""
+    )
+
+
+def risen(
+    store: "Store",
+    who: str,
+    address: str | None,
+    listen: str | None,
+    hosts: int | None,
+    metrics_port: int | None,
+    python: str,
+    insecure: bool,
+) -> "Client":
+    """The client of a controller that a Ray job brings up at ``address``. Raises what `begin_job` raises."""
+    from ancestra_farm.api.door import own_name
+    from ancestra_farm.api.server import parsed_address
+    from ancestra_farm.farm.job import LISTEN, Wanted
+
+    if address is None:
+        raise CommandFailed(
+            f"nobody is at work in {store.url}: say on which cluster the farm comes up with --address "
+            "http://HOST:8265, or leave it to this machine with `ancestra resume --detach --stay`"
+        )
+    parsed_address(listen or LISTEN)
+    wanted = Wanted(who or own_name(store), listen or LISTEN, hosts, metrics_port, python)
+    return _brought_up(store, who, address, wanted, insecure)
+
+
+def _brought_up(store: "Store", who: str, address: str, wanted: "Wanted", insecure: bool) -> "Client":
+    from ancestra_farm.api.client import Client
+    from ancestra_farm.farm.head import Head
+    from ancestra_farm.farm.job import begin_job, wait_until_up
+
+    with Head(address, insecure=insecure) as head:
+        job = begin_job(head, store, wanted)
+        typer.echo(f"bringing the farm up: job {job.submission_id} at {head.address}", err=True)
+        wait_until_up(head, store, job, on_message=lambda text: typer.echo(text, err=True))
+    client = Client.of(store, who)
+    if client is None:
+        raise CommandFailed(f"the farm of {store.url} came up and has ended again; `ancestra logs` says why", FAILED)
+    client.health()
+    return client
+
+
+def _watch(client: "Client", batch: str, commit: int, timeout: float | None, store: str) -> None:
+    """Follow a batch to its end; ends the command as the batch ended."""
+    from ancestra_farm.api.client import EndpointGone
+    from ancestra_farm.cli.follow import follow
+
+    try:
+        followed = follow(client, batch, commit, timeout)
+    except EndpointGone as gone:
+        if gone.presence is not None:
+            raise
+        followed = left_behind(store, batch)
+    if followed.at_work and followed.how in {"interrupted", "timed_out"}:
+        raise typer.Exit(CODES[followed.how])
+    for line in ending_lines(followed, store, batch):
+        typer.echo(line)
+    raise typer.Exit(CODES[followed.how])
+
+
+def upload(ready: "Prepared", store: "Store") -> None:
+    """Put the files that a batch names into the store, each once, and show how far that is."""
+    if not ready.materials:
+        return
+    if not on_terminal():
+
+        def line(material: "Material", sent: bool) -> None:
+            typer.echo(f"{'uploaded' if sent else 'there already'}: {material.file} ({material.bytes:,} bytes)")
+
+        ready.upload(store, line)
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("uploading", total=sum(material.bytes for material in ready.materials))
+        ready.upload(
+            store, lambda material, _sent: bar.update(task, advance=material.bytes, description=material.file.name)
+        )
