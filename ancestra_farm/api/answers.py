@@ -4,26 +4,22 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
 from ancestra_farm.api import questions, wire
 from ancestra_farm.api.batchfile import soundness
-from ancestra_farm.api.desk import OutcomeUnknown
+from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import Person, noted
 from ancestra_farm.api.problems import Refusal
+from ancestra_farm.api.reach import EVERYTHING, may_order, may_submit, may_submit_at_all, sight, somebody
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.progress import ShotProgress
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
 
-T = TypeVar("T")
-
-#: A turn of the loop takes a fraction of a second; a commit on a slow bucket that is tried anew takes up to about 20 s.
-ANSWER_S = 45.0
 #: How often news is looked for while somebody waits for events, in seconds.
 LOOK_S = 0.1
 
@@ -34,9 +30,15 @@ async def health(call: "Call") -> wire.Health:
 
 
 async def status(call: "Call") -> wire.Status:
-    """The picture, or the part of it that was asked for."""
+    """The picture, or the part of it that was asked for and is the asker's to see."""
+    seen = await sight(call)
     found = call.desk.status()
     query: wire.OfShots = call.query
+    if seen.shows is not None:
+        shots = [shot for shot in found.shots if seen.of_show(shot.show)]
+        waiting = [ref for ref in found.waiting if seen.of_batch(ref.batch)]
+        # Sentences about what is stuck name batches of any show; `explain` says the same of one's own.
+        found = found.model_copy(update={"shots": shots, "waiting": waiting, "stuck": []})
     if query.batch is None and query.shot is None:
         return found
     shots = _of(found.shots, query)
@@ -58,21 +60,25 @@ def _of(shots: Sequence[ShotProgress], query: wire.OfShots) -> list[ShotProgress
 async def explain(call: "Call") -> wire.Explanations:
     """Asked of the loop: the sentences rest on hosts and queues of this moment."""
     query: wire.OfShots = call.query
-    found = await _answer(call.desk.ask(lambda scheduler: questions.explained(scheduler, query.batch, query.shot)))
+    seen = await sight(call)
+    found = await answered(call.desk.ask(lambda scheduler: questions.explained(scheduler, query.batch, query.shot)))
+    found = [one for one in found if seen.of_batch(one.batch)]
     if not found and (query.batch is not None or query.shot is not None):
-        _of(call.desk.status().shots, query)
+        _of([shot for shot in call.desk.status().shots if seen.of_show(shot.show)], query)
         raise Refusal("not-there", "there is no such shot")
     return wire.Explanations(shots=found)
 
 
 async def batches(call: "Call") -> wire.Batches:
-    """All batches."""
-    return wire.Batches(batches=await _answer(call.desk.ask(questions.batches)))
+    """All batches that are the asker's to see."""
+    seen = await sight(call)
+    found = await answered(call.desk.ask(questions.batches))
+    return wire.Batches(batches=[one for one in found if seen.of_show(one.show)])
 
 
 async def hosts(call: "Call") -> wire.Hosts:
     """All hosts."""
-    return wire.Hosts(hosts=await _answer(call.desk.ask(questions.hosts)))
+    return wire.Hosts(hosts=await answered(call.desk.ask(questions.hosts)))
 
 
 async def queues(call: "Call") -> wire.Queues:
@@ -83,12 +89,16 @@ async def queues(call: "Call") -> wire.Queues:
 async def candidates(call: "Call") -> wire.Candidates:
     """Candidates by the beginning of their id."""
     query: wire.OfPrefix = call.query
-    return await _answer(call.desk.ask(lambda scheduler: questions.candidates(scheduler, query.prefix, query.batch)))
+    seen = await sight(call)
+    return await answered(
+        call.desk.ask(lambda scheduler: questions.candidates(scheduler, query.prefix, query.batch, seen.shows))
+    )
 
 
 async def events(call: "Call") -> wire.Events:
     """What is new. Waits for it without holding a thread."""
     query: wire.After = call.query
+    seen = await sight(call)
     until = time.monotonic() + query.wait_s
     while True:
         found = call.desk.events(query.after, query.limit)
@@ -98,7 +108,9 @@ async def events(call: "Call") -> wire.Events:
                 f"what follows commit {query.after} is no longer kept here; begin with /v1/status, or read the log",
             )
         if found.events or time.monotonic() >= until:
-            return found
+            if seen is not EVERYTHING:
+                seen = await sight(call)  # anew: a batch that one of them brought is known by now
+            return found.model_copy(update={"events": [one for one in found.events if seen.of_event(one)]})
         await asyncio.sleep(LOOK_S)
 
 
@@ -110,14 +122,18 @@ async def metrics(call: "Call") -> bytes:
 async def submit(call: "Call") -> wire.Taken:
     """Checked on a thread first, so that a large batch does not hold up the loop."""
     body: wire.SubmitIn = call.body
-    who, by = acting(call.person, body.who)
+    person = somebody(call.person)
+    await may_submit_at_all(call.desk, person)
+    who, by = acting(person, body.who)
     faults = await run_in_threadpool(soundness, body.document, body.cards)
-    faults = faults or await run_in_threadpool(call.desk.lacking, body.document)
+    if not faults:
+        await may_submit(call.desk, person, body.document, body.cards)
+        faults = await run_in_threadpool(call.desk.lacking, body.document)
     if faults:
         detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
         raise Refusal("refused", detail, faults)
     at = time.time()
-    commit = await _answer(call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})"))
+    commit = await answered(call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})"))
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at)
 
 
@@ -125,37 +141,31 @@ async def give(call: "Call") -> wire.Taken:
     """Orders of one request are taken together or not at all."""
     body: wire.OrdersIn = call.body
     _together(body.orders)
-    for order in body.orders:
-        _need(call.person, order.order)
+    person = somebody(call.person)
+    await may_order(call.desk, person, body.orders)
     at = time.time()
     given, told = [], []
     for order in body.orders:
-        who, by = acting(call.person, order.who)
+        who, by = acting(person, order.who)
         event = as_event(order, who, by, at)
         given.append(event)
         told.append(wire.Acknowledged(order_id=event.order_id, order=event.order, who=who, by=by))
-    commit = await _answer(call.desk.give(given))
+    commit = await answered(call.desk.give(given))
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at, orders=tuple(told))
 
 
 async def stop(call: "Call") -> wire.Taken:
     """The stop has begun when this is answered."""
-    commit = await _answer(call.desk.stop())
+    commit = await answered(call.desk.stop())
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=time.time())
 
 
-def acting(person: Person | None, wanted: str | None) -> tuple[str, str]:
+def acting(person: Person, wanted: str | None) -> tuple[str, str]:
     """(who an order is of, who gave it if that is somebody else). Raises NotAllowed."""
-    assert person is not None, "only questions of health are open to everybody"
     if wanted is None or wanted == person.name:
         return person.name, ""
     person.need("act_for_others")
     return wanted, person.name
-
-
-def _need(person: Person | None, kind: str) -> None:
-    assert person is not None, "only questions of health are open to everybody"
-    person.need(kind)  # type: ignore[arg-type] # every kind of order is a right of the same name
 
 
 def _together(orders: Sequence["wire.AnyOrder"]) -> None:
@@ -182,11 +192,3 @@ def as_event(order: "wire.AnyOrder", who: str, by: str, at: float) -> OrderGiven
         order_id=order.order_id or uuid.uuid4().hex,
         **{name: value for name, value in said.items() if value is not None},
     )
-
-
-async def _answer(future: "Future[T]") -> T:
-    """Wait for the loop without holding a thread, and without taking the future back where the client goes away."""
-    try:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), ANSWER_S)
-    except TimeoutError:
-        raise OutcomeUnknown("the controller has not answered yet; ask again with the same order_id") from None

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from ancestra_farm.api import wire
 from ancestra_farm.api.people import NotAllowed
 from ancestra_farm.api.tokens import OwnToken, own_token
+from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.ledger.liveness import Presence, who_is_alive
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import OrderGiven
@@ -64,10 +65,8 @@ class Client:
         self._own = own
         self._presence = presence
         self._known = ""
-        self._endpoint = os.environ.get(ENDPOINT_VARIABLE, "").strip().rstrip("/")
-        self._pool = urllib3.PoolManager(
-            num_pools=2, retries=False, timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S)
-        )
+        self._endpoint = _named_endpoint()
+        self._pool = _pool(self._endpoint or presence.endpoint, presence)
 
     @classmethod
     def of(
@@ -192,6 +191,9 @@ class Client:
                 f"give the command on {presence.host}, or have it started with --listen HOST:PORT",
                 presence,
             )
+        if (presence.endpoint, presence.fingerprint) != (self._presence.endpoint, self._presence.fingerprint):
+            self.close()
+            self._pool = _pool(self._endpoint or presence.endpoint, presence)
         self._presence = presence
 
     def _once(self, method: str, path: str, model: type[A], body: dict[str, Any] | None) -> A:
@@ -216,6 +218,8 @@ class Client:
             headers = headers | {"content-type": "application/json"}
         try:
             answer = self._pool.request(method, url, body=data, headers=headers)
+        except urllib3.exceptions.SSLError as error:
+            raise _Lost("what answers there does not show the certificate that the store names") from error
         except urllib3.exceptions.HTTPError as error:
             raise _Lost(f"no answer: {type(error).__name__}") from error
         if answer.status == 200:
@@ -242,6 +246,34 @@ class Client:
         return OrderRefused(problem.detail)
 
 
+def _named_endpoint() -> str:
+    """What the environment says the door is reached at, empty: nothing. Raises NotAllowed where others could listen."""
+    named = os.environ.get(ENDPOINT_VARIABLE, "").strip().rstrip("/")
+    if named and not named.startswith("https://") and not on_loopback(named):
+        raise NotAllowed(
+            f"{ENDPOINT_VARIABLE} names {named}: a token would go there in the clear. Name https://HOST:PORT, or this "
+            "end of a tunnel, http://127.0.0.1:PORT"
+        )
+    return named
+
+
+def _pool(endpoint: str, presence: Presence) -> urllib3.PoolManager:
+    """Connections to a controller, and to no other: over TLS the certificate is the one that the store names."""
+    timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
+    if not endpoint.startswith("https:"):
+        return urllib3.PoolManager(num_pools=2, retries=False, timeout=timeout)
+    # Nobody vouches for it but the store, so neither authorities nor names say more than the fingerprint. One that is
+    # missing matches nothing.
+    return urllib3.PoolManager(
+        num_pools=2,
+        retries=False,
+        timeout=timeout,
+        cert_reqs="CERT_NONE",
+        assert_hostname=False,
+        assert_fingerprint=presence.fingerprint or "0" * 64,
+    )
+
+
 def _reachable(presence: Presence, endpoint: str) -> bool:
     """Whether there is any sense in trying: a loopback address means something on its own machine only.
 
@@ -249,7 +281,4 @@ def _reachable(presence: Presence, endpoint: str) -> bool:
     """
     if endpoint:
         return True
-    url = urllib3.util.parse_url(presence.endpoint) if presence.endpoint else None
-    host = "" if url is None else (url.host or "").strip("[]")
-    loopback = host in {"localhost", "::1"} or host.startswith("127.")
-    return bool(host) and (not loopback or presence.host == socket.gethostname())
+    return bool(presence.endpoint) and (not on_loopback(presence.endpoint) or presence.host == socket.gethostname())

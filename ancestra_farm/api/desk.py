@@ -4,6 +4,7 @@
 loop. Calls do not block: what takes a turn of the loop is a future.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ancestra_farm.api.wire import Events, Fault, Health, Status
 
 T = TypeVar("T")
+
+#: A turn of the loop takes a fraction of a second; a commit on a slow bucket that is tried anew takes up to about 20 s.
+ANSWER_S = 45.0
 
 
 class Leaving(OrderRefused):
@@ -63,3 +67,14 @@ class Desk(Protocol):
 
     def metrics(self) -> bytes:
         """The metrics as Prometheus reads them."""
+
+
+async def answered(future: "Future[T]") -> T:
+    """Wait for the loop without holding a thread, and without taking the future back where the client goes away.
+
+    Raises `OutcomeUnknown` after `ANSWER_S`, and what the future raises.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), ANSWER_S)
+    except TimeoutError:
+        raise OutcomeUnknown("the controller has not answered yet; ask again with the same order_id") from None

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ancestra_farm import __version__
-from ancestra_farm.api.people import RIGHTS
+from ancestra_farm.api.people import RIGHTS, RIGHTS_ON_SHOW
 from ancestra_farm.api.problems import KINDS
 from ancestra_farm.api.routes import ROWS, Row
 from ancestra_farm.api.wire import Problem
@@ -19,6 +19,8 @@ _KNOWN = ("unknown-person", "not-allowed")
 #: The largest whole number that every reader of JSON has exactly.
 MOST_EPOCH = 2**53
 _BODY = ("too-large", "too-slow", "not-json")
+#: Of those for which a role on a show is enough: the loop is asked for it.
+_ON_SHOW = ("leaving", "unknown-outcome")
 
 
 @cache
@@ -30,14 +32,18 @@ def description() -> dict[str, Any]:
     for row in ROWS:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, refs, definitions["$defs"])
     kinds = "\n".join(f"- `#{kind.type}` ({kind.status}): {kind.title}." for kind in KINDS.values())
-    roles = "\n".join(f"- {role}: {', '.join(sorted(rights))}" for role, rights in RIGHTS.items())
+    tables = (RIGHTS.items(), RIGHTS_ON_SHOW.items())
+    roles, on_show = (
+        "\n".join(f"- {role}: {', '.join(sorted(rights)) or 'nothing'}" for role, rights in table) for table in tables
+    )
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Ancestra Farm",
             "version": __version__,
             "description": "One controller of one store. What is acknowledged is durable.\n\n"
-            f"Rights by role:\n{roles}\n\nTypes of problems:\n{kinds}\n",
+            f"Rights by role of a token:\n{roles}\n\nRights by role on a show:\n{on_show}\n\n"
+            f"Types of problems:\n{kinds}\n",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"token": []}],
@@ -128,7 +134,7 @@ def _responses(row: Row, refs: dict[Any, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {"200": {"description": "Met.", "headers": epoch, "content": {media: {"schema": schema}}}}
     types = [*_ALWAYS, *(_KNOWN if row.right else ()), *(_BODY if row.body else ()), *row.problems]
     by_status: dict[int, list[str]] = {}
-    for type_ in types:
+    for type_ in dict.fromkeys([*types, *(_ON_SHOW if row.on_show else ())]):
         by_status.setdefault(KINDS[type_].status, []).append(type_)
     for status, several in sorted(by_status.items()):
         answers[str(status)] = {

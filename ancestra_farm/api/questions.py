@@ -1,8 +1,9 @@
 """Questions to the scheduler, answered by the controller's loop between two turns: they read, and are quick."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ancestra_farm.api import wire
+from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.state import BatchState
 
@@ -43,6 +44,13 @@ def _standing(batch: BatchState) -> wire.BatchStanding:
     )
 
 
+def on_shows(scheduler: Scheduler, name: str) -> tuple[dict[str, ShowRole], dict[str, str]]:
+    """(the role of a person on each show whose settings name them, the show of each batch)."""
+    state = scheduler.state
+    roles = {show: settings.people[name] for show, settings in state.settings.shows.items() if name in settings.people}
+    return roles, {batch.name: batch.plan.batch.show for batch in state.batches.values()}
+
+
 def hosts(scheduler: Scheduler) -> list[wire.HostStanding]:
     """Every host, pool by pool."""
     return [
@@ -59,19 +67,23 @@ def hosts(scheduler: Scheduler) -> list[wire.HostStanding]:
     ]
 
 
-def candidates(scheduler: Scheduler, prefix: str, batch: str | None) -> wire.Candidates:
-    """Candidates that were released and whose ids begin so, each in its newest place."""
+def candidates(
+    scheduler: Scheduler, prefix: str, batch: str | None, shows: Collection[str] | None = None
+) -> wire.Candidates:
+    """Candidates that were released and whose ids begin so, each in its newest place. ``shows``: None: of all."""
     found: dict[tuple[str, str], wire.Candidate] = {}
-    for one in _beginning_with(scheduler, prefix, batch):
+    for one in _beginning_with(scheduler, prefix, batch, shows):
         found[one.batch, one.candidate_id] = one
         if len(found) > MOST_CANDIDATES:
             break
     return wire.Candidates(candidates=list(found.values())[:MOST_CANDIDATES], more=len(found) > MOST_CANDIDATES)
 
 
-def _beginning_with(scheduler: Scheduler, prefix: str, batch: str | None) -> Iterator[wire.Candidate]:
+def _beginning_with(
+    scheduler: Scheduler, prefix: str, batch: str | None, shows: Collection[str] | None
+) -> Iterator[wire.Candidate]:
     for state in scheduler.state.batches.values():
-        if batch not in {None, state.name}:
+        if batch not in {None, state.name} or (shows is not None and state.plan.batch.show not in shows):
             continue
         for branch in state.branches.values():
             for rung, results in branch.results.items():

@@ -29,7 +29,8 @@ class Call:
 class Row:
     """One request that is answered.
 
-    ``right``: what the person must be entitled to, None: anybody may ask. ``query`` and ``body``: models of what comes
+    ``right``: what the person must be entitled to, None: anybody may ask. ``on_show``: a role on a show is enough, and
+    the handler sees to it that nothing of other shows is told or changed. ``query`` and ``body``: models of what comes
     in, None: nothing. ``answer``: model of what goes out, None: ``media``. ``problems``: kinds that are its own.
     """
 
@@ -38,6 +39,7 @@ class Row:
     summary: str
     handler: Callable[[Call], Awaitable[Any]]
     right: Right | None = "ask"
+    on_show: bool = False
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     body_bytes: int = ORDER_BYTES
@@ -68,6 +70,7 @@ ROWS = (
         "/v1/status",
         "How far every shot is.",
         answers.status,
+        on_show=True,
         query=wire.OfShots,
         answer=wire.Status,
         problems=("not-there",),
@@ -77,17 +80,19 @@ ROWS = (
         "/v1/explain",
         "Why shots are where they are.",
         answers.explain,
+        on_show=True,
         query=wire.OfShots,
         answer=wire.Explanations,
         problems=("not-there", *_LOOPED),
     ),
-    Row("GET", "/v1/batches", "All batches.", answers.batches, answer=wire.Batches, problems=_LOOPED),
+    Row("GET", "/v1/batches", "All batches.", answers.batches, on_show=True, answer=wire.Batches, problems=_LOOPED),
     Row(
         "POST",
         "/v1/batches",
         "Submit a batch, or a newer revision of one.",
         answers.submit,
         "submit",
+        on_show=True,
         body=wire.SubmitIn,
         body_bytes=SUBMIT_BYTES,
         answer=wire.Taken,
@@ -98,6 +103,7 @@ ROWS = (
         "/v1/orders",
         "Give orders: all are taken or none, and answered once they are durable.",
         answers.give,
+        on_show=True,
         body=wire.OrdersIn,
         answer=wire.Taken,
         problems=_ORDERED,
@@ -109,6 +115,7 @@ ROWS = (
         "/v1/candidates",
         "Candidates by the beginning of their id.",
         answers.candidates,
+        on_show=True,
         query=wire.OfPrefix,
         answer=wire.Candidates,
         problems=_LOOPED,
@@ -118,6 +125,7 @@ ROWS = (
         "/v1/events",
         "What was committed after a commit.",
         answers.events,
+        on_show=True,
         query=wire.After,
         answer=wire.Events,
         problems=("gone",),

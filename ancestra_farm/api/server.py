@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from ancestra_farm.api.tls import Shown
+
 #: Connections at once; a farm has tens of people. Beyond it uvicorn says 503.
 MOST_CONNECTIONS = 1024
 #: Seconds that a stop waits for answers under way; longer than an answer takes to be written.
@@ -19,7 +21,7 @@ class AddressTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server. ``endpoint``: where others reach it, ``http://HOST:PORT``."""
+    """A running server. ``endpoint``: where others reach it, ``http://HOST:PORT`` or ``https://HOST:PORT``."""
 
     endpoint: str
     _server: uvicorn.Server
@@ -67,8 +69,8 @@ def is_loopback(listener: socket.socket) -> bool:
     return host == "::1" or host.startswith("127.")
 
 
-def serve_app(app: ASGIApp, listener: socket.socket) -> Server:
-    """Serve ``app`` on a listening socket, in a daemon thread."""
+def serve_app(app: ASGIApp, listener: socket.socket, shown: Shown | None = None) -> Server:
+    """Serve ``app`` on a listening socket, in a daemon thread. ``shown``: over TLS, with this certificate."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -80,15 +82,19 @@ def serve_app(app: ASGIApp, listener: socket.socket) -> Server:
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
     )
+    if shown is not None:
+        config.load()
+        config.ssl = shown.context  # uvicorn would read a key from a file, and ours is in none
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="door", daemon=True)
     thread.start()
-    return Server(endpoint_of(listener), server, thread, listener)
+    return Server(endpoint_of(listener, tls=shown is not None), server, thread, listener)
 
 
-def endpoint_of(listener: socket.socket) -> str:
-    """Where others reach what listens there: ``http://HOST:PORT``."""
+def endpoint_of(listener: socket.socket, *, tls: bool = False) -> str:
+    """Where others reach what listens there: ``http://HOST:PORT``, with ``tls`` ``https://HOST:PORT``."""
+    scheme = "https" if tls else "http"
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
         host = socket.getfqdn()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -6,6 +6,7 @@ This module decides from the text alone. It opens nothing and asks no network.
 import ipaddress
 import re
 from pathlib import Path, PurePath
+from urllib.parse import urlsplit
 
 #: Schemes a store or a source may have. Anything else (http, ftp, zip, simplecache …) is refused.
 SCHEMES = ("file", "s3", "gs", "az", "memory")
@@ -58,6 +59,18 @@ def safe_join(root: str | Path, relative: str) -> str:
     if any(part in {"", ".", ".."} for part in relative.split("/")):
         raise ValueError(f"{relative!r} has an empty part, . or ..; it could leave the store")
     return f"{str(root).rstrip('/')}/{relative}"
+
+
+def on_loopback(url: str) -> bool:
+    """Whether an ``http(s)://HOST:PORT`` never leaves the machine it is used on, going by its text alone.
+
+    ``127.evil.example`` is a name like any other; of names only ``localhost`` counts.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -6,15 +6,18 @@ People reach it through the HTTP door (`api/`), which is open as long as an epoc
 presence file.
 """
 
+import socket
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 
 from ancestra_farm.api.app import LOOPBACK_NAMES, build_app
 from ancestra_farm.api.server import endpoint_of, is_loopback, listening, serve_app
 from ancestra_farm.api.standing import Standing
+from ancestra_farm.api.tls import Shown, given_certificate, own_certificate
 from ancestra_farm.farm.control import ControlLoop, Ending
 from ancestra_farm.farm.crew import Crew
 from ancestra_farm.farm.desk import LoopDesk, Recent
@@ -42,7 +45,9 @@ class Settings:
 
     ``stitches``: how many run at once. ``metrics_port``: where metrics are served on loopback; None: nowhere, 0: any.
     ``faults``: an `Injection` as JSON, for rehearsals; empty: none. ``listen``: ``HOST:PORT`` of the door, port 0 for
-    any free one. ``stay``: stay for people when nothing is left to do.
+    any free one; beyond loopback it speaks TLS, with ``certificate`` and ``key`` (PEM files on the controller's
+    machine) or one of its own, unless ``plain_http`` says that a proxy before it does. ``stay``: stay for people when
+    nothing is left to do.
     """
 
     who: str
@@ -54,6 +59,9 @@ class Settings:
     faults: str = ""
     listen: str = "127.0.0.1:0"
     stay: bool = False
+    certificate: str = ""
+    key: str = ""
+    plain_http: bool = False
 
 
 @ray.remote(  # type: ignore[call-overload] # Ray's own types do not know concurrency groups
@@ -109,6 +117,7 @@ class Controller:
         settings = self._settings
         listener = listening(settings.listen)  # before an epoch is taken: a taken port must not end somebody's work
         with closing(listener):
+            shown = shown_on(listener, settings)
             standing = Standing(Scheduler(tunables=settings.tunables), metrics)
             recent = Recent()
 
@@ -120,7 +129,8 @@ class Controller:
             inbox = self._inbox = Inbox()
             scheduler = standing.scheduler
             scheduler.epoch = writer.epoch
-            presence = Presence.here(settings.who, writer.epoch, endpoint_of(listener))
+            endpoint = endpoint_of(listener, tls=shown is not None)
+            presence = Presence.here(settings.who, writer.epoch, endpoint, "" if shown is None else shown.fingerprint)
             upkeep = self._upkeep = Upkeep(store, presence, metrics, recent.add, standing)
             crew = Crew(
                 inbox,
@@ -134,7 +144,7 @@ class Controller:
             desk = LoopDesk(store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture)
             names = LOOPBACK_NAMES if is_loopback(listener) else None
             with ExitStack() as leaving:
-                leaving.callback(serve_app(build_app(desk, names=names), listener).close)
+                leaving.callback(serve_app(build_app(desk, names=names), listener, shown).close)
                 leaving.callback(inbox.close)
                 leaving.callback(upkeep.leave)
                 return self._until_the_end(loop, inbox, submit)
@@ -164,3 +174,13 @@ class Controller:
     def metrics_url(self) -> str | None:
         """Where metrics are served; None while they are not."""
         return self._metrics_url
+
+
+def shown_on(listener: socket.socket, settings: Settings) -> Shown | None:
+    """What the door shows for itself; None: it speaks plain HTTP, which it does beyond loopback only when told to.
+
+    Raises CertificateRefused.
+    """
+    if settings.certificate:
+        return given_certificate(Path(settings.certificate), Path(settings.key))
+    return None if settings.plain_http or is_loopback(listener) else own_certificate()

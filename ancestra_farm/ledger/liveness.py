@@ -27,6 +27,7 @@ class Presence:
     """A process at work in a store. ``machine`` tells machines (and containers) apart, ``started`` pids used twice.
 
     ``at``: the last heartbeat, seconds since the Unix epoch. ``endpoint``: where it answers, empty if it does not.
+    ``fingerprint``: SHA-256, hex, of the certificate it shows there; empty where it answers without TLS.
     """
 
     who: str
@@ -37,12 +38,13 @@ class Presence:
     epoch: int
     at: float
     endpoint: str = ""
+    fingerprint: str = ""
 
     @classmethod
-    def here(cls, who: str, epoch: int, endpoint: str = "") -> Self:
+    def here(cls, who: str, epoch: int, endpoint: str = "", fingerprint: str = "") -> Self:
         """The calling process, now."""
         pid = os.getpid()
-        return cls(who, socket.gethostname(), _machine(), pid, _started(pid), epoch, time.time(), endpoint)
+        return cls(who, socket.gethostname(), _machine(), pid, _started(pid), epoch, time.time(), endpoint, fingerprint)
 
     def write(self, store: Store) -> None:
         """Say in the store that this process is at work, as of now. Call it again every few seconds."""
