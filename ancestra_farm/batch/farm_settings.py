@@ -157,6 +157,8 @@ class FarmSettings(Model):
                 f"{', '.join(free)} cost nothing while others have a price: the farm would use them first and count "
                 "none of it; give every node type its price_per_hour, or none"
             )
+        if any(cap.max_money is not None for cap in self.show_caps.values()) and (free or not self.node_types):
+            raise ValueError("max_money needs node types with a price_per_hour: nothing could be counted against it")
         return self
 
 

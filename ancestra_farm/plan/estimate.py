@@ -4,6 +4,7 @@ These are upper bounds where fewer survivors, an early stop or a budget can end 
 Measured seconds replace the guesses while the farm runs; nothing here is used to decide.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -67,6 +68,22 @@ class Estimate:
         limit = self.budget.device_hours
         return price * (self.device_hours if limit is None else min(limit, self.device_hours))
 
+    def cost_at(self, prices: Mapping[str, float]) -> float | None:
+        """What it may cost at most. ``prices``: of an hour on the host of each model; None where one is missing.
+
+        What the budget forbids is not spent; which stages it will end is not known, so the dearest are counted first.
+        """
+        if any(stage.model not in prices for stage in self.stages):
+            return None
+        costs = [(stage, stage.device_s / 3600 * prices[stage.model]) for stage in self.stages]
+        hours, candidates = self.budget.device_hours, self.budget.candidates
+        bounds = [sum(cost for _, cost in costs)]
+        if hours is not None:
+            bounds.append(_dearest([(stage.device_s / 3600, cost) for stage, cost in costs], hours))
+        if candidates is not None:
+            bounds.append(_dearest([(stage.candidates, cost) for stage, cost in costs], candidates))
+        return min(bounds)
+
     @property
     def budget_ends_it(self) -> str | None:
         """A sentence when the whole does not fit the budget, None when it does."""
@@ -76,6 +93,16 @@ class Estimate:
         if budget.device_hours is not None and self.device_hours > budget.device_hours:
             return f"the budget ends after {budget.device_hours:g} of {self.device_hours:.3g} device-hours"
         return None
+
+
+def _dearest(parts: Sequence[tuple[float, float]], most: float) -> float:
+    """The most that ``most`` of an amount can cost. ``parts``: (amount, its cost); any part of one can be taken."""
+    cost, left = 0.0, most
+    for amount, of_all in sorted(parts, key=lambda part: -part[1] / part[0] if part[0] else 0.0):
+        if amount > left:
+            return cost + of_all * left / amount
+        cost, left = cost + of_all, left - amount
+    return cost
 
 
 def estimate(plan: Plan) -> Estimate:

@@ -34,10 +34,11 @@ class Settings:
 
     def take(self, given: SettingsGiven) -> None:
         """Put these in place of any before. Raises ValueError for a document that is none."""
-        if given.kind == "farm":
-            self.farm, self.prices = farm_settings_of(given.document), {}
+        meant = read(given)
+        if isinstance(meant, FarmSettings):
+            self.farm, self.prices = meant, {}
         else:
-            self.shows[given.name] = show_settings_of(given.document)
+            self.shows[given.name] = meant
         self.given[key_of(given)] = given
 
     def read_again(self) -> None:
@@ -81,6 +82,11 @@ class Settings:
     def broke(self, show: str) -> bool:
         """Whether a show has spent all it may."""
         return self.money_left(show) == 0.0
+
+
+def read(given: SettingsGiven) -> FarmSettings | ShowSettings:
+    """What was given. Raises ValueError for a document that is none."""
+    return farm_settings_of(given.document) if given.kind == "farm" else show_settings_of(given.document)
 
 
 def settings_digest(given: SettingsGiven) -> str:
