@@ -39,6 +39,9 @@ Right = Literal[
     "unpause",
     "cancel",
     "priority",
+    "drain",
+    "block",
+    "forgive",
     "submit",
     "show_settings",
     "farm_settings",
@@ -52,7 +55,7 @@ _ARTIST: frozenset[Right] = _VIEWER.union({"pick", "unpick", "restore"})
 _SUPERVISOR: frozenset[Right] = _ARTIST.union({"close", "more", "retry"})
 _WRANGLER: frozenset[Right] = _SUPERVISOR.union(
     {"pause", "unpause", "cancel", "priority", "submit", "show_settings", "farm_settings", "stop"}
-)
+).union({"drain", "block", "forgive"})
 _OPERATOR: frozenset[Right] = _WRANGLER.union({"act_for_others"})
 #: The one table of rights that a token gives, everywhere.
 RIGHTS: dict[Role, frozenset[Right]] = {
@@ -163,6 +166,9 @@ _DOES: dict[Right, str] = {
     "close": "close a stage",
     "more": "ask for more candidates",
     "priority": "change priorities",
+    "drain": "drain machines",
+    "block": "block machines",
+    "forgive": "forgive machines",
     "submit": "submit batches",
     "show_settings": "change the settings of a show",
     "farm_settings": "change the settings of the farm",

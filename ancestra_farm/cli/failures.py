@@ -21,6 +21,7 @@ _BAD_INPUT = frozenset(
         "AddressTaken",
         "BatchRefused",
         "CatalogRefused",
+        "CertificateRefused",
         "LookRefused",
         "OrderRefused",
         "PlanRefused",
