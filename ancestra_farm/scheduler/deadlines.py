@@ -1,9 +1,35 @@
 """Deadlines of tickets, so that looking for a late one does not mean looking at every host."""
 
 import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import inf
 
+from ancestra_farm.plan.events import Cause
+from ancestra_farm.scheduler.departures import Departures
 from ancestra_farm.scheduler.hosts import Host, Lease
+from ancestra_farm.scheduler.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A host that is to be ended, and why. ``ticket``: the one it was about, if it was about one."""
+
+    host: Host
+    cause: Cause
+    why: str
+    ticket: str | None = None
+
+
+def late_hosts(deadlines: "Deadlines", slots: Slots, departures: Departures, now: float) -> Iterator[Late]:
+    """Hosts that missed a deadline: of a ticket, of coming up, or of leaving before their machine does."""
+    for host, lease in deadlines.passed(now):
+        why = f"no answer within the deadline of {lease.ticket.deadline_s:.0f} s"
+        yield Late(host, "deadline", why, lease.ticket.ticket)
+    for host in slots.overdue(now):
+        yield Late(host, "deadline", f"did not come up within {slots.tunables.start_deadline_s:.0f} s")
+    for host in departures.overdue(now):
+        yield Late(host, "host_lost", host.why)
 
 
 class Deadlines:

@@ -12,6 +12,7 @@ from ancestra_farm.plan.events import AttemptEnded
 from ancestra_farm.plan.recipe import model_digest
 from ancestra_farm.scheduler import urgency
 from ancestra_farm.scheduler.deadlines import Deadlines
+from ancestra_farm.scheduler.departures import Departures
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
@@ -36,6 +37,7 @@ class Dispatcher:
         self.now = 0.0
         self.fleet = Fleet()
         self.slots = Slots(self.fleet, tunables)
+        self.departures = Departures(self.fleet, self.slots, tunables)
         self._lots: dict[int, Lot] = {}
         self._undone: list[Lot] = []
         self._held: set[StageRef] = set()
@@ -184,11 +186,13 @@ class Dispatcher:
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
 
-    def host_placed(self, name: str, node: str) -> None:
-        """A host has a machine."""
+    def host_placed(self, name: str, node: str) -> list[Instruction]:
+        """A host has a machine; what is done if that one is going away."""
         host = self.fleet.hosts.get(name)
-        if host is not None:
-            host.node, host.placed_at = node, self.now
+        if host is None:
+            return []
+        host.node, host.placed_at = node, self.now
+        return self.departures.placed(host, self.now)
 
     def host_ready(self, name: str, load_s: float) -> Host | None:
         """A host came up. One that nobody asked for (any more) is left to itself."""
@@ -209,7 +213,7 @@ class Dispatcher:
         host = self.fleet.remove(name)
         if host is None:
             return None
-        if not host.ready and charged:
+        if not host.ready and charged and not host.departing:
             host.pool.start_failures += 1
             host.pool.last_failure = message
             host.pool.failed_at, host.pool.another_try = self.now, False

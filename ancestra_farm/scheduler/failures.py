@@ -32,6 +32,11 @@ def disbelieved(attempt: AttemptEnded) -> AttemptEnded:
     return replace(attempt, cause="aborted", passed=False, reasons=(), scores={}, media=None)
 
 
+def excused(attempt: AttemptEnded) -> AttemptEnded:
+    """The record of an attempt on a machine that goes away: a verdict counts, a failure is taken for the machine's."""
+    return attempt if attempt.cause == "judged" else disbelieved(attempt)
+
+
 def taken_back(lease: Lease, cause: Cause, message: str, host: str, now: float) -> list[AttemptEnded]:
     """The attempts to record for a ticket whose host went away while it was generating.
 

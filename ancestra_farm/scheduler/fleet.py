@@ -1,31 +1,34 @@
-"""The fleet: all pools, and the device slots they share. It counts; what follows is decided in `slots`."""
+"""The fleet: all pools, and the bays of slots they share. It counts; what follows is decided in `slots`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ancestra_farm.batch.farm_settings import NO_FARM_SETTINGS, FarmSettings
+from ancestra_farm.scheduler.bays import CPUS, GPUS, Bay, bay_on, bays_of, plain_bays, sizes_in, stand, whole
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.state import Branch
+from ancestra_farm.scheduler.world import SlotsChanged
 
 
 @dataclass(slots=True)
 class Fleet:
     """All pools, by the digest of their model, and the slots they share.
 
-    ``known``: the farm has said how many slots there are. ``starting``: hosts that are not ready yet, in the order they
-    were asked for. ``stopping``: hosts that go when what they run is back.
-    ``used``: slots that hosts hold, of CPUs and of GPUs. ``stale``: what slots are shared by has changed.
+    ``known``: the farm has said how many slots there are, ``told``, last. ``starting``: hosts that are not ready yet,
+    in the order they were asked for. ``stopping``: hosts that go when what they run is back. ``bays``: by name, in the
+    order in which they are filled. ``farm``: its settings. ``stale``: what slots are shared by has changed.
     """
 
-    cpu_slots: int = 0
-    gpu_slots: int = 0
     known: bool = False
+    told: SlotsChanged = field(default_factory=lambda: SlotsChanged(0, 0))
+    farm: FarmSettings = NO_FARM_SETTINGS
+    bays: dict[str, Bay] = field(default_factory=plain_bays)
     pools: dict[str, Pool] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)
     starting: dict[str, Host] = field(default_factory=dict)
     stopping: dict[str, Host] = field(default_factory=dict)
-    used: list[float] = field(default_factory=lambda: [0.0, 0.0])
     stale: bool = True
     tickets: int = 0
     started: int = 0
@@ -40,54 +43,52 @@ class Fleet:
             for lease in host.leases:
                 yield host, lease
 
-    def add(self, host: Host) -> None:
-        """Count a host in."""
-        self.hosts[host.name] = host
-        self.starting[host.name] = host
-        host.pool.hosts[host.name] = host
-        self.used[host.pool.on_gpu] += host.pool.slots_each
+    # ---- slots -----------------------------------------------------------------------------------------------------
 
-    def remove(self, name: str) -> Host | None:
-        """Count a host out; None if it was not in. What it holds is still on it."""
-        host = self.hosts.pop(name, None)
-        if host is not None:
-            self.starting.pop(name, None)
-            self.stopping.pop(name, None)
-            self.used[host.pool.on_gpu] -= host.pool.slots_each
-            host.pool.drop(host)
-            self.stale = True
-        return host
+    @property
+    def grows(self) -> bool:
+        """Whether nodes come when there is work for them, and go when there is none."""
+        return bool(self.farm.node_types)
 
-    def stop(self, host: Host) -> None:
-        """Give a host nothing more."""
-        if not host.stopping:
-            host.stopping = True
-            self.stopping[host.name] = host
-            host.pool.leaving += 1
-            host.pool.look_at(host)
+    def tell(self, told: SlotsChanged) -> None:
+        """Take note of which slots there are."""
+        self.told, self.known, self.stale = told, True, True
+        self._stand()
 
-    def keep(self, host: Host) -> None:
-        """Give a host work again that was about to go."""
-        host.stopping = host.surplus = False
-        del self.stopping[host.name]
-        host.pool.leaving -= 1
-        host.pool.look_at(host)
+    def equip(self, farm: FarmSettings) -> None:
+        """Take other settings, or other models, into account. Hosts stay where they are, if that is a bay still."""
+        self.farm, self.stale = farm, True
+        before, self.bays = self.bays, bays_of(farm, [pool.card for pool in self.pools.values()])
+        for name, bay in self.bays.items():
+            if name in before:
+                bay.planned, bay.scarce_until = min(before[name].planned, bay.most), before[name].scarce_until
+        for pool in self.pools.values():
+            pool.sizes = sizes_in(self.bays, pool.card, pool.slots_each)
+            pool.standing.clear()
+        types = dict(self.told.nodes)
+        for host in self.hosts.values():
+            found = bay_on(self.bays, types.get(host.node or "", ""), on_gpu=host.pool.on_gpu)
+            host.bay = host.bay if found is None else found.name
+            host.slots = host.pool.sizes.get(host.bay, host.slots)
+            if host.bay in self.bays and not host.departing:
+                self.bays[host.bay].use(host.slots)
+            if not host.stopping:
+                host.pool.stand(host, 1)
+        self._stand()
 
-    def all_slots(self, *, on_gpu: bool) -> int:
-        """Slots of one kind."""
-        return self.gpu_slots if on_gpu else self.cpu_slots
+    def _stand(self) -> None:
+        if self.grows:
+            stand(self.bays, (node_type for _, node_type in self.told.nodes))
+        else:
+            self.bays[CPUS].slots, self.bays[GPUS].slots = self.told.cpu_slots, self.told.gpu_slots
 
     def slots(self, pool: Pool) -> int:
-        """How many hosts of this pool the machines could hold if it had them alone."""
-        return int(self.all_slots(on_gpu=pool.on_gpu) // pool.slots_each)
+        """How many hosts of this pool the machines could hold if it had them alone, those that may come included."""
+        return sum(self.bays[name].holds(each) for name, each in pool.sizes.items())
 
-    def unused(self, pool: Pool) -> float:
-        """Slots of the kind the pool uses that no host holds."""
-        return self.all_slots(on_gpu=pool.on_gpu) - self.used[pool.on_gpu]
-
-    def free(self, pool: Pool) -> int:
-        """How many more hosts of this pool fit now."""
-        return max(0, int(self.unused(pool) // pool.slots_each))
+    def free(self, pool: Pool, bay: Bay) -> int:
+        """How many more hosts of this pool fit now into a bay."""
+        return max(0, whole(bay.unused / pool.sizes[bay.name]))
 
     def held_by(self, batch: str) -> float:
         """Slots on which hosts hold tickets of a batch."""
@@ -101,3 +102,53 @@ class Fleet:
         """Whether one more host at work on this batch would be more than it may hold."""
         cap = line.cap
         return cap is not None and self.held_by(line.batch.name) + pool.slots_each > cap
+
+    # ---- hosts -----------------------------------------------------------------------------------------------------
+
+    def add(self, host: Host) -> None:
+        """Count a host in."""
+        self.hosts[host.name] = host
+        self.starting[host.name] = host
+        host.pool.hosts[host.name] = host
+        host.pool.stand(host, 1)
+        self.bays[host.bay].use(host.slots)
+
+    def remove(self, name: str) -> Host | None:
+        """Count a host out; None if it was not in. What it holds is still on it."""
+        host = self.hosts.pop(name, None)
+        if host is not None:
+            self.starting.pop(name, None)
+            self.stopping.pop(name, None)
+            self._give_back(host)
+            if not host.stopping:
+                host.pool.stand(host, -1)
+            host.pool.drop(host)
+            self.stale = True
+        return host
+
+    def stop(self, host: Host) -> None:
+        """Give a host nothing more."""
+        if not host.stopping:
+            host.stopping = True
+            self.stopping[host.name] = host
+            host.pool.leaving += 1
+            host.pool.stand(host, -1)
+            host.pool.look_at(host)
+
+    def depart(self, host: Host, why: str) -> None:
+        """The machine of a host goes away, and the slots it holds with it; `stop` follows. ``why``: for people."""
+        if not host.departing:
+            self._give_back(host)
+            host.departing, host.why, self.stale = True, why, True
+
+    def _give_back(self, host: Host) -> None:
+        if host.bay in self.bays and not host.departing:
+            self.bays[host.bay].use(-host.slots)
+
+    def keep(self, host: Host) -> None:
+        """Give a host work again that was about to go."""
+        host.stopping = host.surplus = False
+        del self.stopping[host.name]
+        host.pool.leaving -= 1
+        host.pool.stand(host, 1)
+        host.pool.look_at(host)

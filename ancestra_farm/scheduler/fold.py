@@ -15,6 +15,7 @@ from ancestra_farm.plan.events import (
     EpochTaken,
     Event,
     MediaCollected,
+    NodeOrdered,
     OrderGiven,
     SettingsGiven,
     StageClosed,
@@ -26,7 +27,7 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.duplicates import HashIndex
-from ancestra_farm.scheduler.ordered import extend, fold_order, remember
+from ancestra_farm.scheduler.ordered import extend, fold_node_order, fold_order, remember
 from ancestra_farm.scheduler.outcomes import (
     attempt_ended,
     given_up,
@@ -167,6 +168,7 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     BranchClosed: _branch_closed,
     StageClosed: _stage_closed,
     OrderGiven: fold_order,
+    NodeOrdered: fold_node_order,
     StitchPlanned: _stitch_planned,
     StitchEnded: _stitch_ended,
     MediaCollected: _media_collected,

@@ -44,7 +44,9 @@ class Host:
     ``look``: the one it has loaded when it comes to its last ticket; ``stayed_s``: seconds of work it was given out of
     turn because of that. ``sick``: drained; nothing it still returns is believed. ``surplus``: it goes because there
     are fewer slots. ``place``: where it stands among hosts with room. ``look_at_s``: when its deadlines are looked at.
-    ``node``: Ray's id of the machine it is on, None until it has one; ``placed_at``: since when.
+    ``node``: Ray's id of the machine it is on, None until it has one; ``placed_at``: since when. ``departing``: that
+    machine goes away, and its slots with it. ``why``: what is said when it is let go; empty: its slot is needed.
+    ``bay``: which its slots are of, so many. ``idle_since``: when it last came to hold nothing, inf while it does.
     """
 
     name: str
@@ -61,6 +63,11 @@ class Host:
     look_at_s: float = inf
     node: str | None = None
     placed_at: float | None = None
+    departing: bool = False
+    why: str = ""
+    bay: str = ""
+    slots: float = 0.0
+    idle_since: float = inf
 
     @property
     def has_room(self) -> bool:

@@ -47,8 +47,9 @@ def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
     fleet = dispatcher.fleet
     for on_gpu in (False, True):
         kind, slots = "GPU" if on_gpu else "CPU", fleet.all_slots(on_gpu=on_gpu)
-        held = sum(host.pool.slots_each for host in fleet.hosts.values() if host.pool.on_gpu == on_gpu)
-        staying = held - sum(host.pool.slots_each for host in fleet.stopping.values() if host.pool.on_gpu == on_gpu)
+        there = [host for host in fleet.hosts.values() if host.pool.on_gpu == on_gpu and not host.departing]
+        held = sum(host.pool.slots_each for host in there)
+        staying = held - sum(host.pool.slots_each for host in there if host.stopping)
         if fleet.known and staying > slots:
             yield f"hosts hold {staying} {kind} slots of {slots}"
         if held != fleet.used[on_gpu]:

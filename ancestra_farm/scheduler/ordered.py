@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from ancestra_farm.batch.schema import Priority
-from ancestra_farm.plan.events import OrderGiven, Outcome
+from ancestra_farm.plan.events import NodeOrdered, OrderGiven, Outcome
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.scheduler.results import Results
 from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, Retry, ShotState, StageState
@@ -33,6 +33,22 @@ def remember(state: FarmState, order_id: str, digest: str) -> None:
     state.orders[order_id] = digest
     while len(state.orders) > ORDER_IDS:
         del state.orders[next(iter(state.orders))]
+
+
+def fold_node_order(state: FarmState, given: NodeOrdered) -> None:
+    """Change the state by an order about a machine or a host. Only blocks stand."""
+    if given.order_id:
+        remember(state, given.order_id, node_order_digest(given))
+    if given.order == "block":
+        state.blocked[given.node] = given
+    elif given.order == "forgive":
+        state.blocked.pop(given.node, None)
+
+
+def node_order_digest(given: NodeOrdered) -> str:
+    """What it says, but for when and of which machine or host (worked out on taking it): 32 hex digits."""
+    names = [name for name in NodeOrdered.__slots__ if name not in ("at", "node", "host")]
+    return digest_of("node order", [(name, repr(getattr(given, name))) for name in names]).hex()
 
 
 def order_digest(given: OrderGiven) -> str:

@@ -19,10 +19,11 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
-from ancestra_farm.scheduler import chains, orders
+from ancestra_farm.scheduler import chains, node_orders, orders
+from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, paused_work
-from ancestra_farm.scheduler.failures import disbelieved, taken_back, verdict_on
+from ancestra_farm.scheduler.failures import disbelieved, excused, taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.glance import Glance, glance_at
 from ancestra_farm.scheduler.hosts import Host, Lease
@@ -42,6 +43,8 @@ from ancestra_farm.scheduler.world import (
     HostReady,
     Instruction,
     KillHost,
+    NodeLeaving,
+    NodeOrder,
     Order,
     Record,
     SlotsChanged,
@@ -85,7 +88,7 @@ class Scheduler:
 
     def resume(self, now: float) -> list[Instruction]:
         """Begin to work on what the log left: everything released and not ended is queued again."""
-        self._out = []
+        self._out = node_orders.blocks(self.state, self.dispatcher, now)
         self.dispatcher.now = now
         for batch in self.state.batches.values():
             self._take_up(batch)
@@ -109,7 +112,7 @@ class Scheduler:
         self.dispatcher.now = now
         self._HANDLERS[type(happening)](self, happening, now)
         quiet = isinstance(happening, TicketStarted) and not self.dispatcher.classes_meet()
-        if not quiet and not isinstance(happening, HostPlaced):
+        if not quiet and (self._out or not isinstance(happening, HostPlaced)):
             self._settle(now)  # else no decision rests on it
         return self._out
 
@@ -125,7 +128,11 @@ class Scheduler:
         self._said_done = False
 
     def _host_placed(self, happening: HostPlaced, _now: float) -> None:
-        self.dispatcher.host_placed(happening.host, happening.node)
+        self._out.extend(self.dispatcher.host_placed(happening.host, happening.node))
+
+    def _node_leaving(self, happening: NodeLeaving, now: float) -> None:
+        departures = self.dispatcher.departures
+        self._out.extend(departures.notice(happening.node, happening.at, happening.why, now, self._emit))
 
     def _host_ready(self, happening: HostReady, now: float) -> None:
         host = self.dispatcher.host_ready(happening.host, happening.load_s)
@@ -146,9 +153,10 @@ class Scheduler:
             self._note_late(happening, now)
             return
         host = self.dispatcher.fleet.hosts[happening.host]
-        self._attempts(lease.lot, map(disbelieved, happening.attempts) if host.sick else happening.attempts, now)
+        believe = disbelieved if host.sick else excused if host.departing else None
+        self._attempts(lease.lot, map(believe, happening.attempts) if believe else happening.attempts, now)
         self._give_back(lease)
-        if not host.sick:
+        if believe is None:
             sick = self.dispatcher.returned(host.name, lease, happening.attempts)
             if sick is not None:
                 self._drain(host, sick, now)
@@ -215,6 +223,8 @@ class Scheduler:
         if lost is None:
             return
         host, leases = lost
+        if host.departing:
+            cause = "host_lost"
         what: HostNote = "killed" if cause == "deadline" else "lost"
         self._note(host, what if host.ready or cause == "host_lost" else "failed_to_start", message, now)
         started = [lease for lease in leases if lease.started_at is not None]
@@ -223,7 +233,7 @@ class Scheduler:
         for lease in leases:
             if lease.ticket.ticket == generating:
                 fates = taken_back(lease, cause, message, host.name, now)
-                self._attempts(lease.lot, map(disbelieved, fates) if host.sick else fates, now)
+                self._attempts(lease.lot, map(disbelieved, fates) if host.sick or host.departing else fates, now)
             self._give_back(lease)
 
     def _stitch_returned(self, happening: StitchReturned, _now: float) -> None:
@@ -249,15 +259,16 @@ class Scheduler:
             for shot in shots_of(self.state.batches[given.batch], given):
                 self._touch_shot(given.batch, shot.plan.name)
 
+    def _nodes_ordered(self, happening: NodeOrder, now: float) -> None:
+        self._out.extend(node_orders.order(self.state, self.dispatcher, happening.order, self._emit, now))
+        self._said_done = False
+
     def _tick(self, _happening: Tick, now: float) -> None:
-        for host, lease in self.dispatcher.deadlines.passed(now):
-            message = f"no answer within the deadline of {lease.ticket.deadline_s:.0f} s"
-            self._out.append(KillHost(host.name, message))
-            self._lose(host.name, "deadline", message, lease.ticket.ticket, now)
-        for host in self.dispatcher.slots.overdue(now):
-            message = f"did not come up within {self.tunables.start_deadline_s:.0f} s"
-            self._out.append(KillHost(host.name, message))
-            self._lose(host.name, "deadline", message, None, now)
+        dispatcher = self.dispatcher
+        for late in late_hosts(dispatcher.deadlines, dispatcher.slots, dispatcher.departures, now):
+            self._out.append(KillHost(late.host.name, late.why))
+            self._lose(late.host.name, late.cause, late.why, late.ticket, now)
+        self._out.extend(dispatcher.departures.hand_back(now))
 
     def _stop(self, _happening: StopRequested, _now: float) -> None:
         self._stopping = True
@@ -382,6 +393,7 @@ class Scheduler:
     _HANDLERS: ClassVar[dict[type, Callable[["Scheduler", Any, float], None]]] = {
         SlotsChanged: _slots_changed,
         HostPlaced: _host_placed,
+        NodeLeaving: _node_leaving,
         HostReady: _host_ready,
         HostLost: _host_lost,
         TicketStarted: _ticket_started,
@@ -389,6 +401,7 @@ class Scheduler:
         StitchReturned: _stitch_returned,
         Submit: _submit,
         Order: _order,
+        NodeOrder: _nodes_ordered,
         Tick: _tick,
         StopRequested: _stop,
     }

@@ -93,7 +93,7 @@ class Slots:
         idle = [host for host in self.fleet.stopping.values() if host.idle] if self.fleet.stopping else []
         for host in idle:
             self.fleet.remove(host.name)
-        return [StopHost(host.name, "it was drained" if host.sick else why) for host in idle]
+        return [StopHost(host.name, "it was drained" if host.sick else host.why or why) for host in idle]
 
     def stop(self, host: Host, *, running: bool) -> Iterator[Instruction]:
         """A host goes when it holds nothing: what waits in it is taken back, and if need be what runs."""
@@ -108,7 +108,11 @@ class Slots:
         if not self.fleet.known:
             return
         over = self.fleet.used[on_gpu] - self.fleet.all_slots(on_gpu=on_gpu)
-        over -= sum(host.pool.slots_each for host in self.fleet.stopping.values() if host.pool.on_gpu == on_gpu)
+        over -= sum(
+            host.pool.slots_each
+            for host in self.fleet.stopping.values()
+            if host.pool.on_gpu == on_gpu and not host.departing
+        )
         for host in [host for host in self.fleet.stopping.values() if host.surplus and host.pool.on_gpu == on_gpu]:
             if over + host.pool.slots_each <= 0:
                 self.fleet.keep(host)
@@ -131,7 +135,11 @@ class Slots:
 
         One after the other would leave a lower class at work for as many tickets as hosts are missing.
         """
-        leaving = sum(rival.leaving * rival.slots_each for rival in pools if rival is not pool)
+        leaving = sum(
+            host.pool.slots_each
+            for host in self.fleet.stopping.values()
+            if host.pool.on_gpu == pool.on_gpu and host.pool is not pool and not host.departing
+        )
         coming = self.fleet.unused(pool) + leaving
         spare = self._spare(pool, pools, wanted, now)
         for number in range(int(coming // pool.slots_each) + 1, missing + 1):

@@ -13,6 +13,7 @@ from ancestra_farm.plan.events import (
     BranchClosed,
     BranchEnd,
     BranchOpened,
+    NodeOrdered,
     OrderGiven,
     StageClosed,
     StitchPlanned,
@@ -414,7 +415,7 @@ class FarmState:
     """All batches of a store. ``versions``: how many v### were ever given to a (show, shot).
 
     ``orders``: digests of the orders that were taken under an id of their giver's, by that id, oldest first.
-    ``settings``: those of the farm and of its shows.
+    ``settings``: those of the farm and of its shows. ``blocked``: orders by the machine they keep free of hosts.
     """
 
     epoch: int = 0
@@ -422,6 +423,7 @@ class FarmState:
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     orders: dict[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
+    blocked: dict[str, NodeOrdered] = field(default_factory=dict)
 
     def branch(self, ref: BranchRef) -> Branch | None:
         """The branch, unless a newer revision of its batch did away with it."""

@@ -52,6 +52,9 @@ class Tunables:
     #: A host stays with the look it has loaded for so many seconds of work out of turn. Loading a look takes 1 to 3 s
     #: (a few hundred megabytes from disk), so a tenth of the time at most goes into switching, and nobody waits longer.
     look_stay_s: float = 30.0
+    #: A machine that goes away is to be empty so long before: a step of a large model, which an abort waits for, takes
+    #: a second or two, and writing what is done another two.
+    hand_back_s: float = 5.0
     #: A ticket behind a running one is given to an idle host if it would wait longer than this: a hundred round trips.
     steal_s: float = 0.25
 

@@ -6,7 +6,7 @@ virtual time. Times are seconds; ``now`` is always handed in.
 
 from dataclasses import dataclass
 
-from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, OrderGiven, StitchEnded
+from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, NodeOrdered, OrderGiven, StitchEnded
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
@@ -104,6 +104,13 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeOrder:
+    """A person's order about a machine, a host or a model. Refused as `Order` is."""
+
+    order: NodeOrdered
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: deadlines are looked at."""
 
@@ -124,6 +131,7 @@ Happening = (
     | StitchReturned
     | Submit
     | Order
+    | NodeOrder
     | Tick
     | StopRequested
 )
@@ -222,6 +230,21 @@ class KillHost:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockNodes:
+    """Place no host on these machines, and count none of their slots: all that are blocked from here on."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainNode:
+    """Give a machine back to the cluster once it is empty."""
+
+    node: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
     """Hand a ticket to a host. A host has at most one running and one waiting."""
 
@@ -259,7 +282,7 @@ class AllDone:
     stuck: tuple[str, ...]
 
 
-Instruction = Record | StartHost | StopHost | KillHost | Dispatch | Revoke | Stitch | AllDone
+Instruction = Record | StartHost | StopHost | KillHost | BlockNodes | DrainNode | Dispatch | Revoke | Stitch | AllDone
 
 
 class OrderRefused(Exception):
