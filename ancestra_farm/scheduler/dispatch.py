@@ -17,7 +17,6 @@ from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
 from ancestra_farm.scheduler.pools import Pool
-from ancestra_farm.scheduler.share import RANKS
 from ancestra_farm.scheduler.slots import Slots
 from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
 from ancestra_farm.scheduler.tickets import take_ticket, ticket_size, tickets_in
@@ -72,7 +71,7 @@ class Dispatcher:
 
     def rank(self, batch: BatchState) -> None:
         """Take a changed class of a batch into account."""
-        rank = RANKS[batch.priority]
+        rank = batch.rank
         for pool in self.fleet.pools.values():
             line = pool.lines.get(batch.name)
             if line is not None and line.busy:
@@ -139,7 +138,7 @@ class Dispatcher:
 
     def _release(self, pool: Pool, line: Line, emit: Emit, now: float) -> bool:
         released = False
-        rank = RANKS[line.batch.priority]
+        rank = line.batch.rank
         higher = sum(
             other.queued for other in pool.waiting.values() if other.rank < rank and not self.fleet.at_cap(other, pool)
         )
@@ -164,8 +163,8 @@ class Dispatcher:
         ticket = max(1, min(self.tunables.ticket_max, int(self.tunables.ticket_s / max(each, 1e-6))))
         hosts = float(self.fleet.slots(pool))
         if len(pool.waiting) > 1:
-            weights = sum(other.batch.weight for other in pool.waiting.values() if other is not line)
-            hosts *= line.batch.weight / (line.batch.weight + weights)
+            weights = sum(other.batch.share_weight for other in pool.waiting.values() if other is not line)
+            hosts *= line.batch.share_weight / (line.batch.share_weight + weights)
         return int(ticket * self.tunables.queued_tickets_per_host * max(1.0, hosts))
 
     def _reserved_out(self, batch: BatchState) -> bool:

@@ -8,7 +8,6 @@ from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.progress import shot_status, stage_status
-from ancestra_farm.scheduler.share import RANKS
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.tunables import Tunables
 
@@ -25,14 +24,28 @@ REASONS: dict[str, str] = {
 
 
 def paused_work(state: FarmState, tunables: Tunables) -> tuple[str, ...]:
-    """What is left only because somebody paused it, a sentence for each batch or shot that was paused."""
+    """What is left only because somebody paused it, or its show has no money left: a sentence for each of these."""
     found: dict[OrderGiven, None] = {}
     for batch in state.batches.values():
         for shot in batch.shots.values():
             pause = shot.pause or batch.pause
             if pause is not None and shot_status(shot, tunables) == "paused":
                 found[pause] = None
-    return tuple(_told_pause(pause) for pause in found)
+    broke = {
+        batch.show: batch
+        for batch in state.batches.values()
+        if batch.broke and any(shot_status(shot, tunables) == "paused" for shot in batch.shots.values())
+    }
+    return tuple(_told_pause(pause) for pause in found) + tuple(map(_told_broke, broke.values()))
+
+
+def _told_broke(batch: BatchState) -> str:
+    """Why a show spends nothing more."""
+    settings = batch.settings
+    return (
+        f"{batch.show} has spent {settings.spent.get(batch.show, 0.0):,.2f} of the "
+        f"{settings.cap(batch.show).max_money:,.2f} {settings.farm.currency} it may (max_money of show_caps)"
+    )
 
 
 def _told_pause(pause: OrderGiven) -> str:
@@ -88,6 +101,8 @@ def _standing_orders(batch: BatchState, shot: ShotState) -> list[str]:
     sentences += [
         f"{_told_pause(pause)}: nothing of it starts." for pause in (batch.pause, shot.pause) if pause is not None
     ]
+    if batch.broke and shot.has_work:
+        sentences.append(f"{_told_broke(batch)}: nothing of it starts until there is more, by the farm's settings.")
     return sentences
 
 
@@ -164,7 +179,7 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
     line = pool.lines.get(batch.name)
     if line is not None and line.cap is not None and fleet.at_cap(line, pool):
         return f"{batch.name} holds {fleet.held_by(batch.name):g} of the {line.cap} slots it may hold (max_slots)"
-    rank = RANKS[batch.priority]
+    rank = batch.rank
     rivals = [
         other.batch
         for rival in fleet.pools.values()
@@ -174,7 +189,7 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
     ]
     if not rivals:
         return None
-    first = min(rivals, key=lambda rival: RANKS[rival.priority])
+    first = min(rivals, key=lambda rival: rival.rank)
     return f"{first.name} is served first: its class {first.priority} comes before {batch.priority}"
 
 

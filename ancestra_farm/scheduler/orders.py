@@ -19,6 +19,7 @@ from ancestra_farm.scheduler.chains import (
     waits_for_people,
 )
 from ancestra_farm.scheduler.ordered import ENDED_FOR_GOOD, find, order_digest, shots_of, stages_of, to_retry
+from ancestra_farm.scheduler.rules import refusals
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Retry, ShotState, StageState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import OrderRefused, Submit
@@ -57,6 +58,9 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     cancelled = known is not None and any(shot.cancelled is not None for shot in known.shots.values())
     if known is not None and known.submitted.digest == plan.digest and not cancelled:
         return name, False
+    paid = 0.0 if known is None else known.money
+    if not request.accepted and (why := list(refusals(plan, state.settings, paid))):
+        raise OrderRefused("; ".join(why))
     for branch in list(known.branches.values()) if known is not None else ():
         if branch.closed is None:
             close(branch, "superseded", emit, now)

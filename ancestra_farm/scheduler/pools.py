@@ -159,7 +159,7 @@ class Pool:
             return
         line = lot.line
         self.stale |= not line.busy
-        self.clock.join(line.account, RANKS[line.batch.priority], now)
+        self.clock.join(line.account, line.batch.rank, now)
         count(line.waiting, lot.kind, number)
         line.queued += number
         if not lot.inside:
@@ -186,7 +186,7 @@ class Pool:
     def lease(self, host: Host, lease: Lease, now: float) -> None:
         """Give a host a ticket, and charge its batch for it."""
         line, ticket = lease.lot.line, lease.ticket.ticket
-        lease.charged = self.clock.charge(line.account, lease.expected_s * self.slots_each, line.batch.weight, now)
+        lease.charged = self.clock.charge(line.account, lease.expected_s * self.slots_each, line.batch.share_weight, now)
         line.unstarted[ticket] = (host, lease)
         if host.leases:
             line.behind[ticket] = (host, lease)
@@ -219,7 +219,7 @@ class Pool:
     def release(self, host: Host, lease: Lease, cost_s: float, now: float) -> None:
         """Take a ticket off its host; its batch pays what it did cost. `rest` follows."""
         line, ticket = lease.lot.line, lease.ticket.ticket
-        settle(line.account, lease.charged, cost_s * self.slots_each, line.batch.weight)
+        settle(line.account, lease.charged, cost_s * self.slots_each, line.batch.share_weight)
         host.leases.remove(lease)
         lease.lot.leases.pop(ticket, None)
         line.unstarted.pop(ticket, None)

@@ -19,6 +19,7 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     Event,
     OrderGiven,
+    SettingsGiven,
     StageClosed,
     StitchEnded,
     StitchPlanned,
@@ -185,13 +186,17 @@ class _Telling:
 
     def _submitted(self, event: BatchSubmitted) -> None:
         self._decide()
-        self._handle(event, Submit(event.document, event.cards, event.who))
+        self._handle(event, Submit(event.document, event.cards, event.who, accepted=True))
 
     def _order(self, event: OrderGiven, *, last: bool = False) -> None:
         self._decide()
         refused = self._handle(event, Order(event), keep=not last)
         if refused and not last:
             self._orders.append(event)
+
+    def _settings(self, event: SettingsGiven) -> None:
+        self._decide()
+        self._tell(event)
 
     def _handle(self, event: Event, happening: Submit | Order, *, keep: bool = False) -> bool:
         """Have something ordered again; whether it was refused. What is refused and not kept for later is lost."""
@@ -250,6 +255,7 @@ class _Telling:
     _HANDLERS: ClassVar[dict[type, Callable[["_Telling", Any], None]]] = {
         BatchSubmitted: _submitted,
         OrderGiven: _order,
+        SettingsGiven: _settings,
         AttemptEnded: _of_candidate,
         CandidateGivenUp: _of_candidate,
         VerdictsVoided: _voided,

@@ -19,7 +19,7 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
-from ancestra_farm.scheduler import chains, node_orders, orders
+from ancestra_farm.scheduler import chains, node_orders, orders, rules
 from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, paused_work
@@ -37,6 +37,7 @@ from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import (
     AllDone,
+    ChangeSettings,
     Happening,
     HostLost,
     HostPlaced,
@@ -104,7 +105,7 @@ class Scheduler:
     # ---- happenings ------------------------------------------------------------------------------------------------
 
     def handle(self, happening: Happening, now: float) -> list[Instruction]:
-        """Take in what happened and say what is to be done, in this order. Raises OrderRefused for Submit and Order.
+        """Take in what happened and say what is to be done, in this order. Raises OrderRefused for what people want.
 
         ``now``: seconds since the Unix epoch.
         """
@@ -120,6 +121,8 @@ class Scheduler:
         """Raise OrderRefused if this order would be refused as things stand; nothing is decided and nothing changes."""
         if isinstance(happening, Order):
             orders.order(self.state, happening.order, lambda _event: None, now)
+        elif isinstance(happening, ChangeSettings):
+            rules.change(self.state, happening.given, lambda _event: None)
 
     def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
         self.dispatcher.fleet.cpu_slots = happening.cpu_slots
@@ -184,6 +187,7 @@ class Scheduler:
     def _attempts(self, lot: Lot, attempts: Iterable[AttemptEnded], now: float) -> None:
         batch = self.state.batches.get(lot.line.batch.name)
         had_budget = batch is not None and not batch.spent_out
+        had_money = batch is not None and not batch.broke
         for attempt in attempts:
             if attempt.position not in lot.phase.open:
                 # Past a stop, or of a branch that a newer revision or round did away with: its phase is closed.
@@ -196,6 +200,8 @@ class Scheduler:
             self._dirty.update(
                 dict.fromkeys(stage.ref for shot in batch.shots.values() for stage in shot.stages.values())
             )
+        if batch is not None and had_money and batch.broke:
+            self._touch_show(batch.show)
 
     def _failed(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         result = branch.result(attempt.position, attempt.rung)
@@ -263,6 +269,13 @@ class Scheduler:
         self._out.extend(node_orders.order(self.state, self.dispatcher, happening.order, self._emit, now))
         self._said_done = False
 
+    def _change_settings(self, happening: ChangeSettings, _now: float) -> None:
+        self._said_done = False
+        if rules.change(self.state, happening.given, self._emit):
+            for batch in self.state.batches.values():
+                self.dispatcher.rank(batch)
+                self._touch_show(batch.show)
+
     def _tick(self, _happening: Tick, now: float) -> None:
         dispatcher = self.dispatcher
         for late in late_hosts(dispatcher.deadlines, dispatcher.slots, dispatcher.departures, now):
@@ -297,6 +310,12 @@ class Scheduler:
         found = self.state.batches[batch].shots.get(shot)  # None: a newer revision has no such shot
         for stage in found.stages.values() if found is not None else ():
             self._dirty[stage.ref] = None
+
+    def _touch_show(self, show: str) -> None:
+        for name, batch in self.state.batches.items():
+            if batch.show == show:
+                for shot in batch.shots:
+                    self._touch_shot(name, shot)
 
     def _settle(self, now: float) -> None:
         """Take every decision that can be taken, until none is left."""
@@ -336,7 +355,7 @@ class Scheduler:
 
     def _stitch(self, shot: ShotState, now: float) -> None:
         plan_stitches(shot, self.state.versions, self._emit, now)
-        if any(stage.held for stage in shot.stages.values()):
+        if any(stage.put_off for stage in shot.stages.values()):
             return
         for stitch in unfinished(shot, self.tunables.stitch_tries):
             planned = stitch.planned
@@ -401,6 +420,7 @@ class Scheduler:
         StitchReturned: _stitch_returned,
         Submit: _submit,
         Order: _order,
+        ChangeSettings: _change_settings,
         NodeOrder: _nodes_ordered,
         Tick: _tick,
         StopRequested: _stop,

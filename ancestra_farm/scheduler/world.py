@@ -6,7 +6,7 @@ virtual time. Times are seconds; ``now`` is always handed in.
 
 from dataclasses import dataclass
 
-from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, NodeOrdered, OrderGiven, StitchEnded
+from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, NodeOrdered, OrderGiven, SettingsGiven, StitchEnded
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
@@ -89,11 +89,15 @@ class StitchReturned:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A checked batch is handed in (canonical JSON, cards by id as canonical JSON)."""
+    """A checked batch is handed in (canonical JSON, cards by id as canonical JSON).
+
+    ``accepted``: it was taken in once, and is not held against the settings of the farm and its show again.
+    """
 
     document: str
     cards: dict[str, str]
     who: str
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,13 @@ class NodeOrder:
     """A person's order about a machine, a host or a model. Refused as `Order` is."""
 
     order: NodeOrdered
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSettings:
+    """The settings of the farm or of a show are given anew. Refused as `Order` is, where they are none."""
+
+    given: SettingsGiven
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,7 @@ Happening = (
     | StitchReturned
     | Submit
     | Order
+    | ChangeSettings
     | NodeOrder
     | Tick
     | StopRequested
