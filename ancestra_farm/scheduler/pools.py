@@ -186,7 +186,8 @@ class Pool:
     def lease(self, host: Host, lease: Lease, now: float) -> None:
         """Give a host a ticket, and charge its batch for it."""
         line, ticket = lease.lot.line, lease.ticket.ticket
-        lease.charged = self.clock.charge(line.account, lease.expected_s * self.slots_each, line.batch.share_weight, now)
+        weight = line.batch.share_weight
+        lease.charged = self.clock.charge(line.account, lease.expected_s * self.slots_each, weight, now)
         line.unstarted[ticket] = (host, lease)
         if host.leases:
             line.behind[ticket] = (host, lease)

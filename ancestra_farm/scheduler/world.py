@@ -6,7 +6,16 @@ virtual time. Times are seconds; ``now`` is always handed in.
 
 from dataclasses import dataclass
 
-from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, NodeOrdered, OrderGiven, SettingsGiven, StitchEnded
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    Cause,
+    Event,
+    HostTimed,
+    NodeOrdered,
+    OrderGiven,
+    SettingsGiven,
+    StitchEnded,
+)
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
