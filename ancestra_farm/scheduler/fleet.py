@@ -139,7 +139,10 @@ class Fleet:
         """The machine of a host goes away, and the slots it holds with it; `stop` follows. ``why``: for people."""
         if not host.departing:
             self._give_back(host)
-            host.departing, host.why, self.stale = True, why, True
+            if host.bay in self.bays:  # until the farm tells what is left
+                bay = self.bays[host.bay]
+                bay.slots = max(0.0, bay.slots - host.slots)
+            host.departing, host.surplus, host.why, self.stale = True, False, why, True
 
     def _give_back(self, host: Host) -> None:
         if host.bay in self.bays and not host.departing:
