@@ -19,6 +19,7 @@ from ancestra_farm.cli import (
     failures,
     gc,
     hosts,
+    logs,
     look,
     ls,
     manifest,
@@ -112,6 +113,7 @@ _add("submit", submit.submit)
 _add("up", submit.up)
 _add("ls", ls.ls, epilog=ls.EPILOG)
 _add("show", ls.show, epilog=ls.SHOW_EPILOG)
+_add("logs", logs.logs, epilog=logs.EPILOG)
 _add("status", status.status, epilog=status.EPILOG)
 _add("watch", watch.watch)
 _add("explain", explain.explain, epilog=explain.EPILOG)
