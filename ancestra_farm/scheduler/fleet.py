@@ -101,7 +101,23 @@ class Fleet:
     def at_cap(self, line: Line, pool: Pool) -> bool:
         """Whether one more host at work on this batch would be more than it may hold."""
         cap = line.cap
-        return cap is not None and self.held_by(line.batch.name) + pool.slots_each > cap
+        if cap is not None and self.held_by(line.batch.name) + pool.slots_each > cap:
+            return True
+        return self.at_show_cap(line, pool)
+
+    def held_by_show(self, show: str) -> float:
+        """Slots on which hosts hold tickets of the batches of a show."""
+        return sum(
+            len(line.holders) * pool.slots_each
+            for pool in self.pools.values()
+            for line in pool.lines.values()
+            if line.batch.show == show
+        )
+
+    def at_show_cap(self, line: Line, pool: Pool) -> bool:
+        """Whether one more host at work on this batch would be more than its show may hold."""
+        cap = line.batch.show_cap
+        return cap is not None and self.held_by_show(line.batch.show) + pool.slots_each > cap
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
 

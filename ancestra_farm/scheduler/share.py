@@ -86,6 +86,7 @@ class Demand:
     """What one batch could use in one pool. ``most_hosts``: more would have nothing to do; ``slots_each``: of a host.
 
     ``work_s``: device-seconds that wait or run. ``cap``: slots the batch may hold over all pools, None: all.
+    ``show_cap``: slots that all batches of its ``show`` may hold together, None: all.
     """
 
     pool: str
@@ -96,6 +97,8 @@ class Demand:
     work_s: float
     most_hosts: int
     slots_each: float
+    show: str = ""
+    show_cap: float | None = None
 
 
 def max_min(slots: float, most: Sequence[float], weights: Sequence[float]) -> list[float]:
@@ -119,10 +122,12 @@ def hosts_by_pool(slots: float, demands: Iterable[Demand]) -> dict[str, int]:
     """
     hosts: dict[str, int] = {}
     left = slots
+    demands = list(demands)
+    left_of_show = {demand.show: demand.show_cap for demand in demands if demand.show_cap is not None}
     for _, group in groupby(sorted(demands, key=lambda d: d.rank), key=lambda d: d.rank):
         if left <= 0:
             break
-        for pool, (part, most_hosts, slots_each) in _parts_of_pools(left, list(group)).items():
+        for pool, (part, most_hosts, slots_each) in _parts_of_pools(left, list(group), left_of_show).items():
             whole = min(round(part / slots_each), most_hosts)
             if not hosts.get(pool):
                 whole = max(1, whole)
@@ -131,22 +136,40 @@ def hosts_by_pool(slots: float, demands: Iterable[Demand]) -> dict[str, int]:
     return hosts
 
 
-def _parts_of_pools(slots: float, demands: Sequence[Demand]) -> dict[str, tuple[float, int, float]]:
-    """For each pool its part of the slots, the most hosts it could use, and the slots of one host. One class only."""
+def _parts_of_pools(
+    slots: float, demands: Sequence[Demand], left_of_show: dict[str, float]
+) -> dict[str, tuple[float, int, float]]:
+    """For each pool its part of the slots, the most hosts it could use, and the slots of one host. One class only.
+
+    What the batches of a show get is taken off what is left of its cap.
+    """
     by_batch: dict[str, list[Demand]] = {}
     for demand in demands:
         if demand.slots_each <= slots and demand.most_hosts > 0:
             by_batch.setdefault(demand.batch, []).append(demand)
-    batches = list(by_batch.values())
-    most = [min(_cap(own), sum(d.most_hosts * d.slots_each for d in own)) for own in batches]
+    batches = [own for own in by_batch.values() if left_of_show.get(own[0].show, inf) > 0]
+    most = _most_by_show(batches, left_of_show)
     parts: dict[str, tuple[float, int, float]] = {}
     for own, part in zip(batches, max_min(slots, most, [own[0].weight for own in batches]), strict=True):
+        if own[0].show in left_of_show:
+            left_of_show[own[0].show] -= part
         useful = [d.most_hosts * d.slots_each for d in own]
         works = [max(d.work_s, 1e-9) for d in own]
         for demand, mine in zip(own, max_min(part, useful, works), strict=True):
             before, hosts, _ = parts.get(demand.pool, (0.0, 0, 0.0))
             parts[demand.pool] = (before + mine, hosts + demand.most_hosts, demand.slots_each)
     return parts
+
+
+def _most_by_show(batches: Sequence[Sequence[Demand]], left_of_show: dict[str, float]) -> list[float]:
+    """The most slots that each batch can use: within its own cap, and its fair part of what is left of its show's."""
+    most = [min(_cap(own), sum(d.most_hosts * d.slots_each for d in own)) for own in batches]
+    for show, left in left_of_show.items():
+        of_show = [number for number, own in enumerate(batches) if own[0].show == show]
+        weights = [batches[number][0].weight for number in of_show]
+        for number, part in zip(of_show, max_min(left, [most[n] for n in of_show], weights), strict=True):
+            most[number] = part
+    return most
 
 
 def _cap(own: Sequence[Demand]) -> float:

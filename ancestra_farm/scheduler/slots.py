@@ -64,11 +64,13 @@ class Slots:
                 pool=pool.digest,
                 batch=line.batch.name,
                 rank=line.rank,
-                weight=line.batch.weight,
+                weight=line.batch.share_weight,
                 cap=line.cap,
                 work_s=pool.work_s(line),
                 most_hosts=line.queued + line.going,
                 slots_each=pool.slots_each,
+                show=line.batch.show,
+                show_cap=line.batch.show_cap,
             )
             for pool in pools
             for line in pool.lines.values()

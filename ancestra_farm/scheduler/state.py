@@ -354,6 +354,11 @@ class BatchState:
         return self.plan.batch.show
 
     @property
+    def show_cap(self) -> int | None:
+        """Slots that all batches of its show may hold together; None: all."""
+        return self.settings.cap(self.show).max_slots
+
+    @property
     def rank(self) -> int:
         """The rank of its class under the farm's settings; the lowest is served first."""
         return self.settings.rank(self.priority)
