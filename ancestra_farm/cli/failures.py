@@ -36,6 +36,7 @@ _BAD_INPUT = frozenset(
 _FAILED = frozenset(
     {
         "AlreadyAtWork",
+        "ClusterOpen",
         "ClusterUnreachable",
         "EndpointGone",
         "HeadRefused",

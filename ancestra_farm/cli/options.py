@@ -33,6 +33,32 @@ PersonOption = Annotated[
         show_default=False,
     ),
 ]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        help="What the controller shows beyond loopback, as PEM; by default one of its own.",
+        show_default=False,
+        exists=True,
+        dir_okay=False,
+        resolve_path=True,
+    ),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        help="The certificate's key, as PEM.",
+        show_default=False,
+        exists=True,
+        dir_okay=False,
+        resolve_path=True,
+    ),
+]
+PlainOption = Annotated[
+    bool, typer.Option("--plain-http", help="No TLS beyond loopback: for a proxy that has it. Tokens go in the clear.")
+]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Join a Ray that lets in whoever asks, too.")]
 NoteOption = Annotated[str, typer.Option("--note", help="Why; kept with the order.")]
 
 

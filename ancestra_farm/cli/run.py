@@ -10,7 +10,15 @@ import typer
 from ancestra_farm.cli.display import display
 from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT, CommandFailed, sentence
 from ancestra_farm.cli.follow import Rate, hosts_note
-from ancestra_farm.cli.options import CardsOption, FileArgument, StoreOption
+from ancestra_farm.cli.options import (
+    CardsOption,
+    CertificateOption,
+    FileArgument,
+    InsecureOption,
+    KeyOption,
+    PlainOption,
+    StoreOption,
+)
 from ancestra_farm.cli.summary import duration, shell_word
 
 if TYPE_CHECKING:
@@ -88,6 +96,16 @@ class Wanted:
     listen: str
     stay: bool
     faults: Path | None
+    certificate: Path | None = None
+    key: Path | None = None
+    plain_http: bool = False
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise CommandFailed("--certificate and --key come together")
+        if self.certificate is not None and self.plain_http:
+            raise CommandFailed("--plain-http shows no certificate; say one or the other")
 
     def words(self) -> list[str]:
         """The same as words of a command line."""
@@ -101,9 +119,17 @@ class Wanted:
             "--as": self.who or None,
             "--listen": self.listen,
             "--faults": self.faults,
+            "--certificate": self.certificate,
+            "--key": self.key,
         }
         words = [word for name, value in values.items() if value is not None for word in (name, str(value))]
-        return words + ["--verbose"] * self.verbose + ["--stay"] * self.stay
+        flags = {
+            "--verbose": self.verbose,
+            "--stay": self.stay,
+            "--plain-http": self.plain_http,
+            "--insecure": self.insecure,
+        }
+        return words + [name for name, given in flags.items() if given]
 
 
 def run(
@@ -121,12 +147,17 @@ def run(
     who: WhoOption = "",
     verbose: VerboseOption = False,
     faults: FaultsOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    plain_http: PlainOption = False,
+    insecure: InsecureOption = False,
 ) -> None:
     """Run a batch to its end, from candidates to finished clips. Ctrl-C stops cleanly; resume goes on.
 
     Where a farm is at work in the store already, the batch is handed to it and watched; Ctrl-C then stops watching.
     """
-    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, cards, who, verbose, listen, stay, faults)
+    shown = (certificate, key, plain_http, insecure)
+    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, cards, who, verbose, listen, stay, faults, *shown)
     _check_first(file, store, cards)
     if _with_live(file, store, wanted, watch=not detach):
         return
@@ -146,10 +177,15 @@ def resume(
     who: WhoOption = "",
     verbose: VerboseOption = False,
     faults: FaultsOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    plain_http: PlainOption = False,
+    insecure: InsecureOption = False,
 ) -> None:
     """Go on with everything in a store, from wherever it was left."""
     _check_first(None, store, None)
-    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, None, who, verbose, listen, stay, faults)
+    shown = (certificate, key, plain_http, insecure)
+    wanted = Wanted(metrics_port, timeout, hosts, cpus, address, None, who, verbose, listen, stay, faults, *shown)
     _work(None, store, wanted, detach=detach)
 
 
@@ -235,6 +271,10 @@ def _work(file: Path | None, store: str, wanted: Wanted, *, detach: bool) -> Non
             verbose=wanted.verbose,
             listen=wanted.listen,
             stay=wanted.stay,
+            certificate=str(wanted.certificate or ""),
+            key=str(wanted.key or ""),
+            plain_http=wanted.plain_http,
+            insecure=wanted.insecure,
             faults=injected(wanted.faults),
             on_progress=show,
             on_message=lambda message: typer.echo(message, err=True),

@@ -154,10 +154,10 @@ def at_work(store: "Store", who: str) -> "Client | None":
 
 
 def _how_to_reach(presence: "Presence") -> str:
-    port = presence.endpoint.rpartition(":")[2]
+    scheme, port = presence.endpoint.partition(":")[0], presence.endpoint.rpartition(":")[2]
     return (
         f". Or go through a tunnel: `ssh -L {port}:127.0.0.1:{port} {presence.host}` and "
-        f"ANCESTRA_ENDPOINT=http://127.0.0.1:{port}"
+        f"ANCESTRA_ENDPOINT={scheme}://127.0.0.1:{port}"
         if port.isdigit()
         else ""
     )
@@ -184,7 +184,7 @@ def risen(
             "http://HOST:8265, or leave it to this machine with `ancestra resume --detach --stay`"
         )
     parsed_address(listen or LISTEN)
-    wanted = Wanted(who or own_name(store), listen or LISTEN, hosts, metrics_port, python)
+    wanted = Wanted(who or own_name(store), listen or LISTEN, hosts, metrics_port, python, insecure)
     return _brought_up(store, who, address, wanted, insecure)
 
 

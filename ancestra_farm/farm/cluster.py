@@ -5,8 +5,10 @@ object store since no pixels pass through it, no dashboard, no usage reports, an
 Closing it ends what it started and nothing else.
 """
 
+import contextlib
 import logging
 import os
+import secrets
 import socket
 import stat
 import tempfile
@@ -19,6 +21,7 @@ import ray
 import ray._private.worker
 from ray._raylet import Config  # type: ignore[attr-defined] # compiled, without types
 
+from ancestra_farm.farm.exposure import NoAnswer, refuse_open
 from ancestra_farm.farm.scratch import scratch, sweep
 
 #: Ray's own least size is 75 MiB. Rows and tickets are a few KB each.
@@ -44,10 +47,13 @@ class ClusterUnreachable(Exception):
 
 
 @contextmanager
-def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose: bool = False) -> Iterator[None]:
+def ray_cluster(
+    address: str | None = None, *, cpus: int | None = None, verbose: bool = False, insecure: bool = False
+) -> Iterator[None]:
     """Work on the Ray at ``address``, or on one of our own (None) with ``cpus`` CPUs, None: as many as there are.
 
-    ``verbose``: let Ray and its workers log to the terminal. Raises ClusterUnreachable.
+    ``verbose``: let Ray and its workers log to the terminal. ``insecure``: join a cluster that asks for no token, too.
+    Raises ClusterUnreachable, and ClusterOpen for a cluster that lets anybody in.
     """
     if ray.is_initialized():
         # Somebody above us has a Ray already, and it is theirs to end.
@@ -55,15 +61,21 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose:
         return
     level = logging.INFO if verbose else logging.ERROR
     if address is not None:
-        _knock(address)
+        named = _knock(address)
+        if named and not insecure:
+            _refuse_open(address)  # before it is sent a token that it did not ask for
         with (
             _environment(TOKENS),
             _connected(address=address, log_to_driver=verbose, logging_level=level),
         ):
+            _keep_token_private()
+            if not named and not insecure:
+                _refuse_open(ray.get_runtime_context().gcs_address)
             yield
         return
     for place in {_short_folder(), tempfile.gettempdir()}:
         sweep(place)
+    _make_token()
     with (
         scratch(under=_short_folder()) as folder,
         _environment(TOKENS | ENVIRONMENT),
@@ -82,15 +94,26 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None, verbose:
         yield
 
 
-def _knock(address: str) -> None:
-    """Raise ClusterUnreachable if nobody listens there; Ray itself would try for minutes. ``auto`` is left to Ray."""
+def _knock(address: str) -> bool:
+    """Raise ClusterUnreachable if nobody listens there; Ray itself would try for minutes.
+
+    False for an address that names no place, such as ``auto``: finding it is left to Ray.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        return
+        return False
     try:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
     except OSError as error:
         raise ClusterUnreachable(f"there is no Ray at {address}: {error}") from error
+    return True
+
+
+def _refuse_open(address: str) -> None:
+    try:
+        refuse_open(address)
+    except NoAnswer as error:
+        raise ClusterUnreachable(f"{error}; is this the port of a Ray head?") from error
 
 
 @contextmanager
@@ -147,8 +170,31 @@ def _warnings_of_deaths(*, shown: bool) -> Iterator[None]:
         module.print_to_stdstream = printing
 
 
+def _token_file() -> Path:
+    """Where Ray keeps its token, and makes one where there is none."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def _make_token() -> None:
+    """Ray would make a token that everybody on the machine can read until we notice; so it finds one that is made."""
+    if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        return
+    token = _token_file()
+    fresh = token.with_name(f".auth_token.{os.getpid()}")
+    try:
+        token.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, token)  # a whole one, and never in place of another's
+        fresh.unlink()
+    except OSError as error:
+        raise ClusterUnreachable(f"Ray keeps its token in {token}, which cannot be written: {error}") from error
+
+
 def _keep_token_private() -> None:
-    """Ray writes the token it makes so that everybody on the machine can read it; it is full control of the cluster."""
-    token = Path.home() / ".ray" / "auth_token"
+    """A token that `ray` made is one that everybody on the machine can read; it is full control of the cluster."""
+    token = _token_file()
     if token.is_file() and token.stat().st_uid == os.getuid():
         token.chmod(stat.S_IRUSR | stat.S_IWUSR)

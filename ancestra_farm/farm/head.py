@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import urllib3
 
+from ancestra_farm.batch.urls import on_loopback
+
 #: Seconds to connect, and for an answer: a head under load takes some to start a job, and Ray itself waits 60 for one.
 CONNECT_S = 5.0
 READ_S = 75.0
@@ -27,7 +29,8 @@ JobStatus = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 #: A job in one of these does nothing any more.
 ENDED: frozenset[JobStatus] = frozenset({"STOPPED", "SUCCEEDED", "FAILED"})
 
-_HOW_TO_CLOSE = (
+#: What to do about a cluster that answers without a token.
+HOW_TO_CLOSE = (
     "set RAY_AUTH_MODE=token in the environment of `ray start` on every node, with one token for all of them "
     "(`ray get-auth-token --generate`), and start the cluster anew"
 )
@@ -181,7 +184,7 @@ class Head:
         if not asks and not self._insecure:
             raise HeadRefused(
                 f"the Ray at {self.address} answers without a token: whoever reaches it can run anything there. "
-                f"Close it: {_HOW_TO_CLOSE}; or say --insecure"
+                f"Close it: {HOW_TO_CLOSE}; or say --insecure"
             )
         if asks and not self._insecure and not self._private():
             raise HeadRefused(
@@ -248,9 +251,7 @@ class Head:
 
     def _private(self) -> bool:
         """Whether nobody on the way can listen: encrypted, or it never leaves this machine."""
-        url = urllib3.util.parse_url(self.address)
-        host = (url.host or "").strip("[]")
-        return url.scheme == "https" or host in {"localhost", "::1"} or host.startswith("127.")
+        return self.address.startswith("https://") or on_loopback(self.address)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         self.knock()

@@ -52,7 +52,8 @@ class JobBroke(Exception):
 class Wanted:
     """How a farm on a cluster is to work; see `ancestra_farm.farm.controller.Settings`.
 
-    ``python``: the interpreter on the head, which has this package.
+    ``python``: the interpreter on the head, which has this package. ``insecure``: the cluster asks for no token, and is
+    used nevertheless.
     """
 
     who: str
@@ -60,6 +61,7 @@ class Wanted:
     hosts: int | None = None
     metrics_port: int | None = None
     python: str = "python"
+    insecure: bool = False
 
     def command(self, store: Store) -> str:
         """A line for the head's shell. Every word is quoted: a store's address is somebody's text."""
@@ -69,6 +71,7 @@ class Wanted:
             words += ["--hosts", str(self.hosts)]
         if self.metrics_port is not None:
             words += ["--metrics-port", str(self.metrics_port)]
+        words += ["--insecure"] * self.insecure
         return shlex.join(words)
 
 
@@ -133,7 +136,7 @@ def wait_until_up(
             on_message(f"job {job.submission_id}: {status.lower()}")
         time.sleep(LOOK_S)
     raise JobBroke(
-        f"the job {job.submission_id} has not brought the farm up within {patience_s:.0f} s and goes on trying; it said:",
+        f"the job {job.submission_id} has not brought the farm up within {patience_s:.0f} s and goes on; it said:",
         head.log(job.submission_id),
     )
 
@@ -150,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", default=LISTEN)
     parser.add_argument("--hosts", type=int)
     parser.add_argument("--metrics-port", type=int)
+    parser.add_argument("--insecure", action="store_true", help="work on a Ray that asks for no token, too")
     parser.add_argument("--address", default=os.environ.get("RAY_ADDRESS", "auto"), help="the Ray to work on")
     given = parser.parse_args(arguments)
     try:
@@ -180,6 +184,7 @@ def _run(store: Store, given: argparse.Namespace) -> "Summary":
         hosts=given.hosts,
         metrics_port=given.metrics_port,
         listen=given.listen,
+        insecure=given.insecure,
         stay=True,
         on_message=_say,
     )

@@ -83,6 +83,10 @@ def run_batch(
     faults: str = "",
     listen: str = "127.0.0.1:0",
     stay: bool = False,
+    certificate: str = "",
+    key: str = "",
+    plain_http: bool = False,
+    insecure: bool = False,
 ) -> Summary:
     """Run a batch file to its end in the store at ``store_url`` (made if need be); without one, go on with the store.
 
@@ -90,11 +94,12 @@ def run_batch(
     join; None: a local one with ``cpus`` CPUs. ``hosts``: at most so many on CPU slots. ``timeout_s``: stop cleanly
     after that. ``on_progress`` is called a few times a second, ``on_message`` with sentences for whoever watches.
     ``faults``: what hosts do wrong on purpose, see `farm.faults`. ``listen``: where the controller takes orders.
-    ``stay``: stay for people when nothing is left to do, until somebody stops it.
+    ``stay``: stay for people when nothing is left to do, until somebody stops it. ``certificate``, ``key`` and
+    ``plain_http``: as of `Settings`. ``insecure``: join a Ray that asks for no token, too.
 
     Raises BatchRefused, CatalogRefused or PlanRefused for the batch, StoreMissing or StoreRefused for the store,
-    SourceChanged where a file changed meanwhile, AlreadyAtWork, AddressTaken, ClusterUnreachable, LogDamaged,
-    StoreUnavailable, and RunBroke.
+    SourceChanged where a file changed meanwhile, AlreadyAtWork, AddressTaken, CertificateRefused, ClusterOpen,
+    ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
     """
     began = time.monotonic()
     ready = None if batch is None else prepared(Path(batch), cards)
@@ -109,9 +114,13 @@ def run_batch(
         faults=faults,
         listen=listen,
         stay=stay,
+        certificate=certificate,
+        key=key,
+        plain_http=plain_http,
     )
     parsed_address(listen)
-    with _signals(on_message) as asked_to_stop, ray_cluster(address, cpus=cpus, verbose=verbose):
+    joined = ray_cluster(address, cpus=cpus, verbose=verbose, insecure=insecure)
+    with _signals(on_message) as asked_to_stop, joined:
         if store is None:
             store = Store.open(store_url, create=True)
         if ready is not None:
