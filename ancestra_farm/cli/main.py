@@ -36,6 +36,7 @@ from ancestra_farm.cli import (
     stitch,
     stop,
     submit,
+    sync,
     token,
     watch,
     why,
@@ -113,6 +114,7 @@ _add("submit", submit.submit)
 _add("up", submit.up)
 _add("ls", ls.ls, epilog=ls.EPILOG)
 _add("show", ls.show, epilog=ls.SHOW_EPILOG)
+_add("sync", sync.sync, epilog=sync.EPILOG)
 _add("logs", logs.logs, epilog=logs.EPILOG)
 _add("status", status.status, epilog=status.EPILOG)
 _add("watch", watch.watch)

@@ -125,5 +125,10 @@ def job_of(shot: ShotState, stitch: StitchState) -> StitchJob:
         blend_frames=deliver.blend_frames,
         mp4=deliver.mp4,
         master=deliver.master,
-        folder=f"deliveries/{request.show}/{planned.shot}/{planned.version}",
+        folder=delivery_folder(request.show, planned.shot, planned.version),
     )
+
+
+def delivery_folder(show: str, shot: str, version: str) -> str:
+    """Where a version of a shot is published, in the store."""
+    return f"deliveries/{show}/{shot}/{version}"
