@@ -10,7 +10,7 @@ from itertools import islice
 
 from ancestra_farm.plan.events import AttemptEnded
 from ancestra_farm.plan.recipe import model_digest
-from ancestra_farm.scheduler import urgency
+from ancestra_farm.scheduler import show_caps, urgency
 from ancestra_farm.scheduler.deadlines import Deadlines
 from ancestra_farm.scheduler.departures import Departures
 from ancestra_farm.scheduler.fleet import Fleet
@@ -368,7 +368,7 @@ class Dispatcher:
             own = None
             if capped := self.fleet.at_cap(line, pool):
                 own = next((host for host in line.mine.values() if len(host.leases) == held), None)
-            if capped and own is None:
+            if (capped and own is None) or show_caps.gives_way(self.fleet, line):
                 continue
             if len(pool.lines) > 1 and not urgency.may_serve(self.fleet, pool, line.rank, held):
                 return None
@@ -425,5 +425,5 @@ def _too_wide(pool: Pool, batch: BatchState) -> str | None:
     """Why a batch can hold no host of a pool at all, as a sentence."""
     cap = batch.plan.batch.max_slots
     if cap is None or pool.slots_each <= cap:
-        return None
+        return show_caps.too_wide(pool, batch)
     return f"{batch.name} may hold {cap} slot(s) at once (max_slots), and {pool.model} needs {pool.slots_each:g}"

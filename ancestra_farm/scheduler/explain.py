@@ -179,6 +179,9 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
     line = pool.lines.get(batch.name)
     if line is not None and line.cap is not None and fleet.at_cap(line, pool):
         return f"{batch.name} holds {fleet.held_by(batch.name):g} of the {line.cap} slots it may hold (max_slots)"
+    if line is not None and fleet.at_show_cap(line, pool):
+        held = fleet.held_by_show(batch.show)
+        return f"all batches of {batch.show} hold {held:g} of the {batch.show_cap} slots they may hold (show_caps)"
     rank = batch.rank
     rivals = [
         other.batch
