@@ -18,12 +18,12 @@ NameArgument = Annotated[
     str, typer.Argument(help="The person's name, as it stands with their orders.", show_default=False)
 ]
 RoleOption = Annotated[
-    Literal["viewer", "artist", "supervisor", "wrangler", "operator"],
+    Literal["member", "viewer", "artist", "supervisor", "wrangler", "operator"],
     typer.Option(
         "--role",
-        help="viewer asks; artist picks; supervisor closes, too, and wants more; wrangler pauses, cancels, ranks, "
-        "submits and stops, too; operator acts for others, too.",
-        show_default=False,
+        help="On every show. member: nothing but what the settings of shows say (people: submitter, reviewer, "
+        "supervisor); viewer asks; artist picks; supervisor closes, too, and wants more; wrangler pauses, cancels, "
+        "ranks, submits, sees to machines and settings, and stops, too; operator acts for others, too.",
     ),
 ]
 
@@ -44,7 +44,7 @@ class TokenRow:
 
 
 @app.command("issue")
-def issue_token(name: NameArgument, role: RoleOption, store: StoreOption) -> None:
+def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "member") -> None:
     """Make a token for a person and print it, once; the store keeps only its digest."""
     from ancestra_farm.api.door import own_name
     from ancestra_farm.api.people import checked_name, issue
