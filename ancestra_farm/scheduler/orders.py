@@ -55,6 +55,9 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
         raise OrderRefused("; ".join(problems))
     name = plan.batch.batch
     known = state.batches.get(name)
+    if known is not None and known.show != plan.batch.show and not request.accepted:
+        # Whoever may submit on one show must not revise, or end, what is of another.
+        raise OrderRefused(f"there is a batch {name} of another show; give this one of {plan.batch.show} another name")
     cancelled = known is not None and any(shot.cancelled is not None for shot in known.shots.values())
     if known is not None and known.submitted.digest == plan.digest and not cancelled:
         return name, False
