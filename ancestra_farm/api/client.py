@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -28,6 +28,7 @@ from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.world import OrderRefused
 
 A = TypeVar("A", bound=BaseModel)
+R = TypeVar("R")
 
 #: Seconds for a connection: the machine is this one, or one of the same studio.
 CONNECT_S = 3.0
@@ -119,6 +120,10 @@ class Client:
         fields = {"after": str(after), "limit": str(limit), "wait_s": str(wait_s)}
         return self._ask("GET", "/v1/events", wire.Events, fields=fields)
 
+    def metrics(self) -> str:
+        """The metrics, as Prometheus reads them."""
+        return self._asked("GET", "/v1/metrics", lambda data: data.decode("utf-8", "replace"))
+
     def give(self, orders: Sequence[OrderGiven]) -> wire.Taken:
         """Give orders, all or none; they are durable on return. Those without an ``order_id`` get one.
 
@@ -165,14 +170,25 @@ class Client:
         body: dict[str, Any] | None = None,
         fields: Mapping[str, str | None] | None = None,
     ) -> A:
-        """Ask until there is an answer, or until it is clear that none will come."""
+        """Ask for what `wire` describes."""
+        return self._asked(method, path, model.model_validate_json, body, fields)
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[bytes], R],
+        body: dict[str, Any] | None = None,
+        fields: Mapping[str, str | None] | None = None,
+    ) -> R:
+        """Ask until there is an answer, or until it is clear that none will come. ``read``: makes sense of it."""
         asked = {name: value for name, value in (fields or {}).items() if value is not None}
         if asked:
             path += "?" + urlencode(asked)
         until = time.monotonic() + self._patience_s
         while True:
             try:
-                return self._once(method, path, model, body)
+                return self._once(method, path, read, body)
             except _Lost as lost:
                 self._look_again(str(lost), until)
 
@@ -196,22 +212,29 @@ class Client:
             self._pool = _pool(self._endpoint or presence.endpoint, presence)
         self._presence = presence
 
-    def _once(self, method: str, path: str, model: type[A], body: dict[str, Any] | None) -> A:
+    def _once(self, method: str, path: str, read: Callable[[bytes], R], body: dict[str, Any] | None) -> R:
         endpoint = self._endpoint or self._presence.endpoint
         if not endpoint:
             raise _Lost("it does not listen")
         if self._known != endpoint:
             # Nobody is shown a token who does not say to be the controller of this very store.
-            health = self._answer("GET", f"{endpoint}/v1/health", wire.Health, None, {})
+            health = self._answer("GET", f"{endpoint}/v1/health", wire.Health.model_validate_json, None, {})
             if health.store != self.store.id:
                 raise _Lost(f"{endpoint} belongs to another store")
             if health.epoch != self._presence.epoch or not health.ready:
                 raise _Lost("it is just beginning, or another one is")
             self._known = endpoint
         headers = {"authorization": f"Bearer {self._own.token}", EPOCH_HEADER: str(self._presence.epoch)}
-        return self._answer(method, endpoint + path, model, body, headers)
+        return self._answer(method, endpoint + path, read, body, headers)
 
-    def _answer(self, method: str, url: str, model: type[A], body: dict[str, Any] | None, headers: dict[str, str]) -> A:
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        read: Callable[[bytes], R],
+        body: dict[str, Any] | None,
+        headers: dict[str, str],
+    ) -> R:
         data = None
         if body is not None:
             data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
@@ -224,7 +247,7 @@ class Client:
             raise _Lost(f"no answer: {type(error).__name__}") from error
         if answer.status == 200:
             try:
-                return model.model_validate_json(answer.data)
+                return read(answer.data)
             except ValidationError as error:
                 raise _Lost("what answers is no controller of this version") from error
         raise self._error(answer.status, answer.data)

@@ -66,7 +66,7 @@ def sync(
     from ancestra_farm.cli.live import view
 
     seen = view(store)
-    wanted = Wanted(batch, shot, picked, frozenset(kinds or ()))
+    wanted = Wanted(picked, frozenset(kinds or ()))
     seen.progress(batch, shot)  # says what is not there before anything is made
     fetcher = Fetcher(seen.store, to, wanted)
     rows: list[FileRow] = []
@@ -95,8 +95,6 @@ def sync(
 class Wanted:
     """What is to be fetched. ``kinds``: empty: all."""
 
-    batch: str | None
-    shot: str | None
     picked: bool
     kinds: frozenset[str]
 
