@@ -24,7 +24,7 @@ from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.ledger.liveness import Presence, who_is_alive
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.events import OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.world import OrderRefused
 
 A = TypeVar("A", bound=BaseModel)
@@ -136,6 +136,21 @@ class Client:
         """Hand in a checked batch; it is durable on return. The same batch again changes nothing."""
         body: dict[str, Any] = {"document": document, "cards": dict(cards)}
         return self._ask("POST", "/v1/batches", wire.Taken, body | self._named(self.who))
+
+    def change(self, given: SettingsGiven) -> wire.Taken:
+        """Give settings anew; they are durable on return. The same under the same id again change nothing."""
+        body = {"document": given.document, "order_id": given.order or uuid.uuid4().hex} | self._named(self.who)
+        if given.kind == "farm":
+            return self._ask("POST", "/v1/farm_settings", wire.Taken, body)
+        return self._ask("POST", "/v1/show_settings", wire.Taken, body | {"show": given.name})
+
+    def farm_settings(self) -> wire.SettingsStanding:
+        """The settings of the farm."""
+        return self._ask("GET", "/v1/farm_settings", wire.SettingsStanding)
+
+    def show_settings(self, show: str | None = None) -> wire.AllSettings:
+        """The settings of a show, or of all."""
+        return self._ask("GET", "/v1/show_settings", wire.AllSettings, fields={"show": show})
 
     def stop(self) -> wire.Taken:
         """Stop the farm cleanly. It has begun to stop on return."""

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ancestra_farm.api.people import Person
-from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.events import OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import OrderRefused
 
@@ -52,6 +52,9 @@ class Desk(Protocol):
 
     def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
         """Take a batch in; otherwise as `give`."""
+
+    def change(self, given: SettingsGiven) -> "Future[int]":
+        """Take settings; otherwise as `give`."""
 
     def lacking(self, document: str) -> "list[Fault]":
         """The material that a batch names and the store does not hold. Asks the store."""

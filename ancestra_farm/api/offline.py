@@ -14,7 +14,7 @@ from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import Event, OrderGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
-from ancestra_farm.scheduler.world import Order, Record
+from ancestra_farm.scheduler.world import Happening, Order, Record
 
 
 class StoreBusy(Exception):
@@ -42,9 +42,16 @@ def give_order(store: Store, order: OrderGiven, clock: Callable[[], float] = tim
 
 
 def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], float] = time.time) -> OrderTaken:
-    """Commit one person's ``orders`` and what follows from them, as one; they are durable on return.
+    """Commit one person's ``orders`` and what follows from them, as `take`."""
+    return take(store, [Order(order) for order in orders], orders[0].who, _purpose(orders), clock)
 
-    All are taken or none. Raises OrderRefused where one of them names what is not there (nothing is written then, no
+
+def take(
+    store: Store, wanted: Sequence[Happening], who: str, purpose: str, clock: Callable[[], float] = time.time
+) -> OrderTaken:
+    """Commit what one person wants and what follows from it, as one; it is durable on return.
+
+    All is taken or nothing. Raises OrderRefused where one of them names what is not there (nothing is written then, no
     epoch taken), `StoreBusy` while a controller is alive, Superseded where somebody began to write in between (the
     orders did not happen), LogDamaged.
     """
@@ -52,12 +59,12 @@ def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], 
     if presence is not None:
         raise StoreBusy(store.url, presence)
     standing, tail = standing_of(store)
-    events = _follows(standing.scheduler, orders, tail.epoch, clock())
+    events = _follows(standing.scheduler, wanted, tail.epoch, clock())
     if not events:  # taken before under the same ids, by a controller whose answer was lost
         return OrderTaken(tail.number, tail.epoch, ())
-    writer = Writer.begin(store, orders[0].who, _purpose(orders), clock, tail=tail)
+    writer = Writer.begin(store, who, purpose, clock, tail=tail)
     if len(writer.history) > 1:  # somebody has written since
-        events = _follows(standing_of(store)[0].scheduler, orders, writer.epoch, clock())
+        events = _follows(standing_of(store)[0].scheduler, wanted, writer.epoch, clock())
     if not events:
         return OrderTaken(writer.number, writer.epoch, ())
     return OrderTaken(writer.commit(events), writer.epoch, events)
@@ -70,10 +77,10 @@ def _purpose(orders: Sequence[OrderGiven]) -> str:
     return f"{first.order} {about}{more}"
 
 
-def _follows(scheduler: Scheduler, orders: Sequence[OrderGiven], epoch: int, now: float) -> tuple[Event, ...]:
-    """The events of the orders, and of whatever the log had left to be decided before them."""
+def _follows(scheduler: Scheduler, wanted: Sequence[Happening], epoch: int, now: float) -> tuple[Event, ...]:
+    """The events of what is wanted, and of whatever the log had left to be decided before it."""
     scheduler.epoch = epoch
     instructions = scheduler.resume(now)
-    for order in orders:
-        instructions = [*instructions, *scheduler.handle(Order(order), now)]
+    for happening in wanted:
+        instructions = [*instructions, *scheduler.handle(happening, now)]
     return tuple(one.event for one in instructions if isinstance(one, Record))

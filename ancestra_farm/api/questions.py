@@ -1,6 +1,8 @@
 """Questions to the scheduler, answered by the controller's loop between two turns: they read, and are quick."""
 
+import json
 from collections.abc import Collection, Iterator
+from typing import Literal
 
 from ancestra_farm.api import wire
 from ancestra_farm.batch.show_settings import ShowRole
@@ -49,6 +51,31 @@ def on_shows(scheduler: Scheduler, name: str) -> tuple[dict[str, ShowRole], dict
     state = scheduler.state
     roles = {show: settings.people[name] for show, settings in state.settings.shows.items() if name in settings.people}
     return roles, {batch.name: batch.plan.batch.show for batch in state.batches.values()}
+
+
+def farm_settings(scheduler: Scheduler) -> wire.SettingsStanding:
+    """The settings of the farm."""
+    return _settings(scheduler, "farm", "")
+
+
+def show_settings(scheduler: Scheduler, shows: Collection[str] | None = None) -> list[wire.SettingsStanding]:
+    """The settings of shows, by name. ``shows``: of these that have any; None: of all."""
+    known = sorted(scheduler.state.settings.shows)
+    return [_settings(scheduler, "show", show) for show in known if shows is None or show in shows]
+
+
+def _settings(scheduler: Scheduler, kind: Literal["farm", "show"], name: str) -> wire.SettingsStanding:
+    settings = scheduler.state.settings
+    given = settings.given.get("farm" if kind == "farm" else f"show/{name}")
+    return wire.SettingsStanding(
+        kind=kind,
+        name=name,
+        document=None if given is None else json.loads(given.document),
+        who="" if given is None else given.who,
+        at=0.0 if given is None else given.at,
+        spent=sum(settings.spent.values()) if kind == "farm" else settings.spent.get(name, 0.0),
+        currency=settings.farm.currency,
+    )
 
 
 def hosts(scheduler: Scheduler) -> list[wire.HostStanding]:

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ancestra_farm.api import answers, wire
+from ancestra_farm.api import answers, changes, wire
 from ancestra_farm.api.desk import Desk
 from ancestra_farm.api.people import Person, Right
 
 #: Bytes of a body. A batch of thousands of shots is a few megabytes; orders are small.
 ORDER_BYTES = 2**20
 SUBMIT_BYTES = 2**25
+SETTINGS_BYTES = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,47 @@ ROWS = (
         answers.give,
         on_show=True,
         body=wire.OrdersIn,
+        answer=wire.Taken,
+        problems=_ORDERED,
+    ),
+    Row(
+        "GET",
+        "/v1/farm_settings",
+        "The settings of the farm.",
+        changes.farm_settings,
+        answer=wire.SettingsStanding,
+        problems=_LOOPED,
+    ),
+    Row(
+        "POST",
+        "/v1/farm_settings",
+        "Change the settings of the farm.",
+        changes.change_farm,
+        "farm_settings",
+        body=wire.FarmSettingsIn,
+        body_bytes=SETTINGS_BYTES,
+        answer=wire.Taken,
+        problems=_ORDERED,
+    ),
+    Row(
+        "GET",
+        "/v1/show_settings",
+        "The settings of shows.",
+        changes.show_settings,
+        on_show=True,
+        query=wire.OfShow,
+        answer=wire.AllSettings,
+        problems=_LOOPED,
+    ),
+    Row(
+        "POST",
+        "/v1/show_settings",
+        "Change the settings of a show.",
+        changes.change_show,
+        "show_settings",
+        on_show=True,
+        body=wire.ShowSettingsIn,
+        body_bytes=SETTINGS_BYTES,
         answer=wire.Taken,
         problems=_ORDERED,
     ),

@@ -138,6 +138,24 @@ class SubmitIn(Model):
     who: PersonName | None = Field(default=None, description="As of an order.")
 
 
+class SettingsIn(Model):
+    """What every change of settings has."""
+
+    document: Annotated[str, Field(min_length=2, max_length=2**20, description="The whole of it, as JSON.")]
+    who: PersonName | None = Field(default=None, description="As of an order.")
+    order_id: OrderId | None = None
+
+
+class FarmSettingsIn(SettingsIn):
+    """The settings of the farm anew (schema ancestra/farm/v1), in place of any before."""
+
+
+class ShowSettingsIn(SettingsIn):
+    """The settings of a show anew (schema ancestra/show/v1), in place of any before."""
+
+    show: Name
+
+
 class Nothing(Model):
     """A request without a body, or with an empty object."""
 
@@ -227,6 +245,28 @@ class Explanations(Answer):
     """One for each shot that was asked about."""
 
     shots: list[Explained]
+
+
+class SettingsStanding(Answer):
+    """Settings in force. ``document``: null where none were ever given; the defaults hold then.
+
+    ``who`` gave them, ``at`` when. ``spent``: money that the show has spent so far, as priced when it was spent; of the
+    farm: all shows together. Whoever may not change them sees of a webhook's URL only its host.
+    """
+
+    kind: Literal["farm", "show"]
+    name: str
+    document: dict[str, Any] | None
+    who: str
+    at: float
+    spent: float
+    currency: str
+
+
+class AllSettings(Answer):
+    """The settings of the farm, or of the shows that were asked about."""
+
+    settings: list[SettingsStanding]
 
 
 class BatchStanding(Answer):
@@ -337,6 +377,12 @@ class OfShots(Model):
 
     batch: Name | None = None
     shot: Name | None = None
+
+
+class OfShow(Model):
+    """Of one show, or of all."""
+
+    show: Name | None = None
 
 
 class OfPrefix(Model):

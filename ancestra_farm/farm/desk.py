@@ -20,9 +20,9 @@ from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.upkeep import Picture
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.codec import encode_event
-from ancestra_farm.plan.events import BatchSubmitted, Event, OrderGiven
+from ancestra_farm.plan.events import BatchSubmitted, Event, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
-from ancestra_farm.scheduler.world import Order, StopRequested, Submit
+from ancestra_farm.scheduler.world import ChangeSettings, Order, StopRequested, Submit
 from ancestra_farm.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -79,6 +79,8 @@ def _told(commit: int, event: Event) -> wire.EventOut:
     fields = _JSON.validate_json(body)
     if isinstance(event, BatchSubmitted):
         fields = {name: value for name, value in fields.items() if name not in {"document", "cards"}}
+    elif isinstance(event, SettingsGiven):
+        del fields["document"]  # webhooks' URLs are not everybody's
     return wire.EventOut(commit=commit, kind=kind, event=fields)
 
 
@@ -154,6 +156,10 @@ class LoopDesk:
     def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
         """Into the inbox."""
         return self._inbox.ask(Submit(document, dict(cards), who))
+
+    def change(self, given: SettingsGiven) -> "Future[int]":
+        """Into the inbox."""
+        return self._inbox.ask(ChangeSettings(given))
 
     def lacking(self, document: str) -> list[wire.Fault]:
         """From the store."""
