@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ancestra_farm.api import questions, wire
 from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
-from ancestra_farm.api.people import Right
+from ancestra_farm.api.people import NotAllowed, Right
 from ancestra_farm.api.reach import may_change_show, sight, somebody
 from ancestra_farm.plan.events import SettingsGiven
 
@@ -31,9 +31,16 @@ async def show_settings(call: "Call") -> wire.AllSettings:
     seen = await sight(call)
     shows = None if query.show is None else {query.show}
     found = await answered(call.desk.ask(lambda scheduler: questions.show_settings(scheduler, shows)))
-    whole = somebody(call.person).may("show_settings")
-    told = [one if whole else without_urls(one) for one in found if seen.of_show(one.name)]
-    return wire.AllSettings(settings=told)
+    told = [one for one in found if seen.of_show(one.name)]
+    return wire.AllSettings(settings=[one if await _may_change(call, one.name) else without_urls(one) for one in told])
+
+
+async def _may_change(call: "Call", show: str) -> bool:
+    try:
+        await may_change_show(call.desk, somebody(call.person), show)
+    except NotAllowed:
+        return False
+    return True
 
 
 async def change_farm(call: "Call") -> wire.Taken:

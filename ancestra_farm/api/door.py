@@ -2,14 +2,15 @@
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ancestra_farm.api.client import Client, EndpointGone
 from ancestra_farm.api.people import checked_name, noted
 from ancestra_farm.api.tokens import kept_token, user_name
+from ancestra_farm.api.wire import Taken
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.events import OrderGiven, SettingsGiven
 
 #: Controllers that come or go in the middle of an order; more than one is rare, three is somebody restarting in a loop.
 TRIES = 4
@@ -34,25 +35,52 @@ def give(store: Store, orders: Sequence[OrderGiven], who: str = "") -> Given:
     Raises OrderRefused (nothing happened), NotAllowed, EndpointGone where somebody is at work out of reach, LogDamaged.
     """
     orders = [dataclasses.replace(one, who=who, order_id=one.order_id or uuid.uuid4().hex) for one in orders]
+
+    def alone(name: str, by: str) -> int:
+        from ancestra_farm.api.offline import give_orders  # noqa: PLC0415 - loads the log's reader
+
+        named = [dataclasses.replace(one, who=name, note=noted(one.note, by)) for one in orders]
+        return give_orders(store, named).commit
+
+    return _one_way_or_the_other(store, who, lambda client: client.give(orders), alone)
+
+
+def give_settings(store: Store, given: SettingsGiven, who: str = "") -> Given:
+    """Give settings anew, as `give` gives orders."""
+    given = dataclasses.replace(given, who=who, order=given.order or uuid.uuid4().hex)
+
+    def alone(name: str, by: str) -> int:
+        from ancestra_farm.api.offline import take  # noqa: PLC0415 - loads the log's reader
+        from ancestra_farm.scheduler.world import ChangeSettings  # noqa: PLC0415 - as above
+
+        told = dataclasses.replace(given, who=f"{name} (by {by})" if by else name)
+        purpose = f"settings of {f'show {given.name}' if given.name else 'the farm'}"
+        return take(store, [ChangeSettings(told)], name, purpose).commit
+
+    return _one_way_or_the_other(store, who, lambda client: client.change(given), alone)
+
+
+def _one_way_or_the_other(
+    store: Store, who: str, at_the_door: Callable[[Client], Taken], alone: Callable[[str, str], int]
+) -> Given:
+    """``alone``: gives it under a name, by whom (empty: oneself), and returns the commit."""
     for last in [False] * (TRIES - 1) + [True]:
         client = Client.of(store, who)
         if client is None:
-            from ancestra_farm.api.offline import StoreBusy, give_orders  # noqa: PLC0415 - loads the log's reader
+            from ancestra_farm.api.offline import StoreBusy  # noqa: PLC0415 - loads the log's reader
 
             own = own_name(store)
             name = who or own
-            by = own if own != name else ""
-            named = [dataclasses.replace(one, who=name, note=noted(one.note, by)) for one in orders]
             try:
-                taken = give_orders(store, named)
+                commit = alone(name, own if own != name else "")
             except StoreBusy:
                 if last:
                     raise
                 continue  # a controller has begun meanwhile
-            return Given(taken.commit, name, live=False)
+            return Given(commit, name, live=False)
         with client:
             try:
-                answer = client.give(orders)
+                answer = at_the_door(client)
             except EndpointGone as gone:
                 if last or gone.presence is not None:
                     raise
