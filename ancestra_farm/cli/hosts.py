@@ -1,13 +1,17 @@
 """``ancestra hosts``: who works on what, now."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, number, print_rows
 from ancestra_farm.cli.options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.wire import HostStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,15 @@ def hosts(
             ]
             print_rows(QueueRow, counts, as_json=as_json, none="nothing waits and nobody works")
             return
-        rows = [
-            HostRow(one.host, one.model, _state(one.ready, one.stopping, one.working), tuple(one.tickets))
-            for one in client.hosts().hosts
-        ]
+        rows = host_rows(client.hosts().hosts)
     print_rows(HostRow, rows, as_json=as_json, none="no host is up")
+
+
+def host_rows(hosts: "Sequence[HostStanding]") -> list[HostRow]:
+    """A row for each host."""
+    return [
+        HostRow(one.host, one.model, _state(one.ready, one.stopping, one.working), tuple(one.tickets)) for one in hosts
+    ]
 
 
 def _state(ready: bool, stopping: bool, working: bool) -> str:

@@ -70,6 +70,21 @@ def print_rows(
     if not rows:
         typer.echo(none)
         return
+    headings, right, cells = _table(row, rows, without)
+    if on_terminal():
+        _print_table(headings, right, cells)
+    else:
+        for line in plain_lines(headings, right, cells):
+            typer.echo(line)
+
+
+def row_lines(row: type, rows: Sequence[Any], without: Collection[str] = ()) -> list[str]:
+    """What `print_rows` prints in a log, as lines."""
+    return plain_lines(*_table(row, rows, without)) if rows else []
+
+
+def _table(row: type, rows: Sequence[Any], without: Collection[str]) -> tuple[list[str], list[bool], list[list[str]]]:
+    """Headings, whether each column is set to the right, and the cells."""
     columns = [
         field
         for field in dataclasses.fields(row)
@@ -78,11 +93,7 @@ def print_rows(
     headings = [field.metadata["heading"] for field in columns]
     right = [field.metadata["text"] is number for field in columns]
     cells = [[field.metadata["text"](getattr(one, field.name)) for field in columns] for one in rows]
-    if on_terminal():
-        _print_table(headings, right, cells)
-    else:
-        for line in plain_lines(headings, right, cells):
-            typer.echo(line)
+    return headings, right, cells
 
 
 def _speaks(field: "dataclasses.Field[Any]", rows: Sequence[Any]) -> bool:

@@ -22,8 +22,16 @@ def watch(
     batch: BatchOption = None,
     interval_s: Annotated[float, typer.Option("--interval", help="Seconds between two looks.", min=0.1)] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="One look, and no waiting.")] = False,
+    farm: Annotated[
+        bool, typer.Option("--farm", help="The whole farm instead: pools, queues, hosts, batches, rates, money.")
+    ] = False,
 ) -> None:
     """Show progress, rate and time to go, shot by shot, until nothing is left to do. Changes nothing."""
+    if farm:
+        from ancestra_farm.cli.overview import watch_farm
+
+        watch_farm(store, interval_s, once=once)
+        return
     from ancestra_farm.cli.live import live
 
     progress: tuple[ShotProgress, ...] = ()
