@@ -1,14 +1,18 @@
 """The model card: what a model can do and needs, as data, so that a batch is checked before any weight is loaded."""
 
-import re
+from functools import lru_cache
 from itertools import product
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from ancestra_farm.batch.base import Bool, Float, Int, Model, Rate, Scalar
 
 ModelId = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$")]
+
+#: Looked up among the classes of the installed diffusers; it becomes part of no path and no expression.
+ClassName = Annotated[str, Field(max_length=120, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 Role = Literal[
     "text_to_image",
@@ -102,7 +106,11 @@ class Parameter(Model):
     min: Float | None = None
     max: Float | None = None
     choices: tuple[Scalar, ...] | None = None
-    pattern: str | None = Field(default=None, description="a regular expression that the whole of a text must match")
+    pattern: str | None = Field(
+        default=None,
+        max_length=400,
+        description="a regular expression (as Rust has them) that the whole of a text must match",
+    )
     argument: str | None = Field(default=None, description="the pipeline's argument it is; None: its own name")
     doc: str = ""
 
@@ -117,13 +125,23 @@ class Parameter(Model):
         if self.choices is not None and value not in self.choices:
             return f"{value!r} is not one of {', '.join(repr(choice) for choice in self.choices)}"
         if isinstance(value, str | bool):
-            fits = not isinstance(value, str) or self.pattern is None or re.fullmatch(self.pattern, value)
+            fits = not isinstance(value, str) or self.pattern is None or _is_written(value, self.pattern)
             return None if fits else f"{value!r} is not written as this must be"
         if self.min is not None and value < self.min:
             return f"{value} is too small; the least is {self.min:g}"
         if self.max is not None and value > self.max:
             return f"{value} is too large; the most is {self.max:g}"
         return None
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            if pattern is not None:
+                _form(pattern)
+        except SchemaError:
+            raise ValueError(f"{pattern!r} is no regular expression, or too large a one") from None
+        return pattern
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> Self:
@@ -134,6 +152,20 @@ class Parameter(Model):
 
 
 _TYPE_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+
+
+@lru_cache(maxsize=256)
+def _form(pattern: str) -> SchemaValidator:
+    return SchemaValidator(core_schema.str_schema(pattern=rf"\A(?:{pattern})\z", regex_engine="rust-regex"))
+
+
+def _is_written(value: str, pattern: str) -> bool:
+    """Whether the whole text is as a card wants it.
+
+    Both come from whoever hands a batch in. This engine takes time in proportion to the text; Python's own can be made
+    to take for ever.
+    """
+    return _form(pattern).isinstance_python(value)
 
 
 def _has_type(value: Scalar, wanted: str) -> bool:
@@ -155,7 +187,7 @@ class Runtime(Model):
     vae_slicing: Bool = Field(default=False, description="decode one candidate at a time")
     channels_last: Bool = Field(default=False, description="memory layout of convolutions")
     compile: Literal["none", "regional"] = Field(default="none", description="torch.compile of the repeated blocks")
-    attention: str | None = Field(default=None, description="a diffusers attention backend; None: its default")
+    attention: ClassName | None = Field(default=None, description="a diffusers attention backend; None: its default")
 
 
 class Part(Model):
@@ -172,7 +204,7 @@ class ModelCard(Model):
     family: Literal["procedural", "diffusers", "embedded", "optical"]
     roles: tuple[Role, ...] = Field(min_length=1)
     title: str = ""
-    pipeline: str | None = Field(
+    pipeline: ClassName | None = Field(
         default=None, description="diffusers pipeline class; of the family optical: flow, rife or enlarge"
     )
     source: str | None = Field(default=None, description="local folder or hub repository")
@@ -181,11 +213,15 @@ class ModelCard(Model):
     parts: dict[str, Part] = Field(
         default_factory=dict, description="parts that come from elsewhere, by the pipeline's name of them"
     )
-    variant: str | None = Field(default=None, description="file variant of the weights, such as fp16")
+    variant: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_-]{1,40}$", description="file variant of the weights, such as fp16"
+    )
     licence: str
     terms: str = Field(default="", description="what the licence asks for or forbids, in a sentence")
-    scheduler: str | None = Field(default=None, description="diffusers scheduler class; None: the one that is stored")
-    draft_scheduler: str | None = Field(default=None, description="that of the draft rung: a second-order solver")
+    scheduler: ClassName | None = Field(
+        default=None, description="diffusers scheduler class; None: the one that is stored"
+    )
+    draft_scheduler: ClassName | None = Field(default=None, description="that of the draft rung: a second-order solver")
     scheduler_settings: dict[str, Scalar] = Field(
         default_factory=dict, description="settings of the scheduler that differ from those stored with the weights"
     )
