@@ -53,7 +53,7 @@ class Dispatcher:
             document, digest = batch.submitted.cards[model], model_digest(card)
             pool = self.fleet.pools.setdefault(digest, Pool(digest, card, document))
             pool.card, pool.document, pool.start_failures = card, document, 0
-        self.fleet.stale = True
+        self.fleet.equip(self.fleet.farm)
 
     def take_up(self, batch: BatchState) -> None:
         """Everything released of a batch and not ended waits again. A newer revision replaces the one before."""
@@ -197,7 +197,7 @@ class Dispatcher:
         """A host came up. One that nobody asked for (any more) is left to itself."""
         host = self.fleet.hosts.get(name)
         if host is not None:
-            host.ready = True
+            host.ready, host.idle_since = True, self.now
             self.fleet.starting.pop(name, None)
             host.pool.start_failures = 0
             host.pool.load_s = load_s

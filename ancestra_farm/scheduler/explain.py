@@ -170,6 +170,10 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
         behind = f"{model} has no host yet: the slots are taken by other models"
     if behind is not None:
         return behind
+    if dispatcher.fleet.grows and all(host.node is None for host in hosts):
+        bays = [bay for name, bay in dispatcher.fleet.bays.items() if any(host.bay == name for host in hosts)]
+        types = [name for bay in bays for name in bay.types]
+        return f"waiting for a node of type {' or '.join(types)} for {_counted(len(hosts), 'host')} of {model}"
     what = "waiting in line for" if any(host.ready for host in hosts) else "waiting for the start of"
     return f"{what} {_counted(len(hosts), 'host')} of {model}"
 
@@ -186,7 +190,7 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
     rivals = [
         other.batch
         for rival in fleet.pools.values()
-        if rival.on_gpu == pool.on_gpu
+        if rival.sizes.keys() & pool.sizes.keys()
         for other in rival.lines.values()
         if other.busy and other.rank < rank
     ]

@@ -86,6 +86,11 @@ class Fleet:
         """How many hosts of this pool the machines could hold if it had them alone, those that may come included."""
         return sum(self.bays[name].holds(each) for name, each in pool.sizes.items())
 
+    def kind_of_slots(self, *, on_gpu: bool) -> tuple[float, float]:
+        """(slots there are, slots that hosts hold), of GPUs or of CPUs."""
+        bays = [bay for bay in self.bays.values() if bay.on_gpu == on_gpu]
+        return sum(bay.slots for bay in bays), sum(bay.used for bay in bays)
+
     def free(self, pool: Pool, bay: Bay) -> int:
         """How many more hosts of this pool fit now into a bay."""
         return max(0, whole(bay.unused / pool.sizes[bay.name]))

@@ -39,11 +39,14 @@ class Glance:
     """The farm. ``slots``: (there are, held by hosts) by device, ``cpu`` or ``gpu``; none while nobody is at work.
 
     ``queues``: candidates that wait to be handed out, by (model, class). ``batches``: those with something left to do.
+    ``spent``: what each show has paid for its attempts so far, in ``currency``.
     """
 
     slots: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     queues: Mapping[tuple[str, Priority], int] = field(default_factory=dict)
     batches: tuple[BatchGlance, ...] = ()
+    spent: Mapping[str, float] = field(default_factory=dict)
+    currency: str = ""
 
 
 def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) -> Glance:
@@ -53,7 +56,7 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
         shots.setdefault(shot.batch, []).append(shot)
     return Glance(
         slots={
-            device: (fleet.all_slots(on_gpu=on_gpu), fleet.used[on_gpu])
+            device: fleet.kind_of_slots(on_gpu=on_gpu)
             for device, on_gpu in (("cpu", False), ("gpu", True))
             if fleet.known
         },
@@ -63,6 +66,8 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
             for name, own in shots.items()
             if any(shot.state not in OVER for shot in own)
         ),
+        spent=dict(state.settings.spent),
+        currency=state.settings.farm.currency,
     )
 
 
@@ -105,4 +110,7 @@ def _budgets_left(batch: BatchState, shots: list[ShotProgress]) -> dict[str, flo
     if candidates is not None:
         released = sum(stage.released + stage.drafts for shot in shots for stage in shot.stages)
         left["candidates"] = max(0.0, 1 - released / candidates)
+    money_left = batch.settings.money_left(batch.show)
+    if money_left is not None:
+        left["money"] = money_left / (batch.settings.cap(batch.show).max_money or money_left or 1.0)
     return left

@@ -46,7 +46,8 @@ class Host:
     are fewer slots. ``place``: where it stands among hosts with room. ``look_at_s``: when its deadlines are looked at.
     ``node``: Ray's id of the machine it is on, None until it has one; ``placed_at``: since when. ``departing``: that
     machine goes away, and its slots with it. ``why``: what is said when it is let go; empty: its slot is needed.
-    ``bay``: which its slots are of, so many. ``idle_since``: when it last came to hold nothing, inf while it does.
+    ``bay``: which its slots are of, so many. ``idle_since``: when it last came to hold nothing, inf before.
+    ``picky``: it waits for a spot node, though others would do.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Host:
     bay: str = ""
     slots: float = 0.0
     idle_since: float = inf
+    picky: bool = False
 
     @property
     def has_room(self) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 
+from ancestra_farm.scheduler.bays import ROUNDING
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.fleet import Fleet
@@ -45,15 +46,7 @@ def broken_invariants(state: FarmState, dispatcher: Dispatcher, *, fleet_only: b
 
 def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
     fleet = dispatcher.fleet
-    for on_gpu in (False, True):
-        kind, slots = "GPU" if on_gpu else "CPU", fleet.all_slots(on_gpu=on_gpu)
-        there = [host for host in fleet.hosts.values() if host.pool.on_gpu == on_gpu and not host.departing]
-        held = sum(host.pool.slots_each for host in there)
-        staying = held - sum(host.pool.slots_each for host in there if host.stopping)
-        if fleet.known and staying > slots:
-            yield f"hosts hold {staying} {kind} slots of {slots}"
-        if held != fleet.used[on_gpu]:
-            yield f"{fleet.used[on_gpu]} {kind} slots are counted as held, {held} are"
+    yield from _bays(fleet)
     if set(fleet.starting) != {host.name for host in fleet.hosts.values() if not host.ready}:
         yield "the hosts that come up are not those counted so"
     for pool in fleet.pools.values():
@@ -69,6 +62,23 @@ def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
         yield from _urgency(fleet, pool)
     for batch in {name for pool in fleet.pools.values() for name in pool.lines}:
         yield from _cap(fleet, batch)
+
+
+def _bays(fleet: Fleet) -> Iterator[str]:
+    for bay in fleet.bays.values():
+        there = [host for host in fleet.hosts.values() if host.bay == bay.name and not host.departing]
+        held = sum(host.slots for host in there)
+        staying = sum(host.slots for host in there if not host.stopping)
+        if fleet.known and staying > bay.all + ROUNDING:
+            yield f"hosts hold {staying} slots of {bay.name}, which has {bay.all}"
+        if abs(held - bay.used) > ROUNDING:
+            yield f"{bay.used} slots of {bay.name} are counted as held, {held} are"
+        if bay.make is not None and bay.all > max(bay.most, bay.slots):
+            yield f"{bay.name} is to have {bay.all} slots, and may have {bay.most}"
+    for pool in fleet.pools.values():
+        standing = Counter(host.bay for host in pool.hosts.values() if not host.stopping)
+        if pool.standing != standing:
+            yield f"{pool.model}: {pool.standing} hosts are counted as staying, {standing} are"
 
 
 def _line(pool: Pool, name: str, line: Line) -> Iterator[str]:

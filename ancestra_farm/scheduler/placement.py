@@ -6,40 +6,10 @@ comes up on is Ray's decision, within the node types named here. Nothing here kn
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
 
 from ancestra_farm.batch.card import ModelCard
-
-#: Labels that every node of the farm carries, as Ray's label selectors read them.
-NODE_TYPE_LABEL = "ancestra/node-type"
-MARKET_LABEL = "ancestra/market"
-
-
-class NodeShape(Protocol):
-    """What is asked about a type of node; `batch.farm_settings.NodeType` is one.
-
-    ``vram_gib``: of one GPU. ``accelerator``: Ray's name of the kind of GPU, None: none, or not said.
-    """
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of one node."""
-
-    @property
-    def cpus(self) -> float:
-        """CPUs of one node."""
-
-    @property
-    def memory_gib(self) -> float:
-        """Main memory of one node."""
-
-    @property
-    def accelerator(self) -> str | None:
-        """The kind of its GPUs."""
-
-    @property
-    def vram_gib(self) -> float:
-        """Memory of one of its GPUs."""
+from ancestra_farm.batch.farm_settings import NodeType
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +33,7 @@ def needs_of(card: ModelCard) -> Needs:
     return Needs(gpus, card.vram_gib if gpus else 0.0, card.cpus, card.memory_gib, card.accelerators)
 
 
-def fits(needs: Needs, node_type: NodeShape) -> str | None:
+def fits(needs: Needs, node_type: NodeType) -> str | None:
     """Why an empty node of this type could not hold such a host, as the end of a sentence about it; None if it could.
 
     Whoever takes a part of a GPU has that part of its memory.
@@ -71,7 +41,7 @@ def fits(needs: Needs, node_type: NodeShape) -> str | None:
     return next(_lacks(needs, node_type), None)
 
 
-def _lacks(needs: Needs, node_type: NodeShape) -> Iterator[str]:
+def _lacks(needs: Needs, node_type: NodeType) -> Iterator[str]:
     if needs.gpus > 0:
         yield from _lacks_of_gpus(needs, node_type)
     if needs.cpus > node_type.cpus:
@@ -80,7 +50,7 @@ def _lacks(needs: Needs, node_type: NodeShape) -> Iterator[str]:
         yield f"has {node_type.memory_gib:g} GiB of memory, and {needs.memory_gib:g} GiB are needed"
 
 
-def _lacks_of_gpus(needs: Needs, node_type: NodeShape) -> Iterator[str]:
+def _lacks_of_gpus(needs: Needs, node_type: NodeType) -> Iterator[str]:
     if node_type.gpus == 0:
         yield "has no GPU"
     elif needs.gpus > node_type.gpus:
@@ -95,12 +65,12 @@ def _lacks_of_gpus(needs: Needs, node_type: NodeShape) -> Iterator[str]:
         yield f"has {given}, and {needs.vram_gib:g} GiB are needed"
 
 
-def places(needs: Needs, node_types: Mapping[str, NodeShape]) -> tuple[str, ...]:
+def places(needs: Needs, node_types: Mapping[str, NodeType]) -> tuple[str, ...]:
     """The names of the node types that could hold such a host, in the order they are given."""
     return tuple(name for name, shape in node_types.items() if fits(needs, shape) is None)
 
 
-def nowhere(needs: Needs, node_types: Mapping[str, NodeShape]) -> str | None:
+def nowhere(needs: Needs, node_types: Mapping[str, NodeType]) -> str | None:
     """Why no type of node could hold such a host, as a sentence; None if one could, or if no types are given.
 
     A farm whose types of nodes nobody has stated has whatever Ray has.
@@ -114,7 +84,7 @@ def nowhere(needs: Needs, node_types: Mapping[str, NodeShape]) -> str | None:
     return f"no node type has {_wanted(needs, node_types.values())} ({each})"
 
 
-def hosts_on(needs: Needs, node_type: NodeShape) -> int:
+def hosts_on(needs: Needs, node_type: NodeType) -> int:
     """How many such hosts an empty node of this type holds: as many as its scarcest resource allows, 0 where none fit.
 
     Parts of GPUs are not put together: of a GPU that is shared in parts of 0.4, two are used.
@@ -131,7 +101,42 @@ def hosts_on(needs: Needs, node_type: NodeShape) -> int:
     return min(counts)
 
 
-def _wanted(needs: Needs, shapes: Iterable[NodeShape]) -> str:
+@dataclass(frozen=True, slots=True)
+class Make:
+    """Node types that are alike in everything but market and price: a host that fits on one fits on all of them.
+
+    ``types``: their names, those of the spot market first, then the cheapest. ``kind``: any one of them.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    kind: NodeType
+
+
+def makes_of(node_types: Mapping[str, NodeType]) -> tuple[Make, ...]:
+    """The makes there are among these types of nodes, those with the cheapest GPU, or the cheapest CPU, first."""
+    alike = sorted(node_types, key=lambda name: (_make_of(node_types[name]), name))
+    makes = []
+    for _, names in groupby(alike, key=lambda name: _make_of(node_types[name])):
+        types = tuple(sorted(names, key=lambda name: _order(node_types[name])))
+        makes.append(Make(types[0], types, node_types[types[0]]))
+    return tuple(sorted(makes, key=lambda make: (min(_price(node_types[name]) for name in make.types), make.name)))
+
+
+def _make_of(kind: NodeType) -> tuple[int, float, float, str, float]:
+    return (kind.gpus, kind.cpus, kind.memory_gib, kind.accelerator or "", kind.vram_gib)
+
+
+def _order(kind: NodeType) -> tuple[bool, float]:
+    return (kind.market != "spot", kind.price_per_hour)
+
+
+def _price(kind: NodeType) -> float:
+    """Of one slot of a node."""
+    return kind.price_per_hour / (kind.gpus or kind.cpus)
+
+
+def _wanted(needs: Needs, shapes: Iterable[NodeType]) -> str:
     """What to ask the farm's keeper for: the first thing that is on no node at all, else all of it together."""
     shapes = list(shapes)
     whole = max(1.0, needs.gpus)

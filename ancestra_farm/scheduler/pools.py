@@ -27,6 +27,8 @@ class Pool:
     with nothing, and hosts with one ticket, that may be given another. ``leaving``: hosts that are about to go.
     ``stale``: a batch began or ended to have work here since slots were shared last. ``ward``: its sick hosts.
     ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more.
+    ``sizes``: slots that one host takes, by the bays it can be in, the first to be filled first; ``standing``: hosts
+    that are not about to go, by bay. ``needed``: hosts that its work asks for; ``ample_since``: since when it has more.
     """
 
     digest: str
@@ -47,6 +49,10 @@ class Pool:
     last_failure: str = ""
     failed_at: float = -inf
     another_try: bool = False
+    sizes: dict[str, float] = field(default_factory=dict)
+    standing: dict[str, int] = field(default_factory=dict)
+    needed: int = 0
+    ample_since: float = inf
 
     @property
     def model(self) -> str:
@@ -60,8 +66,8 @@ class Pool:
 
     @property
     def slots_each(self) -> float:
-        """Slots that one host holds."""
-        return self.card.gpus if self.card.gpus > 0 else max(1.0, self.card.cpus)
+        """Slots that one host holds: whole GPUs, a part of one, or CPUs."""
+        return self.card.share or self.card.gpus or max(1.0, self.card.cpus)
 
     @property
     def queued(self) -> int:
@@ -77,6 +83,10 @@ class Pool:
     def staying(self) -> int:
         """Hosts that are not about to go."""
         return len(self.hosts) - self.leaving
+
+    def stand(self, host: Host, by: int) -> None:
+        """Count a host of ours in, or out, of those that stay in its bay."""
+        count(self.standing, host.bay, by)
 
     @property
     def rank(self) -> int:
@@ -193,6 +203,7 @@ class Pool:
             line.behind[ticket] = (host, lease)
         else:
             lease.front_at = now
+        host.idle_since = inf
         host.leases.append(lease)
         lease.lot.leases[ticket] = (host, lease)
         line.holders[host.name] = line.holders.get(host.name, 0) + 1
@@ -239,6 +250,8 @@ class Pool:
             first.lot.line.behind.pop(first.ticket.ticket, None)
             if first.front_at is None:
                 first.front_at = now
+        if not host.leases:
+            host.idle_since = now
         self.look_at(host)
 
     def give_back(self, lot: Lot, positions: tuple[int, ...], now: float, *, held: bool) -> None:

@@ -125,9 +125,7 @@ class Scheduler:
             rules.change(self.state, happening.given, lambda _event: None)
 
     def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
-        self.dispatcher.fleet.cpu_slots = happening.cpu_slots
-        self.dispatcher.fleet.gpu_slots = happening.gpu_slots
-        self.dispatcher.fleet.known = self.dispatcher.fleet.stale = True
+        self.dispatcher.fleet.tell(happening)
         self._said_done = False
 
     def _host_placed(self, happening: HostPlaced, _now: float) -> None:
@@ -322,6 +320,8 @@ class Scheduler:
         if self._stopping:
             self._out.extend(self.dispatcher.slots.let_idle_go("stopping"))
             return
+        if self.dispatcher.fleet.farm is not self.state.settings.farm:
+            self.dispatcher.fleet.equip(self.state.settings.farm)
         while True:
             self._advance_stages(now)
             if self.dispatcher.release_waves(self._emit, now):

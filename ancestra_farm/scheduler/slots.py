@@ -1,16 +1,20 @@
 """Which hosts come up and which go: device slots shared between the models that work waits for.
 
-Slots go to classes strictly, then to batches by weight, then to a batch's models by work (`share.hosts_by_pool`). A
-host that has work is only let go for another model when that is worth the load. What a host works on is decided in
-`dispatch`; whether a host is sick, in `health`.
+Bay by bay, the cheapest first; what does not fit into one is looked for in the next. Slots go to classes strictly, then
+to batches by weight, then to a batch's models by work (`share.hosts_by_pool`). A host that has work is only let go for
+another model when that is worth the load. What a host works on is decided in `dispatch`; whether a host is sick, in
+`health`; how many nodes there should be, and which hosts are idle for too long, in `scaling`.
 """
 
 from collections.abc import Iterator
 from itertools import takewhile
 from math import ceil, inf
 
+from ancestra_farm.scheduler import scaling
+from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
+from ancestra_farm.scheduler.placement import needs_of, nowhere
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.share import RANKS, Demand, hosts_by_pool
 from ancestra_farm.scheduler.tunables import Tunables
@@ -24,6 +28,7 @@ class Slots:
         self.fleet = fleet
         self.tunables = tunables
         self._shared_at = 0.0
+        self._scaled_at = -inf
 
     def share(self, now: float, epoch: int) -> list[Instruction]:
         """Start hosts where work waits and slots are free; free slots of pools that have more than their part.
@@ -39,26 +44,45 @@ class Slots:
         for pool in self.fleet.pools.values():
             pool.stale = False
             pool.another_try = now >= pool.failed_at + self.tunables.start_pause_s
-        for on_gpu in (False, True):
-            pools = [pool for pool in self.fleet.pools.values() if pool.on_gpu == on_gpu]
+        if self.fleet.grows:
+            out.extend(self._scale(now))
+        for bay in self.fleet.bays.values():
+            pools = [pool for pool in self.fleet.pools.values() if bay.name in pool.sizes]
             if pools:
-                out.extend(self._share(pools, on_gpu, now, epoch))
+                out.extend(self._share(bay, pools, now, epoch))
         return out
 
-    def _share(self, pools: list[Pool], on_gpu: bool, now: float, epoch: int) -> Iterator[Instruction]:  # noqa: FBT001
-        yield from self._shrink(pools, on_gpu)
-        wanted = self.wanted(pools, on_gpu)
+    def _scale(self, now: float) -> Iterator[Instruction]:
+        """Say how many slots there are to be; let hosts go that are not worth their node or no bay has room for."""
+        if now - self._scaled_at >= self.tunables.rescale_s:
+            self._scaled_at = now
+            scaling.plan(self.fleet, [p for p in self.fleet.pools.values() if self.cannot_start(p) is None], now)
+        for host in list(scaling.idle_for_too_long(self.fleet, now)):
+            host.why = "there is nothing for it to do"
+            yield from self.stop(host, running=False)
+        for host in scaling.waits_in_vain(self.fleet, now):
+            host.why = "no spot node came for it"
+            yield from self.stop(host, running=False)
+        for host in list(self.fleet.hosts.values()):
+            if host.bay not in self.fleet.bays and not host.stopping:
+                host.why = "its node is of no type that the farm's settings name"
+                yield from self.stop(host, running=False)
+        yield from self.let_idle_go("there is nothing for it to do")
+
+    def _share(self, bay: Bay, pools: list[Pool], now: float, epoch: int) -> Iterator[Instruction]:
+        yield from self._shrink(bay, pools)
+        wanted = self.wanted(bay, pools)
         for pool in sorted(pools, key=lambda pool: pool.rank):
-            missing = wanted.get(pool.digest, 0) - pool.staying
+            missing = wanted.get(pool.digest, 0) - pool.standing.get(bay.name, 0)
             if missing <= 0 or self.cannot_start(pool) is not None:
                 continue
-            if missing > self.fleet.free(pool):
-                yield from self._free_slots(pool, pools, wanted, missing, now)
-            for _ in range(min(missing, self.fleet.free(pool))):
-                yield self._start(pool, now, epoch)
+            if missing > self.fleet.free(pool, bay):
+                yield from self._free_slots(bay, pool, pools, wanted, missing, now)
+            for _ in range(min(missing, self.fleet.free(pool, bay))):
+                yield self._start(bay, pool, now, epoch)
 
-    def wanted(self, pools: list[Pool], on_gpu: bool) -> dict[str, int]:  # noqa: FBT001
-        """How many hosts each pool should have."""
+    def wanted(self, bay: Bay, pools: list[Pool]) -> dict[str, int]:
+        """How many hosts each pool should have in a bay. What hosts in other bays are enough for is not asked twice."""
         demands = [
             Demand(
                 pool=pool.digest,
@@ -67,8 +91,8 @@ class Slots:
                 weight=line.batch.share_weight,
                 cap=line.cap,
                 work_s=pool.work_s(line),
-                most_hosts=line.queued + line.going,
-                slots_each=pool.slots_each,
+                most_hosts=line.queued + line.going - (pool.staying - pool.standing.get(bay.name, 0)),
+                slots_each=pool.sizes[bay.name],
                 show=line.batch.show,
                 show_cap=line.batch.show_cap,
             )
@@ -76,13 +100,19 @@ class Slots:
             for line in pool.lines.values()
             if line.busy and (line.cap is None or pool.slots_each <= line.cap)
         ]
-        return hosts_by_pool(self.fleet.all_slots(on_gpu=on_gpu), demands)
+        return hosts_by_pool(bay.all, demands)
 
-    def _start(self, pool: Pool, now: float, epoch: int) -> StartHost:
+    def _start(self, bay: Bay, pool: Pool, now: float, epoch: int) -> StartHost:
         self.fleet.started += 1
         name = f"e{epoch}-{pool.model.replace('/', '-')}-{self.fleet.started}"
-        self.fleet.add(Host(name, pool, asked_at=now))
-        return StartHost(name, pool.model, pool.document, pool.card.gpus, pool.card.cpus)
+        host = Host(name, pool, asked_at=now, bay=bay.name, slots=pool.sizes[bay.name])
+        self.fleet.add(host)
+        needs = needs_of(pool.card)
+        first, then = scaling.where(self.fleet, bay, pool, now)
+        host.picky = bool(first) and not then and len(first) < len(bay.types)
+        return StartHost(
+            name, pool.model, pool.document, needs.gpus, needs.cpus, needs.memory_gib, needs.accelerators, first, then
+        )
 
     # ---- hosts that go ---------------------------------------------------------------------------------------------
 
@@ -105,63 +135,63 @@ class Slots:
                 host.pool.revoke(host, lease)
                 yield Revoke(host.name, lease.ticket.ticket)
 
-    def _shrink(self, pools: list[Pool], on_gpu: bool) -> Iterator[Instruction]:  # noqa: FBT001
+    def _shrink(self, bay: Bay, pools: list[Pool]) -> Iterator[Instruction]:
         """Hosts above the slots are let go, lowest class first; any not gone yet stay if there is room again."""
         if not self.fleet.known:
             return
-        over = self.fleet.used[on_gpu] - self.fleet.all_slots(on_gpu=on_gpu)
-        over -= sum(
-            host.pool.slots_each
-            for host in self.fleet.stopping.values()
-            if host.pool.on_gpu == on_gpu and not host.departing
-        )
-        for host in [host for host in self.fleet.stopping.values() if host.surplus and host.pool.on_gpu == on_gpu]:
-            if over + host.pool.slots_each <= 0:
+        over = bay.used - bay.all
+        stopping = [host for host in self.fleet.stopping.values() if host.bay == bay.name and not host.departing]
+        over -= sum(host.slots for host in stopping)
+        for host in stopping:
+            if host.surplus and over + host.slots <= ROUNDING:
                 self.fleet.keep(host)
-                over += host.pool.slots_each
-        if over <= 0:
+                over += host.slots
+        if over <= ROUNDING:
             return
-        staying = [host for pool in pools for host in pool.hosts.values() if not host.stopping]
+        staying = [host for pool in pools for host in pool.hosts.values() if not host.stopping and host.bay == bay.name]
         for host in sorted(staying, key=_least_missed):
-            if over <= 0:
+            if over <= ROUNDING:
                 break
             host.surplus = True
-            over -= host.pool.slots_each
+            over -= host.slots
             yield from self.stop(host, running=False)
         yield from self.let_idle_go("there is no slot for it any more")
 
     def _free_slots(
-        self, pool: Pool, pools: list[Pool], wanted: dict[str, int], missing: int, now: float
+        self, bay: Bay, pool: Pool, pools: list[Pool], wanted: dict[str, int], missing: int, now: float
     ) -> Iterator[Instruction]:
         """Take hosts from rivals, for as many of the ``missing`` hosts of this pool as that is worth, all at once.
 
         One after the other would leave a lower class at work for as many tickets as hosts are missing.
         """
         leaving = sum(
-            host.pool.slots_each
+            host.slots
             for host in self.fleet.stopping.values()
-            if host.pool.on_gpu == pool.on_gpu and host.pool is not pool and not host.departing
+            if host.bay == bay.name and host.pool is not pool and not host.departing
         )
-        coming = self.fleet.unused(pool) + leaving
-        spare = self._spare(pool, pools, wanted, now)
-        for number in range(int(coming // pool.slots_each) + 1, missing + 1):
+        each = pool.sizes[bay.name]
+        coming = bay.unused + leaving
+        spare = self._spare(bay, pool, pools, wanted, now)
+        for number in range(whole(coming / each) + 1, missing + 1):
             chosen: list[Host] = []
-            short = number * pool.slots_each - coming
-            while short > 0:
+            short = number * each - coming
+            while short > ROUNDING:
                 host, worth = next(spare, (None, 0.0))
                 if host is None:
                     break  # what was chosen for this one would not be enough
                 if worth >= number:
                     chosen.append(host)
-                    short -= host.pool.slots_each
-            if short > 0:
+                    short -= host.slots
+            if short > ROUNDING:
                 break
-            coming = number * pool.slots_each - short
+            coming = number * each - short
             for host in chosen:
                 yield from self.stop(host, running=False)
         yield from self.let_idle_go(f"its slot is needed for {pool.model}")
 
-    def _spare(self, pool: Pool, pools: list[Pool], wanted: dict[str, int], now: float) -> Iterator[tuple[Host, float]]:
+    def _spare(
+        self, bay: Bay, pool: Pool, pools: list[Pool], wanted: dict[str, int], now: float
+    ) -> Iterator[tuple[Host, float]]:
         """Hosts that rivals could do without, lowest class first, each with for how many of this pool's that holds.
 
         Those above a rival's part. A batch that has waited too long and holds nothing anywhere gets one more, of any
@@ -170,12 +200,16 @@ class Slots:
         waiting = pool.waiting.values() if pool.staying == 0 else ()
         aged = [line for line in waiting if now - line.account.since > self.tunables.ageing_s]
         starved = any(not self.fleet.held_by(line.batch.name) and not self.fleet.at_cap(line, pool) for line in aged)
-        rivals = [(rival.staying - wanted.get(rival.digest, 0), rival) for rival in pools if rival is not pool]
+        rivals = [
+            (rival.standing.get(bay.name, 0) - wanted.get(rival.digest, 0), rival)
+            for rival in pools
+            if rival is not pool
+        ]
         for above, rival in sorted(rivals, key=lambda entry: (-entry[1].rank, entry[0] <= 0, entry[1].digest)):
-            more = rival.staying if starved and rival.rank >= pool.rank else above
+            more = rival.standing.get(bay.name, 0) if starved and rival.rank >= pool.rank else above
             worth = self._worth_switching(pool, rival, aged=bool(aged))
             if more > 0 and worth > 0:
-                staying = [host for host in rival.hosts.values() if not host.stopping]
+                staying = [host for host in rival.hosts.values() if not host.stopping and host.bay == bay.name]
                 for number, host in enumerate(sorted(staying, key=_least_missed)[:more]):
                     yield host, worth if number < above else 1
 
@@ -195,6 +229,9 @@ class Slots:
     def overdue(self, now: float) -> list[Host]:
         """Hosts that have not come up in time: never placed, or hung while they load."""
         late = now - self.tunables.start_deadline_s
+        if self.fleet.grows:  # waiting for a node is nobody's fault
+            placed = [host for host in self.fleet.starting.values() if host.placed_at is not None]
+            return [host for host in placed if (host.placed_at or 0.0) < late]
         return list(takewhile(lambda host: host.asked_at < late, self.fleet.starting.values()))
 
     def cannot_start(self, pool: Pool) -> str | None:
@@ -202,9 +239,11 @@ class Slots:
         if not self.fleet.known:
             return None
         if self.fleet.slots(pool) == 0:
+            if self.fleet.grows:
+                return f"{pool.model} fits nowhere: {nowhere(needs_of(pool.card), self.fleet.farm.node_types)}"
             if pool.on_gpu:
-                return f"{pool.model} needs {pool.card.gpus} GPU(s); there are {self.fleet.gpu_slots}"
-            return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.cpu_slots}"
+                return f"{pool.model} needs {pool.slots_each:g} GPU(s); there are {self.fleet.told.gpu_slots}"
+            return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.told.cpu_slots}"
         if pool.start_failures >= self.tunables.start_failures and not pool.another_try:
             again = f"{self.tunables.start_pause_s / 60:g} minutes after that it is tried again"
             return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}; {again}"
@@ -215,7 +254,10 @@ class Slots:
         return None if pool.hosts else self.cannot_start(pool)
 
 
-def _least_missed(host: Host) -> tuple[int, int, bool]:
-    """Sorts hosts by how little is lost with them: idle ones, then those at work for the lowest class."""
+def _least_missed(host: Host) -> tuple[int, int, bool, bool]:
+    """Sorts hosts by how little is lost with them: idle ones, then those at work for the lowest class.
+
+    Of those that are still to come up, one that has no machine yet.
+    """
     rank = min((lease.lot.line.rank for lease in host.leases), default=len(RANKS))
-    return (-rank, len(host.leases), host.ready)
+    return (-rank, len(host.leases), host.ready, host.node is not None)

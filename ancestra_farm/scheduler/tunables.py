@@ -46,6 +46,8 @@ class Tunables:
     ageing_s: float = 600.0
     #: Slots are shared anew at least so often, and at once when work or hosts come or go.
     reshare_s: float = 1.0
+    #: How many nodes there should be is looked at so often: one takes minutes to come up.
+    rescale_s: float = 5.0
     #: A host with work to do gives way to another model when that has work for more than so many loads per host: then
     #: at most a third of the time goes into loading.
     switch_loads: float = 2.0

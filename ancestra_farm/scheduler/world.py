@@ -24,10 +24,14 @@ from ancestra_farm.plan.space import Space
 
 @dataclass(frozen=True, slots=True)
 class SlotsChanged:
-    """How many device slots there are for hosts: whole GPUs, and CPU slots (for cards with ``gpus`` 0)."""
+    """How many device slots there are for hosts: whole GPUs, and CPU slots (for cards with ``gpus`` 0).
+
+    ``nodes``: those that hosts may be placed on and that carry the label of a node type, as (Ray's id, type), by id.
+    """
 
     cpu_slots: int
     gpu_slots: int
+    nodes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +229,22 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StartHost:
-    """Bring up a host for ``model`` (a card id; ``card`` is its canonical JSON) on ``gpus`` GPUs and ``cpus`` CPUs."""
+    """Bring up a host for ``model`` (a card id; ``card`` is its canonical JSON) on ``gpus`` GPUs and ``cpus`` CPUs.
+
+    ``gpus`` may be a part of one. ``memory_gib``: main memory to set aside, 0: none. ``accelerators``: kinds of GPU
+    that will do, empty: any. ``node_types``: on which of these it is to come up, else on one of ``or_on``; empty: on
+    whatever node has room.
+    """
 
     host: str
     model: str
     card: str
-    gpus: int
+    gpus: float
     cpus: float
+    memory_gib: float = 0.0
+    accelerators: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
+    or_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,180 @@
+"""How many nodes there should be, and which hosts are not worth their node any more.
+
+Nodes are not ordered from here. Hosts are asked for on slots that do not exist yet, and that is the demand which Ray's
+autoscaler answers with nodes; it takes a node back once no host is on it. So what is planned is how many slots hosts
+may be asked for on: in proportion to the device-seconds that wait, so that none should wait longer than the farm's
+`target_wait_s`, within the caps of the node types and what batches and shows may still spend. Slots that are there are
+used in any case; who gets them is decided in `slots`.
+
+A host goes when it has had nothing to do for `idle_s`, or for as long as its model takes to load if that is longer: to
+wait for as long as coming back would cost is never more than twice as dear as knowing the future (R. Karp, "On-line
+Algorithms Versus Off-line Algorithms: How Much Is It Worth to Know the Future?", 1992). Where a trickle of work would
+keep many hosts from ever being idle for that long, those beyond what the work asks for go.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+
+from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
+from ancestra_farm.scheduler.fleet import Fleet
+from ancestra_farm.scheduler.hosts import Host
+from ancestra_farm.scheduler.lines import Line, kind_of
+from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.prices import price_of
+from ancestra_farm.scheduler.state import Branch
+from ancestra_farm.scheduler.waves import first_rung, goes_on, next_size, survivors_wanted
+
+#: For so many target waits after no spot node came, others are taken for every class.
+SCARCE_WAITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one model's work of one class asks for. ``sizes``: slots of a host, by bay, the first to be filled first."""
+
+    pool: str
+    rank: int
+    hosts: int
+    sizes: Mapping[str, float]
+
+
+def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
+    """Say how many slots there are to be in each bay, for the work of these pools: those that could come up at all."""
+    wishes = [wish for pool in pools for wish in wishes_of(fleet, pool)]
+    nodes = nodes_for(wishes, fleet.bays, now)
+    for bay in fleet.bays.values():
+        if bay.make is not None:
+            bay.planned = nodes.get(bay.make.name, 0) * bay.each
+    for pool in fleet.pools.values():
+        pool.needed = sum(wish.hosts for wish in wishes if wish.pool == pool.digest)
+        if pool.staying <= pool.needed:
+            pool.ample_since = inf
+        elif pool.ample_since == inf:
+            pool.ample_since = now
+
+
+def wishes_of(fleet: Fleet, pool: Pool) -> list[Wish]:
+    """How many hosts a pool's work asks for, by class: one at least where there is any."""
+    work_s: dict[int, float] = {}
+    most: dict[int, int] = {}
+    for line in pool.lines.values():
+        seconds, candidates = work_of(fleet, pool, line)
+        if seconds > 0 and candidates:
+            rank, cap = line.batch.rank, line.cap
+            most_hosts = candidates if cap is None else min(candidates, whole(cap / pool.slots_each))
+            work_s[rank] = work_s.get(rank, 0.0) + seconds
+            most[rank] = most.get(rank, 0) + most_hosts
+    target_s = fleet.farm.scaling.target_wait_s
+    return [
+        Wish(pool.digest, rank, min(ceil(seconds / target_s), most[rank]), pool.sizes)
+        for rank, seconds in work_s.items()
+    ]
+
+
+def work_of(fleet: Fleet, pool: Pool, line: Line) -> tuple[float, int]:
+    """(device-seconds, candidates) that a batch still has for a pool, no more than there is money and budget for.
+
+    What is released, and what its stages will release: all of it where they try everything; where they stop at enough
+    survivors only the next wave, since nobody knows whether there is another.
+    """
+    batch = line.batch
+    seconds, candidates = pool.work_s(line), line.queued + line.going
+    for branch in batch.branches.values():
+        if branch.closed is None and not branch.stage.held and branch.stage.plan.model_digest == pool.digest:
+            number = _unreleased(branch)
+            candidates += number
+            seconds += number * pool.seconds_each(kind_of(branch, first_rung(branch)))
+    if batch.budget_s is not None:
+        seconds = min(seconds, batch.budget_s - batch.device_s)
+    money, price = batch.settings.money_left(batch.show), price_of(pool.card, fleet.farm)
+    if money is not None and price is not None and price.per_hour > 0:
+        seconds = min(seconds, money / price.per_hour * 3600)
+    return seconds, candidates
+
+
+def _unreleased(branch: Branch) -> int:
+    if survivors_wanted(branch) is None:
+        return max(0, branch.limit - branch.released) if next_size(branch) else 0
+    return next_size(branch) if goes_on(branch) else 0
+
+
+def nodes_for(wishes: Sequence[Wish], bays: Mapping[str, Bay], now: float) -> dict[str, int]:
+    """How many nodes of each make such hosts come to: class after class, each host in its first bay with room.
+
+    What is urgent may take nodes of every type; the rest only those of the spot market, where a make has any and they
+    come, and whatever is there already.
+    """
+    taken = dict.fromkeys(bays, 0.0)
+    for wish in sorted(wishes, key=lambda wish: wish.rank):
+        left = wish.hosts
+        for name, each in wish.sizes.items():
+            number = max(0, min(left, whole((_limit(bays[name], wish.rank, now) - taken[name]) / each)))
+            taken[name] += number * each
+            left -= number
+    nodes: dict[str, int] = {}
+    for name, slots in taken.items():
+        bay = bays[name]
+        if bay.make is not None:
+            nodes[bay.make.name] = max(nodes.get(bay.make.name, 0), ceil(slots / bay.each - ROUNDING))
+    return nodes
+
+
+def _limit(bay: Bay, rank: int, now: float) -> float:
+    """The slots that a class may have planned in a bay."""
+    if rank == 0 or not bay.most_spot or now < bay.scarce_until:
+        return bay.most
+    return min(bay.most, max(bay.slots, bay.most_spot))
+
+
+def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """On which node types a host is to come up, and on which instead where no such node is to be had.
+
+    Spot first. Others for what is urgent, while no spot node comes, and while there are such nodes anyway.
+    """
+    if bay.make is None:
+        return (), ()
+    spot = tuple(name for name in bay.make.types if fleet.farm.node_types[name].market == "spot")
+    others = tuple(name for name in bay.make.types if name not in spot)
+    if not spot or not others:
+        return bay.make.types, ()
+    there = any(node_type in others for _, node_type in fleet.told.nodes)
+    return spot, others if there or pool.rank == 0 or now < bay.scarce_until else ()
+
+
+def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
+    """Hosts that wait for a spot node, and have for too long. Their bay is scarce for a while from now on."""
+    late = now - fleet.farm.scaling.target_wait_s
+    found = [
+        host
+        for host in fleet.starting.values()
+        if host.picky and host.node is None and not host.stopping and host.asked_at < late
+    ]
+    for host in found:
+        if host.bay in fleet.bays:
+            fleet.bays[host.bay].scarce_until = now + SCARCE_WAITS * fleet.farm.scaling.target_wait_s
+    return found
+
+
+def idle_for_too_long(fleet: Fleet, now: float) -> Iterator[Host]:
+    """Hosts that are to go, those idle for longest first. Nodes that stay anyway keep theirs."""
+    spare = {bay.name: bay.used - _kept(fleet, bay) for bay in fleet.bays.values()}
+    for pool in fleet.pools.values():
+        if pool.queued or not pool.hosts:
+            continue
+        patience_s = max(fleet.farm.scaling.idle_s, pool.load_s)
+        ample = pool.staying - pool.needed if now - pool.ample_since >= patience_s else 0
+        idle = [host for host in pool.hosts.values() if host.ready and host.idle and not host.stopping]
+        for number, host in enumerate(sorted(idle, key=lambda host: host.idle_since)):
+            if number >= ample and now - host.idle_since < patience_s:
+                break
+            if spare.get(host.bay, 0.0) >= host.slots - ROUNDING:
+                spare[host.bay] -= host.slots
+                yield host
+
+
+def _kept(fleet: Fleet, bay: Bay) -> float:
+    """Slots of nodes that stay even without work."""
+    if bay.make is None:
+        return 0.0
+    return bay.each * sum(fleet.farm.node_types[name].min_nodes for name in bay.make.types)
