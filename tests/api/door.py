@@ -11,6 +11,7 @@ import urllib3
 from ancestra_farm.api.app import LOOPBACK_NAMES, build_app
 from ancestra_farm.api.people import issue
 from ancestra_farm.api.server import endpoint_of, listening, serve_app
+from ancestra_farm.api.tls import Shown
 from ancestra_farm.farm.control import ControlLoop
 from ancestra_farm.farm.desk import LoopDesk, Recent
 from ancestra_farm.farm.news import Asked, Inbox
@@ -30,7 +31,9 @@ from tests.farm.threads import ThreadHands
 class OpenDoor:
     """A controller's loop in a thread and its door. ``ending``: how the loop ended, or the exception it ended by."""
 
-    def __init__(self, store: Store, *first: Submit, cpus: int = 2, stay: bool = True) -> None:
+    def __init__(
+        self, store: Store, *first: Submit, cpus: int = 2, stay: bool = True, shown: Shown | None = None
+    ) -> None:
         self.store = store
         self.writer = Writer.begin(store, "tester", "run")
         self.epoch = self.writer.epoch
@@ -40,14 +43,15 @@ class OpenDoor:
         recent = self.recent = Recent()
         metrics = Metrics()
         listener = listening("127.0.0.1:0")
-        self.endpoint = endpoint_of(listener)
-        self.presence = Presence.here("tester", self.epoch, self.endpoint)
+        self.endpoint = endpoint_of(listener, tls=shown is not None)
+        fingerprint = "" if shown is None else shown.fingerprint
+        self.presence = Presence.here("tester", self.epoch, self.endpoint, fingerprint)
         self.upkeep = Upkeep(store, self.presence, metrics, recent.add)
         self.loop = ControlLoop(self.scheduler, self.writer, self.hands, self.inbox, self.upkeep, stay=stay)
         self.desk = LoopDesk(
             store, self.epoch, self.scheduler, self.inbox, metrics, recent, lambda: self.upkeep.picture
         )
-        self.server = serve_app(build_app(self.desk, names=LOOPBACK_NAMES), listener)
+        self.server = serve_app(build_app(self.desk, names=LOOPBACK_NAMES), listener, shown)
         self.pool = urllib3.PoolManager(retries=False, timeout=60)
         self.tokens: dict[str, str] = {}
         self.ending: Any = None
