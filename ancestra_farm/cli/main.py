@@ -20,6 +20,7 @@ from ancestra_farm.cli import (
     gc,
     hosts,
     logs,
+    log,
     look,
     ls,
     manifest,
@@ -29,6 +30,7 @@ from ancestra_farm.cli import (
     repair,
     run,
     schema,
+    settings,
     sheet,
     simulate,
     status,
@@ -133,6 +135,8 @@ _add("cancel", steer.cancel)
 _add("priority", steer.priority)
 _add("hosts", hosts.hosts, epilog=hosts.EPILOG)
 _add("stop", stop.stop)
+app.add_typer(settings.app, rich_help_panel=None)
+app.add_typer(log.app, rich_help_panel=None)
 app.add_typer(token.app, rich_help_panel=None)
 app.add_typer(look.app, rich_help_panel=None)
 _add("stitch", stitch.stitch, epilog=stitch.EPILOG)
