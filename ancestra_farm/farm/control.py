@@ -21,10 +21,13 @@ from ancestra_farm.scheduler.glance import Glance
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.world import (
     AllDone,
+    BlockNodes,
     Dispatch,
+    DrainNode,
     Happening,
     Instruction,
     KillHost,
+    NodeLeaving,
     OrderRefused,
     Record,
     Revoke,
@@ -63,6 +66,12 @@ class Hands(Protocol):
 
     def kill(self, order: KillHost) -> None:
         """End a host now; `HostLost` follows."""
+
+    def block(self, order: BlockNodes) -> None:
+        """Place no host on these machines, and count none of their slots."""
+
+    def drain(self, order: DrainNode) -> None:
+        """Have a machine given back once it is empty."""
 
     def dispatch(self, order: Dispatch, *, owed: bool) -> None:
         """Hand over a ticket; `TicketStarted` and `TicketEnded` follow. ``owed``: it had waited for it."""
@@ -211,6 +220,9 @@ class ControlLoop:
                 self._ask(turn, news)
             elif (happening := news()) is not None:
                 self._hear(turn, happening)
+                if isinstance(happening, NodeLeaving):
+                    self._slots = None  # the scheduler wants to hear what is left, whatever was said before
+                    self._look_at_slots(turn)
         if self._upkeep.due("tick", TICK_S):
             self._hands.look_after()
             self._look_at_slots(turn)
@@ -297,6 +309,12 @@ class ControlLoop:
                 self._hands.stop(instruction)
             case KillHost():
                 self._hands.kill(instruction)
+            case BlockNodes():
+                self._hands.block(instruction)
+                self._slots = None
+            case DrainNode():
+                self._hands.drain(instruction)
+                self._slots = None
             case Dispatch():
                 # Work that was there the moment the host came back had been waiting for it, not the other way round.
                 owed = getattr(cause, "host", None) == instruction.host

@@ -20,12 +20,16 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from ancestra_farm.farm.draining import Drains, away_from
 from ancestra_farm.farm.host import NO_GPU, ONE_THREAD, Host
 from ancestra_farm.farm.news import Inbox
+from ancestra_farm.farm.notices import Notice
 from ancestra_farm.farm.stitching import failed_stitch, stitch_and_publish
 from ancestra_farm.plan.events import Cause, Event
 from ancestra_farm.scheduler.world import (
+    BlockNodes,
     Dispatch,
+    DrainNode,
     Happening,
     HostLost,
     HostPlaced,
@@ -99,6 +103,7 @@ class Crew:
         self._stitches = stitches
         self._faults = faults
         self._on_ticket = on_ticket
+        self._drains = Drains(ray.get_runtime_context().get_node_id(), inbox.put)
         self._members: dict[str, _Member] = {}
         self._starting = threading.Lock()
         self._last_words: list[Event] = []
@@ -108,22 +113,24 @@ class Crew:
     # ---- hosts -----------------------------------------------------------------------------------------------------
 
     def slots(self) -> SlotsChanged:
-        """The cluster's CPUs and GPUs as Ray counts them now."""
-        resources = ray.cluster_resources()
-        cpus = int(resources.get("CPU", 0))
-        return SlotsChanged(
-            cpu_slots=cpus if self._at_most is None else min(cpus, self._at_most),
-            gpu_slots=int(resources.get("GPU", 0)),
-        )
+        """The CPUs and GPUs that Ray counts now, on machines that stay and that nobody has blocked."""
+        away = self._drains.unusable
+        there = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in away]
+        cpus, gpus = (int(sum(resources.get(kind, 0) for resources in there)) for kind in ("CPU", "GPU"))
+        return SlotsChanged(cpu_slots=cpus if self._at_most is None else min(cpus, self._at_most), gpu_slots=gpus)
 
     def start(self, order: StartHost) -> None:
         """Ask Ray for an actor and have it load its model."""
         environment = ONE_THREAD if order.gpus else ONE_THREAD | NO_GPU
         actor = Host.options(  # type: ignore[attr-defined] # an actor class
-            num_cpus=order.cpus, num_gpus=order.gpus, runtime_env={"env_vars": environment}
+            num_cpus=order.cpus,
+            num_gpus=order.gpus,
+            label_selector=away_from({}, self._drains.blocked) or None,
+            runtime_env={"env_vars": environment},
         ).remote(order.host, order.card, self._store_url, self._faults)
         self._members[order.host] = _Member(order.host, order.model, actor)
         self._watch(actor.where.remote(), lambda node, _: self._placed(order.host, node))
+        self._watch(actor.notice.remote(), lambda heard, _: self._noticed(heard))
         self._watch(actor.setup.remote(), lambda load_s, error: self._set_up(order.host, load_s, error))
         self._watch(actor.stay.remote(), lambda _, error: self._gone(order.host, error))
 
@@ -141,6 +148,14 @@ class Crew:
             ray.kill(member.actor, no_restart=True)
             lost = HostLost(order.host, "deadline", order.why, member.generating())
             self._inbox.put(lambda: lost)
+
+    def block(self, order: BlockNodes) -> None:
+        """Place no host on these machines from now on, and count none of their slots."""
+        self._drains.blocked = frozenset(order.nodes)
+
+    def drain(self, order: DrainNode) -> None:
+        """Have Ray give a machine back once it is empty."""
+        self._drains.ask(order.node, order.why, None)
 
     def dispatch(self, order: Dispatch, *, owed: bool) -> None:
         """Send a ticket to a host, and ask to be told when its generation begins."""
@@ -187,7 +202,8 @@ class Crew:
         return counts
 
     def look_after(self) -> None:
-        """End hosts that were let go and do not close."""
+        """End hosts that were let go and do not close, and hear of machines that go away."""
+        self._drains.look()
         now = time.monotonic()
         for member in list(self._members.values()):
             if member.closing_since is not None and now - member.closing_since > CLOSE_PATIENCE_S:
@@ -219,6 +235,9 @@ class Crew:
             return None  # its death is told by `_gone`
         member.node = node
         return HostPlaced(host, node)
+
+    def _noticed(self, heard: tuple[str, Notice] | None) -> Happening | None:
+        return None if heard is None else self._drains.noticed(*heard)
 
     def _set_up(self, host: str, load_s: float, error: BaseException | None) -> Happening | None:
         member = self._members.get(host)

@@ -13,9 +13,11 @@ import time
 import ray
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.farm.agent import leaves_on_risk, wait_for_notice
 from ancestra_farm.farm.faults import FaultyGenerator, Injection, hold_reply
 from ancestra_farm.farm.judging import GuideFlows
 from ancestra_farm.farm.lifeline import end_with_parent
+from ancestra_farm.farm.notices import Notice, notices_here
 from ancestra_farm.farm.pipeline import Pipeline
 from ancestra_farm.ledger.materials import NodeMaterials
 from ancestra_farm.ledger.store import Store
@@ -24,8 +26,8 @@ from ancestra_farm.scheduler.world import Ticket, TicketEnded
 
 #: Tickets a host may hold: one runs, one waits.
 TICKETS = 2
-#: Two questions whether a ticket has begun, the long `stay`, and room for the calls that must get through.
-CONTROL_THREADS = 6
+#: Two questions whether a ticket has begun, the long `stay` and `notice`, and room for the calls that must get through.
+CONTROL_THREADS = 7
 #: One thread per library and process: several hosts share a machine, and pools that outnumber its cores slow all of
 #: them down tenfold. Read by the libraries when they are first imported, so they are set before the process starts.
 ONE_THREAD = {
@@ -72,6 +74,7 @@ class Host:
         from ancestra_farm.models.build import build_generator  # noqa: PLC0415 - imports the model's libraries
 
         one_thread_each()
+        notices_here(), leaves_on_risk()  # a variable that makes no sense is told now, not when a notice is missed
         store = Store.open(self._store_url)
         # Generation begins when the controller says that it knows, so that a crash is laid at the right ticket's door
         # and nothing begins that was taken back: a call there and back, a few milliseconds.
@@ -101,6 +104,12 @@ class Host:
     def where(self) -> str:
         """Ray's id of the node this host is on, in hex."""
         return str(ray.get_runtime_context().get_node_id())
+
+    @ray.method(concurrency_group="control")
+    def notice(self) -> tuple[str, Notice] | None:
+        """Wait until this machine's cloud says that it goes away; (its id, what was said). None: nobody would say."""
+        notices = notices_here()
+        return None if notices is None else (self.where(), wait_for_notice(notices, on_risk=leaves_on_risk()))
 
     @ray.method(concurrency_group="control")
     def wait_started(self, ticket: str) -> bool | None:

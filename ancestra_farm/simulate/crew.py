@@ -16,8 +16,10 @@ from ancestra_farm.scheduler.world import (
     Dispatch,
     Happening,
     HostLost,
+    HostPlaced,
     HostReady,
     KillHost,
+    NodeLeaving,
     Revoke,
     StartHost,
     StopHost,
@@ -197,6 +199,8 @@ class VirtualCrew:
             return False
         host.node = node
         self._switch(host, "loading")
+        placed = HostPlaced(host.name, node.id)
+        self._clock.after(MESSAGE_S, lambda: self._tell(placed))
         numbers = self._chance.several(host.name, "load")
         guess = LOAD_GPU_S if host.on_gpu else LOAD_CPU_S
         mean = self._scenario.load_s.get(host.card.id, guess)
@@ -234,6 +238,10 @@ class VirtualCrew:
             host = self.hosts.get(name)
             if host is not None:
                 self.lose(host, "host_lost", message)
+
+    def node_leaves(self, node: Node, at: float) -> None:
+        """A node will be gone at virtual second ``at``."""
+        self._tell(NodeLeaving(node.id, at, "a notice of the simulation"))
 
     def _news(self, host: VirtualHost, cause: Cause, message: str, generating: str | None, known_s: float) -> None:
         def known() -> None:

@@ -29,6 +29,7 @@ from ancestra_farm.scheduler.world import (
     HostLost,
     Instruction,
     KillHost,
+    NodeLeaving,
     Order,
     OrderRefused,
     Record,
@@ -232,6 +233,9 @@ class VirtualFarm:
         except (AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise self._broken(f"{type(error).__name__} on {type(happening).__name__}: {error}") from error
         self._take(instructions)
+        if isinstance(happening, NodeLeaving) and self._alive:
+            self._slots = None  # as the controller's loop does
+            self._look_at_slots()
         if instructions or not isinstance(happening, Tick):
             self._check_sometimes()
 

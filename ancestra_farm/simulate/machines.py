@@ -8,7 +8,10 @@ from ancestra_farm.simulate.scenario import Scenario
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One machine. ``slots``: of each kind it has. ``used``: by kind, (CPU slots, GPUs). ``hosts``: names."""
+    """One machine. ``slots``: of each kind it has. ``used``: by kind, (CPU slots, GPUs). ``hosts``: names.
+
+    ``came``: how often it has come up.
+    """
 
     number: int
     kind: str
@@ -19,6 +22,12 @@ class Node:
     used: list[float] = field(default_factory=lambda: [0.0, 0.0])
     hosts: dict[str, None] = field(default_factory=dict)
     empty_since: float = 0.0
+    came: int = 0
+
+    @property
+    def id(self) -> str:
+        """What the farm calls it, which is another name each time it comes."""
+        return f"{self.number}-{self.came}"
 
     def fits(self, on_gpu: bool, slots: float) -> bool:  # noqa: FBT001 - the kind of slot
         """Whether so many slots are free here."""
@@ -59,6 +68,7 @@ class Machines:
     def up(self, node: Node, now: float) -> None:
         """A node is there, with nothing on it."""
         node.up, node.draining, node.empty_since = True, False, now
+        node.came += 1
         for index in self._open:
             index[node.number] = node
 

@@ -26,6 +26,9 @@ class Crew(Protocol):
     def lose_node(self, names: list[str], message: str) -> None:
         """These hosts are gone with their node."""
 
+    def node_leaves(self, node: Node, at: float) -> None:
+        """A node will be gone at virtual second ``at``."""
+
     def place_pending(self) -> None:
         """There may be room for hosts that wait for some."""
 
@@ -86,6 +89,7 @@ class Weather:
         if node.up and self._lives[node.number] == life:
             node.draining = True
             self.seen_slots -= node.slots
+            self._crew().node_leaves(node, self._clock.now + self._faults.notice_s)
             self._clock.after(
                 self._faults.notice_s, lambda: self._lost(node, life, "the node was taken away", known=True)
             )

@@ -20,7 +20,9 @@ from ancestra_farm.models.build import build_generator
 from ancestra_farm.plan.events import Event, WaveReleased
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import (
+    BlockNodes,
     Dispatch,
+    DrainNode,
     HostLost,
     HostReady,
     KillHost,
@@ -49,6 +51,8 @@ class ThreadHands:
         self.owed: list[bool] = []
         self.held: dict[str, str] = {}
         self.words: list[Event] = []
+        self.blocked: tuple[str, ...] = ()
+        self.drained: list[str] = []
         self.closed = False
         self.hold = threading.Event()
         self.hold.set()
@@ -89,6 +93,12 @@ class ThreadHands:
     def _ended(self, reply: TicketEnded) -> TicketEnded:
         self.held.pop(reply.ticket, None)
         return reply
+
+    def block(self, order: BlockNodes) -> None:
+        self.blocked = order.nodes
+
+    def drain(self, order: DrainNode) -> None:
+        self.drained.append(order.node)
 
     def revoke(self, order: Revoke) -> None:
         self.pipelines[order.host].revoke(order.ticket)

@@ -1,0 +1,137 @@
+"""Ray's own draining of machines: having it begin, and seeing where it goes on.
+
+A machine that drains gets no new actors; those it has go on until they end, and when it is empty it leaves. Ray has no
+public way to either: what is used here is what its autoscaler and its hidden ``ray drain-node`` use, and
+``tests/farm/test_draining.py`` holds it to that.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import ray
+import ray._private.state
+from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled, without types
+from ray.core.generated import autoscaler_pb2
+
+from ancestra_farm.farm.news import News
+from ancestra_farm.farm.notices import Notice
+from ancestra_farm.scheduler.world import NodeLeaving
+
+#: Ray gives every machine a label with its own id.
+NODE_ID_LABEL = "ray.io/node-id"
+
+
+#: A drain that Ray has not taken up by then is asked for again.
+AGAIN_S = 5.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class DrainRefused(Exception):
+    """Ray would not drain a machine; the message says why."""
+
+
+def drain(node: str, why: str, at: float | None) -> None:
+    """Have a machine drained that goes away at ``at`` (Unix seconds; None: when it is empty). It cannot be undone.
+
+    A machine that drains already, or is gone, is left as it is. May wait for Ray's head. Raises DrainRefused.
+    """
+    address = ray.get_runtime_context().gcs_address
+    deadline_ms = 0 if at is None else max(int(at * 1000), int(time.time() * 1000) + 1000)
+    reason = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    try:
+        accepted, refusal = GcsClient(address=address).drain_node(node, reason, why, deadline_ms)
+    except (RuntimeError, ValueError, OSError) as error:  # Ray's own are RuntimeErrors
+        raise DrainRefused(f"machine {node[:8]}: {error}") from error
+    if not accepted:
+        raise DrainRefused(f"machine {node[:8]}: {refusal}")
+
+
+def draining_nodes() -> dict[str, float | None]:
+    """When each machine that drains is to be gone (Unix seconds; None: nobody said), by Ray's id of it."""
+    found: Mapping[str, int] = ray._private.state.state.get_draining_nodes()
+    return {node: at_ms / 1000 if at_ms else None for node, at_ms in found.items()}
+
+
+def away_from(selector: Mapping[str, str], nodes: Iterable[str]) -> dict[str, str]:
+    """A label selector that asks for what ``selector`` asks for, on any machine but these."""
+    avoided = sorted(nodes)
+    return {**selector, NODE_ID_LABEL: f"!in({','.join(avoided)})"} if avoided else dict(selector)
+
+
+class Drains:
+    """What one controller knows of machines on their way out. For its loop's thread.
+
+    ``here``: the machine the controller is on, which Ray is never asked to drain: the controller would go with it.
+    ``put``: its inbox. ``leaving``: machines that the scheduler was told of; ``blocked``: those that people blocked.
+    """
+
+    def __init__(self, here: str, put: Callable[[News], None]) -> None:
+        self._here = here
+        self._put = put
+        self._told: dict[str, float | None] = {}
+        self._owed: dict[str, tuple[str, float | None]] = {}
+        self._asked_at: dict[str, float] = {}
+        self.leaving: set[str] = set()
+        self.blocked: frozenset[str] = frozenset()
+
+    @property
+    def unusable(self) -> frozenset[str]:
+        """Machines on which no host is placed, and whose slots do not count."""
+        return self.blocked | self.leaving
+
+    def noticed(self, node: str, notice: Notice) -> NodeLeaving | None:
+        """A machine's own agent has heard that it goes away; None if that was heard already."""
+        if node in self._told and not _earlier(notice.at, self._told[node]):
+            return None
+        self._told[node] = notice.at
+        self.ask(node, notice.why, notice.at)
+        return self._leaves(NodeLeaving(node, notice.at, notice.why))
+
+    def ask(self, node: str, why: str, at: float | None) -> None:
+        """Have Ray drain a machine, now and again until it does."""
+        self.leaving.add(node)
+        if node != self._here:
+            self._owed[node] = (why, at)
+            self._drain(node)
+
+    def look(self) -> None:
+        """Called every second: news of machines that Ray drains, for whatever reason."""
+        found = draining_nodes()
+        for node, at in found.items():
+            if node in self._owed:
+                del self._owed[node]  # the scheduler knows of it, and why
+            elif node not in self.leaving and node not in self._told:
+                self._told[node] = at
+                self._put(partial(self._leaves, NodeLeaving(node, at, "Ray drains it")))
+        if self._owed:
+            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+            self._owed = {node: wish for node, wish in self._owed.items() if node in alive}
+            for node in self._owed:
+                if time.monotonic() - self._asked_at[node] > AGAIN_S:
+                    self._drain(node)
+
+    def _leaves(self, leaving: NodeLeaving) -> NodeLeaving:
+        # Its slots count until the scheduler hears of it: it would let go of other hosts for them.
+        self.leaving.add(leaving.node)
+        return leaving
+
+    def _drain(self, node: str) -> None:
+        self._asked_at[node] = time.monotonic()
+        why, at = self._owed[node]
+        threading.Thread(target=_try_to_drain, args=(node, why, at), name="drain", daemon=True).start()
+
+
+def _try_to_drain(node: str, why: str, at: float | None) -> None:
+    """On a thread of its own: while Ray's head is away, this waits for it."""
+    try:
+        drain(node, why, at)
+    except DrainRefused as refused:
+        _LOG.warning("%s", refused)
+
+
+def _earlier(at: float | None, than: float | None) -> bool:
+    return at is not None and (than is None or at < than)
