@@ -78,7 +78,7 @@ class Fleet:
 
     def _stand(self) -> None:
         if self.grows:
-            stand(self.bays, (node_type for _, node_type in self.told.nodes))
+            stand(self.bays, (node_type for node, node_type in self.told.nodes if node not in self.told.closed))
         else:
             self.bays[CPUS].slots, self.bays[GPUS].slots = self.told.cpu_slots, self.told.gpu_slots
 

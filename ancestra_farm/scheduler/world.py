@@ -26,12 +26,14 @@ from ancestra_farm.plan.space import Space
 class SlotsChanged:
     """How many device slots there are for hosts: whole GPUs, and CPU slots (for cards with ``gpus`` 0).
 
-    ``nodes``: those that hosts may be placed on and that carry the label of a node type, as (Ray's id, type), by id.
+    ``nodes``: those that are up and carry the label of a node type, as (Ray's id, type), by id. ``closed``: ids of
+    nodes that no host is placed on; the numbers of slots are without theirs.
     """
 
     cpu_slots: int
     gpu_slots: int
     nodes: tuple[tuple[str, str], ...] = ()
+    closed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

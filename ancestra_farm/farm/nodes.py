@@ -1,0 +1,43 @@
+"""What nodes there are, as Ray's head knows them, and what slots they come to."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import ray
+
+from ancestra_farm.batch.farm_settings import NODE_TYPE_LABEL
+from ancestra_farm.scheduler.world import SlotsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that is up. ``node``: Ray's id of it, in hex. ``node_type``: of its label, empty: it carries none."""
+
+    node: str
+    node_type: str
+    cpus: float
+    gpus: float
+
+
+def nodes_up() -> tuple[Node, ...]:
+    """Every node that Ray's head believes to be up, by id. One that was killed is believed up for some ten seconds."""
+    found = []
+    for entry in ray.nodes():
+        if entry["Alive"]:
+            labels, resources = entry.get("Labels") or {}, entry.get("Resources") or {}
+            node_type = labels.get(NODE_TYPE_LABEL, "")
+            found.append(Node(entry["NodeID"], node_type, resources.get("CPU", 0.0), resources.get("GPU", 0.0)))
+    return tuple(sorted(found, key=lambda node: node.node))
+
+
+def slots_of(nodes: Iterable[Node], closed: Collection[str] = (), at_most: int | None = None) -> SlotsChanged:
+    """The slots of these nodes. ``closed``: ids of those that hosts are not placed on. ``at_most``: on CPUs."""
+    nodes = list(nodes)
+    usable = [node for node in nodes if node.node not in closed]
+    cpus = int(sum(node.cpus for node in usable))
+    return SlotsChanged(
+        cpu_slots=cpus if at_most is None else min(cpus, at_most),
+        gpu_slots=int(sum(node.gpus for node in usable)),
+        nodes=tuple((node.node, node.node_type) for node in nodes if node.node_type),
+        closed=tuple(sorted(node.node for node in nodes if node.node in closed)),
+    )
