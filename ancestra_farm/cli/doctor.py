@@ -46,11 +46,24 @@ def doctor(
     ] = None,
     metrics_port: Annotated[int, typer.Option("--metrics-port", help="Is this port free?", min=0, max=65535)] = 0,
     address: Annotated[
-        str | None, typer.Option("--address", envvar="RAY_ADDRESS", help="Look at this Ray head.", show_default=False)
+        str | None,
+        typer.Option(
+            "--address",
+            envvar="RAY_ADDRESS",
+            help="Look at this Ray, too: http://HOST:8265 for the whole cluster, HOST:PORT for its port alone.",
+            show_default=False,
+        ),
     ] = None,
+    from_inside: Annotated[
+        bool, typer.Option("--from-inside", help="Have a job on the cluster's head look at its packages and the store.")
+    ] = False,
+    python: Annotated[str, typer.Option("--python", help="The head's Python that has this package.")] = "python",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Look at a cluster that asks for no token, too.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at versions, disks, ports, GPUs, encoders and the store. Ends with 1 if something must be put right."""
+    """Look at versions, disks, ports, GPUs, encoders, the store, a cluster. Ends with 1 if something is to be done."""
     findings = [
         *versions(),
         machine(),
@@ -60,12 +73,21 @@ def doctor(
         loopback(metrics_port),
         ray_token(),
         encoders(),
-        *(ray_head(address) if address else ()),
+        *(_looked_at(address, store, insecure=insecure, inside=python if from_inside else None) if address else ()),
         *(store_findings(store) if store else ()),
     ]
     print_rows(Finding, findings, as_json=as_json)
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(FAILED)
+
+
+def _looked_at(address: str, store: str | None, *, insecure: bool, inside: str | None) -> Iterator[Finding]:
+    """A cluster by its head's HTTP side, or the one port of a head that was named."""
+    if address.startswith(("http://", "https://")):
+        from ancestra_farm.cli.cluster import cluster_findings
+
+        return cluster_findings(address, store, insecure=insecure, inside=inside)
+    return ray_head(address)
 
 
 def versions() -> Iterator[Finding]:

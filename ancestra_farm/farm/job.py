@@ -148,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Keep the farm of a store at work until it is stopped; the exit code of the job."""
     parser = argparse.ArgumentParser(prog="ancestra_farm.farm.job", description=__doc__.partition("\n")[0])
     parser.add_argument("--store", required=True)
-    parser.add_argument("--store-id", required=True, help="the store's own id: what is at the address has to have it")
+    parser.add_argument(
+        "--store-id", help="the store's own id, which what is at the address has to have; without, one is made there"
+    )
     parser.add_argument("--as", dest="who", required=True)
     parser.add_argument("--listen", default=LISTEN)
     parser.add_argument("--hosts", type=int)
@@ -157,10 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--address", default=os.environ.get("RAY_ADDRESS", "auto"), help="the Ray to work on")
     given = parser.parse_args(arguments)
     try:
-        store = Store.open(given.store)
+        store = Store.open(given.store, create=given.store_id is None)
     except StoreError as error:
         return _fail(f"the cluster does not see the store: {error}")
-    if store.id != given.store_id:
+    if given.store_id not in {None, store.id}:
         return _fail(
             f"{store.url} is another store here (id {store.id}) than where the job was submitted (id {given.store_id})"
         )
