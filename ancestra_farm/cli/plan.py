@@ -1,28 +1,48 @@
 """``ancestra plan``: what a batch will make, how much of it, and what that may cost, before a device is used."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption
 from ancestra_farm.cli.summary import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ancestra_farm.batch.card import ModelCard
+    from ancestra_farm.batch.farm_settings import FarmSettings
     from ancestra_farm.plan.estimate import Estimate
     from ancestra_farm.plan.plan import StagePlan
+    from ancestra_farm.scheduler.prices import HostPrice
+    from ancestra_farm.scheduler.settings import Settings
+
+PricesOption = Annotated[
+    str | None,
+    typer.Option("--store", envvar="ANCESTRA_STORE", help="Whose settings it is held against.", show_default=False),
+]
+FarmOption = Annotated[
+    Path | None, typer.Option("--farm", help="A file of farm settings (ancestra/farm/v1).", show_default=False)
+]
 
 EPILOG = (
     "JSON keys: batch, show, digest, candidates, device_hours, cost, currency, at_most, budget_ends_it, "
-    "stages (shot, stage, model, variants, drafts, full, at_most, device_hours, cost, makes, segments, overlap_frames, "
-    "trim_frames, rate), notes (where spending by yield changes nothing)."
+    "stages (shot, stage, model, variants, drafts, full, at_most, device_hours, node_type, price_per_hour, cost, makes, "
+    "segments, overlap_frames, trim_frames, rate), notes (where spending by yield changes nothing), refusals (why the "
+    "farm would not take it)."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """One stage of one shot. ``segments``: frames of each at ``rate``; ``cost``: in the budget's currency."""
+    """One stage of one shot. ``segments``: frames of each at ``rate``.
+
+    ``price_per_hour``: of a host of its model, on ``node_type`` where node types have prices, else by the budget.
+    """
 
     shot: str = column("shot")
     stage: str = column("stage")
@@ -32,6 +52,8 @@ class StageRow:
     full: int = column("candidates", number)
     at_most: bool = column("", lambda most: "at most" if most else "", quiet=True)
     device_hours: float = column("device time", lambda hours: duration(hours * 3600))
+    node_type: str = column("on", quiet=True)
+    price_per_hour: float | None = column("an hour", number, quiet=True)
     cost: float | None = column("cost", number, quiet=True)
     makes: str = column("makes")
     segments: tuple[int, ...] = ()
@@ -40,15 +62,27 @@ class StageRow:
     rate: str = ""
 
 
-def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = False) -> None:
-    """Print what a batch will make: candidates, device-hours and cost per shot and stage, and the exact frames."""
+def plan(
+    file: FileArgument,
+    store: PricesOption = None,
+    farm: FarmOption = None,
+    cards: CardsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a batch will make: candidates, device-hours and cost per shot and stage, and the exact frames.
+
+    Money is counted by node type where --store or --farm says what those cost, else by the budget's own price.
+    """
     from ancestra_farm.api.batchfile import planned
     from ancestra_farm.plan.estimate import estimate
     from ancestra_farm.plan.spending import idle_by_yield
+    from ancestra_farm.scheduler.rules import refusals
 
     made = planned(file, cards)
     whole = estimate(made)
-    price = whole.budget.price_per_device_hour
+    settings, paid = _in_force(store, farm, made.batch.batch)
+    bill = _bill(whole, made.cards, settings.farm)
+    refused = list(refusals(made, settings, paid))
     stages = {(shot.name, stage.name): stage for shot in made.shots for stage in shot.stages}
     rows = []
     for one in whole.stages:
@@ -64,6 +98,8 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
                 full=one.full,
                 at_most=one.at_most,
                 device_hours=hours,
+                node_type=bill.node_type(one.model),
+                price_per_hour=(price := bill.price(one.model)),
                 cost=None if price is None else hours * price,
                 segments=tuple(segment.frames for segment in stage.segments),
                 overlap_frames=stage.overlap_frames,
@@ -75,8 +111,8 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
     if as_json:
         print_json(
             {"batch": made.batch.batch, "show": made.batch.show, "digest": made.digest}
-            | _totals(whole)
-            | {"stages": rows, "notes": idle_by_yield(made)}
+            | _totals(whole, bill)
+            | {"stages": rows, "notes": idle_by_yield(made), "refusals": refused}
         )
         return
     print_rows(StageRow, rows)
@@ -85,9 +121,60 @@ def plan(file: FileArgument, cards: CardsOption = None, as_json: JsonOption = Fa
         typer.echo(f"{shot.name}: {shot.frames:,} frames{handles} at {shot.rate} per second")
     if any(row.overlap_frames or row.trim_frames for row in rows):
         typer.echo("clips: frames of each segment, less those that neighbours share, less what is cut off the end")
-    typer.echo(total_line(whole))
+    typer.echo(total_line(whole, bill))
     for note in idle_by_yield(made):
         typer.echo(f"note: {note}")
+    for why in refused:
+        typer.echo(f"the farm would not take it: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What an hour costs. ``hosts``: of each model, by node type; ``flat``: of any device, by the batch's own budget."""
+
+    hosts: "dict[str, HostPrice]"
+    flat: float | None
+    currency: str
+    total: float | None
+
+    def node_type(self, model: str) -> str:
+        """Where a model is cheapest; empty where node types say nothing."""
+        return self.hosts[model].node_type if model in self.hosts else ""
+
+    def price(self, model: str) -> float | None:
+        """Of an hour of a host of the model."""
+        return self.hosts[model].per_hour if model in self.hosts else self.flat
+
+
+def _bill(whole: "Estimate", cards: "Mapping[str, ModelCard]", farm: "FarmSettings") -> Bill:
+    """By node types where these have prices, else by the budget."""
+    from ancestra_farm.scheduler.prices import prices_of
+
+    prices = {model: price for model, price in prices_of(cards, farm).items() if price.per_hour}
+    if not prices:
+        budget = whole.budget
+        return Bill({}, budget.price_per_device_hour, budget.currency, whole.cost)
+    total = whole.cost_at({model: price.per_hour for model, price in prices.items()})
+    return Bill(prices, None, farm.currency, total)
+
+
+def _in_force(store: str | None, farm: Path | None, batch: str) -> "tuple[Settings, float]":
+    """(the settings of a store, of a file, or the defaults; what the batch has cost in that store so far)."""
+    from ancestra_farm.scheduler.settings import Settings
+
+    if store is not None and farm is not None:
+        raise CommandFailed("say either --store, whose settings are meant, or a file of them with --farm")
+    if farm is not None:
+        from ancestra_farm.batch.farm_settings import load_farm_settings
+
+        return Settings(farm=load_farm_settings(farm)), 0.0
+    if store is None:
+        return Settings(), 0.0
+    from ancestra_farm.cli.reading import Reading
+
+    state = Reading.open(store).scheduler.state
+    known = state.batches.get(batch)
+    return state.settings, 0.0 if known is None else known.money
 
 
 def makes(stage: "StagePlan") -> str:
@@ -105,23 +192,23 @@ def makes(stage: "StagePlan") -> str:
     return f"{size}, {sum_of}{''.join(f'−{count}' for count in less)}{total} frames at {stage.rate}"
 
 
-def total_line(whole: "Estimate") -> str:
+def total_line(whole: "Estimate", bill: Bill) -> str:
     """The sum of it all in one sentence."""
     most = "at most " if whole.at_most else ""
     line = f"{most}{whole.candidates:,} candidates, {whole.device_hours:,.3g} device-hours"
-    if whole.cost is not None:
-        line += f", {whole.cost:,.2f} {whole.budget.currency}"
+    if bill.total is not None:
+        line += f", {bill.total:,.2f} {bill.currency}"
     if whole.budget_ends_it:
         line += f"; {whole.budget_ends_it}"
     return line + " (by the model cards' guesses)"
 
 
-def _totals(whole: "Estimate") -> dict[str, Any]:
+def _totals(whole: "Estimate", bill: Bill) -> dict[str, Any]:
     return {
         "candidates": whole.candidates,
         "device_hours": whole.device_hours,
-        "cost": whole.cost,
-        "currency": whole.budget.currency,
+        "cost": bill.total,
+        "currency": bill.currency,
         "at_most": whole.at_most,
         "budget_ends_it": whole.budget_ends_it,
     }
