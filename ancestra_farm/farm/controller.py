@@ -43,7 +43,8 @@ STORE_RETRIES_S = (1.0, 5.0, 15.0)
 class Settings:
     """How a controller works. ``hosts``: at most so many on CPU slots, None: one per CPU.
 
-    ``stitches``: how many run at once. ``metrics_port``: where metrics are served on loopback; None: nowhere, 0: any.
+    ``stitches``: how many run at once. ``metrics_port``: where metrics are served; None: nowhere, 0: any. ``metrics_host``: the address they are served
+    on; they show no pictures and no prompts, and take no token.
     ``faults``: an `Injection` as JSON, for rehearsals; empty: none. ``listen``: ``HOST:PORT`` of the door, port 0 for
     any free one; beyond loopback it speaks TLS, with ``certificate`` and ``key`` (PEM files on the controller's
     machine) or one of its own, unless ``plain_http`` says that a proxy before it does. ``stay``: stay for people when
@@ -55,6 +56,7 @@ class Settings:
     hosts: int | None = None
     stitches: int = 2
     metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     tunables: Tunables = DEFAULTS
     faults: str = ""
     listen: str = "127.0.0.1:0"
@@ -105,7 +107,7 @@ class Controller:
         metrics.count_store_errors("commit", self._store_errors)
         if self._settings.metrics_port is None:
             return self._run_loop(store, submit, metrics)
-        exporter = serve(metrics, self._settings.metrics_port)
+        exporter = serve(metrics, self._settings.metrics_port, self._settings.metrics_host)
         self._metrics_url = exporter.url
         try:
             return self._run_loop(store, submit, metrics)

@@ -155,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", default=LISTEN)
     parser.add_argument("--hosts", type=int)
     parser.add_argument("--metrics-port", type=int)
+    parser.add_argument("--metrics-host", default="127.0.0.1", help="beyond loopback only behind a network policy")
     parser.add_argument("--insecure", action="store_true", help="work on a Ray that asks for no token, too")
     parser.add_argument("--address", default=os.environ.get("RAY_ADDRESS", "auto"), help="the Ray to work on")
     given = parser.parse_args(arguments)
@@ -185,6 +186,7 @@ def _run(store: Store, given: argparse.Namespace) -> "Summary":
         address=given.address,
         hosts=given.hosts,
         metrics_port=given.metrics_port,
+        metrics_host=given.metrics_host,
         listen=given.listen,
         insecure=given.insecure,
         stay=True,
