@@ -1,6 +1,6 @@
-"""Ray's own draining of machines: having it begin, and seeing where it goes on.
+"""Ray's own draining of nodes: having it begin, and seeing where it goes on.
 
-A machine that drains gets no new actors; those it has go on until they end, and when it is empty it leaves. Ray has no
+A node that drains gets no new actors; those it has go on until they end, and when it is empty it leaves. Ray has no
 public way to either: what is used here is what its autoscaler and its hidden ``ray drain-node`` use, and
 ``tests/farm/test_draining.py`` holds it to that.
 """
@@ -20,7 +20,7 @@ from ancestra_farm.farm.news import News
 from ancestra_farm.farm.notices import Notice
 from ancestra_farm.scheduler.world import NodeLeaving
 
-#: Ray gives every machine a label with its own id.
+#: Ray gives every node a label with its own id.
 NODE_ID_LABEL = "ray.io/node-id"
 
 
@@ -31,13 +31,13 @@ _LOG = logging.getLogger(__name__)
 
 
 class DrainRefused(Exception):
-    """Ray would not drain a machine; the message says why."""
+    """Ray would not drain a node; the message says why."""
 
 
 def drain(node: str, why: str, at: float | None) -> None:
-    """Have a machine drained that goes away at ``at`` (Unix seconds; None: when it is empty). It cannot be undone.
+    """Have a node drained that goes away at ``at`` (Unix seconds; None: when it is empty). It cannot be undone.
 
-    A machine that drains already, or is gone, is left as it is. May wait for Ray's head. Raises DrainRefused.
+    A node that drains already, or is gone, is left as it is. May wait for Ray's head. Raises DrainRefused.
     """
     address = ray.get_runtime_context().gcs_address
     deadline_ms = 0 if at is None else max(int(at * 1000), int(time.time() * 1000) + 1000)
@@ -45,28 +45,28 @@ def drain(node: str, why: str, at: float | None) -> None:
     try:
         accepted, refusal = GcsClient(address=address).drain_node(node, reason, why, deadline_ms)
     except (RuntimeError, ValueError, OSError) as error:  # Ray's own are RuntimeErrors
-        raise DrainRefused(f"machine {node[:8]}: {error}") from error
+        raise DrainRefused(f"node {node[:8]}: {error}") from error
     if not accepted:
-        raise DrainRefused(f"machine {node[:8]}: {refusal}")
+        raise DrainRefused(f"node {node[:8]}: {refusal}")
 
 
 def draining_nodes() -> dict[str, float | None]:
-    """When each machine that drains is to be gone (Unix seconds; None: nobody said), by Ray's id of it."""
+    """When each node that drains is to be gone (Unix seconds; None: nobody said), by Ray's id of it."""
     found: Mapping[str, int] = ray._private.state.state.get_draining_nodes()
     return {node: at_ms / 1000 if at_ms else None for node, at_ms in found.items()}
 
 
 def away_from(selector: Mapping[str, str], nodes: Iterable[str]) -> dict[str, str]:
-    """A label selector that asks for what ``selector`` asks for, on any machine but these."""
+    """A label selector that asks for what ``selector`` asks for, on any node but these."""
     avoided = sorted(nodes)
     return {**selector, NODE_ID_LABEL: f"!in({','.join(avoided)})"} if avoided else dict(selector)
 
 
 class Drains:
-    """What one controller knows of machines on their way out. For its loop's thread.
+    """What one controller knows of nodes on their way out. For its loop's thread.
 
-    ``here``: the machine the controller is on, which Ray is never asked to drain: the controller would go with it.
-    ``put``: its inbox. ``leaving``: machines that the scheduler was told of; ``blocked``: those that people blocked.
+    ``here``: the node the controller is on, which Ray is never asked to drain: the controller would go with it.
+    ``put``: its inbox. ``leaving``: nodes that the scheduler was told of; ``blocked``: those that people blocked.
     """
 
     def __init__(self, here: str, put: Callable[[News], None]) -> None:
@@ -80,11 +80,11 @@ class Drains:
 
     @property
     def unusable(self) -> frozenset[str]:
-        """Machines on which no host is placed, and whose slots do not count."""
+        """Nodes on which no host is placed, and whose slots do not count."""
         return self.blocked | self.leaving
 
     def noticed(self, node: str, notice: Notice) -> NodeLeaving | None:
-        """A machine's own agent has heard that it goes away; None if that was heard already."""
+        """A node's own agent has heard that it goes away; None if that was heard already."""
         if node in self._told and not _earlier(notice.at, self._told[node]):
             return None
         self._told[node] = notice.at
@@ -92,14 +92,14 @@ class Drains:
         return self._leaves(NodeLeaving(node, notice.at, notice.why))
 
     def ask(self, node: str, why: str, at: float | None) -> None:
-        """Have Ray drain a machine, now and again until it does."""
+        """Have Ray drain a node, now and again until it does."""
         self.leaving.add(node)
         if node != self._here:
             self._owed[node] = (why, at)
             self._drain(node)
 
     def look(self) -> None:
-        """Called every second: news of machines that Ray drains, for whatever reason."""
+        """Called every second: news of nodes that Ray drains, for whatever reason."""
         found = draining_nodes()
         for node, at in found.items():
             if node in self._owed:

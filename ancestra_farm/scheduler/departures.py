@@ -1,8 +1,8 @@
-"""Machines that go away: what still ends on them in time, what is handed back, and what nobody is charged for.
+"""Nodes that go away: what still ends on them in time, what is handed back, and what nobody is charged for.
 
-A notice names a machine and mostly a time. From then on its hosts get nothing new, what has not started comes back at
+A notice names a node and mostly a time. From then on its hosts get nothing new, what has not started comes back at
 once, and what runs goes on as long as some of it can end in time; the rest is handed back while there is still time to
-hand in what is done. A machine that people blocked, or drain, is the same without a time. What machines there are, and
+hand in what is done. A node that people blocked, or drain, is the same without a time. What nodes there are, and
 that none of these gets a new host, is the farm's business and told by it as slots.
 """
 
@@ -18,13 +18,13 @@ from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import Instruction, Revoke
 
-#: A machine that should be gone is remembered for so long, for hosts whose place is told late.
+#: A node that should be gone is remembered for so long, for hosts whose place is told late.
 REMEMBERED_S = 3600.0
 
 
 @dataclass(slots=True)
 class Departure:
-    """One machine on its way out. ``at``: when it goes, inf: once it is empty. ``hosts``: those still on it.
+    """One node on its way out. ``at``: when it goes, inf: once it is empty. ``hosts``: those still on it.
 
     ``ends_at``: when whatever is still there is ended; a notice that comes late leaves time to hand back all the same.
     ``blocked``: people may change their mind about it.
@@ -39,7 +39,7 @@ class Departure:
 
 
 class Departures:
-    """All machines that are going away, and the decisions about the hosts on them."""
+    """All nodes that are going away, and the decisions about the hosts on them."""
 
     def __init__(self, fleet: Fleet, slots: Slots, tunables: Tunables) -> None:
         self.fleet = fleet
@@ -48,7 +48,7 @@ class Departures:
         self.going: dict[str, Departure] = {}
 
     def notice(self, node: str, at: float | None, why: str, now: float, emit: Emit) -> list[Instruction]:
-        """A machine is to go away: as `begin`, and noted where hosts are on it."""
+        """A node is to go away: as `begin`, and noted where hosts are on it."""
         hosts, out = self.begin(node, at, why, now)
         if hosts:
             emit(NodeNoticed(node, why, hosts, at, now))
@@ -57,7 +57,7 @@ class Departures:
     def begin(
         self, node: str, at: float | None, why: str, now: float, *, blocked: bool = False
     ) -> tuple[tuple[str, ...], list[Instruction]]:
-        """A machine is to go away: names of the hosts for which that is news, and what is done about them.
+        """A node is to go away: names of the hosts for which that is news, and what is done about them.
 
         Of several notices the earliest time counts, and any that is not a block counts more than a block.
         """
@@ -77,7 +77,7 @@ class Departures:
         return tuple(host.name for host in news), out
 
     def placed(self, host: Host, now: float) -> list[Instruction]:
-        """A host turns out to stand on a machine; what is done if that one is going away."""
+        """A host turns out to stand on a node; what is done if that one is going away."""
         departure = self.going.get(host.node or "")
         if departure is None or host.departing:
             return []
@@ -85,7 +85,7 @@ class Departures:
         return [*out, *self.slots.let_idle_go("its slot is needed")]
 
     def forgive(self, node: str) -> bool:
-        """People changed their mind about a machine that they blocked; whether there was such a block.
+        """People changed their mind about a node that they blocked; whether there was such a block.
 
         Hosts that are on their way go; others come up in their place.
         """
@@ -110,7 +110,7 @@ class Departures:
         return out
 
     def overdue(self, now: float) -> list[Host]:
-        """Hosts whose machine should be gone by now: whatever they still do is lost."""
+        """Hosts whose node should be gone by now: whatever they still do is lost."""
         return [
             host
             for departure in self.going.values()
@@ -120,7 +120,7 @@ class Departures:
         ]
 
     def _depart(self, host: Host, departure: Departure) -> Iterator[Instruction]:
-        self.fleet.depart(host, f"its machine goes away: {departure.why}")
+        self.fleet.depart(host, f"its node goes away: {departure.why}")
         departure.hosts[host.name] = host
         yield from self.slots.stop(host, running=False)
 

@@ -1,6 +1,6 @@
-"""What people order of machines and hosts: drain, block, forgive. Decides whether an order can be taken.
+"""What people order of nodes and hosts: drain, block, forgive. Decides whether an order can be taken.
 
-A machine is named by Ray's id of it, or the beginning of one that the farm knows. Only a block binds: it stands in the
+A node is named by Ray's id of it, or the beginning of one that the farm knows. Only a block binds: it stands in the
 log until it is forgiven. A drain is carried out once, and Ray remembers it; a single host that is drained is replaced.
 """
 
@@ -14,7 +14,7 @@ from ancestra_farm.scheduler.state import FarmState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import BlockNodes, DrainNode, Instruction, OrderRefused
 
-#: Digits of Ray's id of a machine, and how many name one well enough.
+#: Digits of Ray's id of a node, and how many name one well enough.
 NODE_DIGITS = 56
 FEW_DIGITS = 4
 
@@ -31,7 +31,7 @@ def order(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Em
             raise OrderRefused(f"the id {given.order_id} was given to another order before; give this one its own")
         return []
     if sum(map(bool, (given.node, given.host, given.model))) != 1:
-        raise OrderRefused("say which machine, which host, or (to forgive) which model: one of them")
+        raise OrderRefused("say which node, which host, or (to forgive) which model: one of them")
     if given.model:
         return _of_model(dispatcher, given, emit)
     if given.host and given.order == "drain":
@@ -54,7 +54,7 @@ def blocks(state: FarmState, dispatcher: Dispatcher, now: float) -> list[Instruc
 
 def _of_model(dispatcher: Dispatcher, given: NodeOrdered, emit: Emit) -> list[Instruction]:
     if given.order != "forgive":
-        raise OrderRefused(f"a model is only forgiven; to {given.order}, name a machine or a host")
+        raise OrderRefused(f"a model is only forgiven; to {given.order}, name a node or a host")
     pools = [pool for pool in dispatcher.fleet.pools.values() if pool.model == given.model]
     if not pools:
         models = sorted({pool.model for pool in dispatcher.fleet.pools.values()})
@@ -81,7 +81,7 @@ def _drain_host(dispatcher: Dispatcher, given: NodeOrdered, emit: Emit) -> list[
 def _drain_node(dispatcher: Dispatcher, given: NodeOrdered, emit: Emit, now: float) -> list[Instruction]:
     going = dispatcher.departures.going.get(given.node)
     if going is not None and not going.blocked:
-        raise OrderRefused(f"machine {given.node[:8]} goes away already: {going.why}")
+        raise OrderRefused(f"node {given.node[:8]} goes away already: {going.why}")
     emit(given)
     left = dispatcher.departures.notice(given.node, None, _said(given), now, emit)
     return [*left, DrainNode(given.node, _said(given))]
@@ -89,9 +89,9 @@ def _drain_node(dispatcher: Dispatcher, given: NodeOrdered, emit: Emit, now: flo
 
 def _block(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Emit, now: float) -> list[Instruction]:
     if (standing := state.blocked.get(given.node)) is not None:
-        raise OrderRefused(f"machine {given.node[:8]} is blocked already, by {standing.who}")
+        raise OrderRefused(f"node {given.node[:8]} is blocked already, by {standing.who}")
     if (going := dispatcher.departures.going.get(given.node)) is not None:
-        raise OrderRefused(f"machine {given.node[:8]} goes away anyhow: {going.why}")
+        raise OrderRefused(f"node {given.node[:8]} goes away anyhow: {going.why}")
     emit(given)
     _, left = dispatcher.departures.begin(given.node, None, _said(given), now, blocked=True)
     return [*left, BlockNodes(tuple(state.blocked))]
@@ -100,7 +100,7 @@ def _block(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: E
 def _forgive(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Emit) -> list[Instruction]:
     if given.node not in state.blocked:
         blocked = ", ".join(node[:8] for node in state.blocked) or "none"
-        raise OrderRefused(f"machine {given.node[:8]} is not blocked; blocked are: {blocked}")
+        raise OrderRefused(f"node {given.node[:8]} is not blocked; blocked are: {blocked}")
     emit(given)
     dispatcher.departures.forgive(given.node)
     return [BlockNodes(tuple(state.blocked))]
@@ -116,14 +116,14 @@ def _host(dispatcher: Dispatcher, name: str) -> Host:
 def _node_of_host(dispatcher: Dispatcher, name: str) -> str:
     host = _host(dispatcher, name)
     if host.node is None:
-        raise OrderRefused(f"{name} is not placed on a machine yet; say it again in a moment")
+        raise OrderRefused(f"{name} is not placed on a node yet; say it again in a moment")
     return host.node
 
 
 def _node(state: FarmState, dispatcher: Dispatcher, said: str) -> str:
-    """The machine whose id begins so. A whole id is taken even of a machine that has no host."""
+    """The node whose id begins so. A whole id is taken even of a node that has no host."""
     if not set(said) <= set("0123456789abcdef") or not FEW_DIGITS <= len(said) <= NODE_DIGITS:
-        raise OrderRefused(f"{said!r} is no machine: say {FEW_DIGITS} to {NODE_DIGITS} hex digits of Ray's id of it")
+        raise OrderRefused(f"{said!r} is no node: say {FEW_DIGITS} to {NODE_DIGITS} hex digits of Ray's id of it")
     known = {host.node for host in dispatcher.fleet.hosts.values() if host.node is not None}
     known |= {*state.blocked, *dispatcher.departures.going}
     found = sorted(node for node in known if node.startswith(said))
@@ -133,8 +133,8 @@ def _node(state: FarmState, dispatcher: Dispatcher, said: str) -> str:
         return said
     if not found:
         names = ", ".join(sorted(node[:8] for node in known)[:8]) or "none"
-        raise OrderRefused(f"no machine with hosts begins with {said}; there are: {names}. Or say the whole id")
-    raise OrderRefused(f"{said} begins several machines: {', '.join(node[: len(said) + 4] for node in found[:8])}")
+        raise OrderRefused(f"no node with hosts begins with {said}; there are: {names}. Or say the whole id")
+    raise OrderRefused(f"{said} begins several nodes: {', '.join(node[: len(said) + 4] for node in found[:8])}")
 
 
 def _said(given: NodeOrdered) -> str:
