@@ -43,8 +43,8 @@ STORE_RETRIES_S = (1.0, 5.0, 15.0)
 class Settings:
     """How a controller works. ``hosts``: at most so many on CPU slots, None: one per CPU.
 
-    ``stitches``: how many run at once. ``metrics_port``: where metrics are served; None: nowhere, 0: any. ``metrics_host``: the address they are served
-    on; they show no pictures and no prompts, and take no token.
+    ``stitches``: how many run at once. ``metrics_port``: where metrics are served; None: nowhere, 0: any.
+    ``metrics_host``: the address they are served on, to whoever asks: they name shows and batches, and no prompts.
     ``faults``: an `Injection` as JSON, for rehearsals; empty: none. ``listen``: ``HOST:PORT`` of the door, port 0 for
     any free one; beyond loopback it speaks TLS, with ``certificate`` and ``key`` (PEM files on the controller's
     machine) or one of its own, unless ``plain_http`` says that a proxy before it does. ``stay``: stay for people when
