@@ -1,12 +1,12 @@
 """``ancestra plan``: what a batch will make, how much of it, and what that may cost, before a device is used."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption
 from ancestra_farm.cli.summary import duration
@@ -31,8 +31,8 @@ FarmOption = Annotated[
 
 EPILOG = (
     "JSON keys: batch, show, digest, candidates, device_hours, cost, currency, at_most, budget_ends_it, "
-    "stages (shot, stage, model, variants, drafts, full, at_most, device_hours, node_type, price_per_hour, cost, makes, "
-    "segments, overlap_frames, trim_frames, rate), notes (where spending by yield changes nothing), refusals (why the "
+    "stages (shot, stage, model, variants, drafts, full, at_most, device_hours, node_type, price_per_hour, cost, "
+    "makes, segments, overlap_frames, trim_frames, rate), notes (where spending by yield changes nothing), refusals (why the "
     "farm would not take it)."
 )
 
@@ -130,7 +130,7 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What an hour costs. ``hosts``: of each model, by node type; ``flat``: of any device, by the batch's own budget."""
+    """What an hour costs: of a host of each model, by node type, or ``flat``, by the batch's own budget."""
 
     hosts: "dict[str, HostPrice]"
     flat: float | None
@@ -159,22 +159,23 @@ def _bill(whole: "Estimate", cards: "Mapping[str, ModelCard]", farm: "FarmSettin
 
 
 def _in_force(store: str | None, farm: Path | None, batch: str) -> "tuple[Settings, float]":
-    """(the settings of a store, of a file, or the defaults; what the batch has cost in that store so far)."""
+    """(the settings of a store, or the defaults; what the batch has cost there so far). ``farm``: in their place."""
     from ancestra_farm.scheduler.settings import Settings
 
-    if store is not None and farm is not None:
-        raise CommandFailed("say either --store, whose settings are meant, or a file of them with --farm")
+    settings, paid = Settings(), 0.0
+    if store is not None:
+        from ancestra_farm.cli.reading import Reading
+        from ancestra_farm.ledger.errors import StoreMissing
+
+        with suppress(StoreMissing):  # nobody has submitted anything there yet
+            state = Reading.open(store).scheduler.state
+            settings = state.settings
+            paid = state.batches[batch].money if batch in state.batches else 0.0
     if farm is not None:
         from ancestra_farm.batch.farm_settings import load_farm_settings
 
-        return Settings(farm=load_farm_settings(farm)), 0.0
-    if store is None:
-        return Settings(), 0.0
-    from ancestra_farm.cli.reading import Reading
-
-    state = Reading.open(store).scheduler.state
-    known = state.batches.get(batch)
-    return state.settings, 0.0 if known is None else known.money
+        settings.farm = load_farm_settings(farm)
+    return settings, paid
 
 
 def makes(stage: "StagePlan") -> str:
