@@ -19,11 +19,14 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup
 
-from ancestra_farm.farm.draining import Drains, away_from
+from ancestra_farm.farm.draining import Drains
 from ancestra_farm.farm.host import NO_GPU, ONE_THREAD, Host
 from ancestra_farm.farm.news import Inbox
+from ancestra_farm.farm.nodes import nodes_up, slots_of
 from ancestra_farm.farm.notices import Notice
+from ancestra_farm.farm.placing import give_back, options_of
 from ancestra_farm.farm.stitching import failed_stitch, stitch_and_publish
 from ancestra_farm.plan.events import Cause, Event
 from ancestra_farm.scheduler.world import (
@@ -64,6 +67,7 @@ class _Member:
     name: str
     model: str
     actor: Any
+    group: PlacementGroup | None = None
     node: str | None = None
     ready: bool = False
     stopping: bool = False
@@ -114,21 +118,16 @@ class Crew:
 
     def slots(self) -> SlotsChanged:
         """The CPUs and GPUs that Ray counts now, on machines that stay and that nobody has blocked."""
-        away = self._drains.unusable
-        there = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in away]
-        cpus, gpus = (int(sum(resources.get(kind, 0) for resources in there)) for kind in ("CPU", "GPU"))
-        return SlotsChanged(cpu_slots=cpus if self._at_most is None else min(cpus, self._at_most), gpu_slots=gpus)
+        return slots_of(nodes_up(), self._drains.unusable, self._at_most)
 
     def start(self, order: StartHost) -> None:
         """Ask Ray for an actor and have it load its model."""
         environment = ONE_THREAD if order.gpus else ONE_THREAD | NO_GPU
+        options, group = options_of(order, self._drains.blocked)
         actor = Host.options(  # type: ignore[attr-defined] # an actor class
-            num_cpus=order.cpus,
-            num_gpus=order.gpus,
-            label_selector=away_from({}, self._drains.blocked) or None,
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": environment}, **options
         ).remote(order.host, order.card, self._store_url, self._faults)
-        self._members[order.host] = _Member(order.host, order.model, actor)
+        self._members[order.host] = _Member(order.host, order.model, actor, group)
         self._watch(actor.where.remote(), lambda node, _: self._placed(order.host, node))
         self._watch(actor.notice.remote(), lambda heard, _: self._noticed(heard))
         self._watch(actor.setup.remote(), lambda load_s, error: self._set_up(order.host, load_s, error))
@@ -146,6 +145,7 @@ class Crew:
         member = self._members.pop(order.host, None)
         if member is not None:
             ray.kill(member.actor, no_restart=True)
+            give_back(member.group)
             lost = HostLost(order.host, "deadline", order.why, member.generating())
             self._inbox.put(lambda: lost)
 
@@ -324,6 +324,7 @@ class Crew:
     def _drop(self, member: _Member) -> None:
         if self._members.pop(member.name, None) is not None:
             ray.kill(member.actor, no_restart=True)
+            give_back(member.group)
 
     # ---- stitches --------------------------------------------------------------------------------------------------
 

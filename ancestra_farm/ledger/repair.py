@@ -29,10 +29,19 @@ from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.survey import Survey, commits_of, survey
 from ancestra_farm.ledger.tables import rebuild
-from ancestra_farm.plan.events import EpochTaken, Event, HostNoted, HostTimed, NodeNoticed, NodeOrdered, Repaired
+from ancestra_farm.plan.events import (
+    EpochTaken,
+    Event,
+    HostNoted,
+    HostTimed,
+    NodeNoticed,
+    NodeOrdered,
+    NodesPaid,
+    Repaired,
+)
 
 #: Kinds that nothing rests on, or that hold by themselves: they count where they stand.
-_STAY = (EpochTaken, HostTimed, HostNoted, NodeNoticed, NodeOrdered, Repaired)
+_STAY = (EpochTaken, HostTimed, HostNoted, NodeNoticed, NodeOrdered, NodesPaid, Repaired)
 
 
 class Retold(Protocol):

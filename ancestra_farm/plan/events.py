@@ -371,6 +371,22 @@ class NodeNoticed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesPaid:
+    """Time that the nodes of one type were up for, since this was last told. ``nodes``: so many are up from here on.
+
+    ``node_s``: node-seconds, one for each node and second. ``cost``: what they come to in ``currency``, at the price of
+    that moment.
+    """
+
+    node_type: str
+    nodes: int
+    node_s: float
+    cost: float
+    currency: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeOrdered:
     """A person's order about a machine (``node``, Ray's id in hex), a ``host``, or the hosts of a ``model``.
 
@@ -410,4 +426,5 @@ Event = (
     | SettingsGiven
     | NodeNoticed
     | NodeOrdered
+    | NodesPaid
 )

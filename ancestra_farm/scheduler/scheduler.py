@@ -20,6 +20,7 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.scheduler import chains, node_orders, orders, rules
+from ancestra_farm.scheduler.bills import Bill
 from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, paused_work
@@ -80,6 +81,7 @@ class Scheduler:
         self._stopping = False
         self._said_done = False
         self.dispatcher = Dispatcher(tunables)
+        self._bills = Bill()
 
     # ---- folding ---------------------------------------------------------------------------------------------------
 
@@ -124,9 +126,16 @@ class Scheduler:
         elif isinstance(happening, ChangeSettings):
             rules.change(self.state, happening.given, lambda _event: None)
 
-    def _slots_changed(self, happening: SlotsChanged, _now: float) -> None:
+    def _slots_changed(self, happening: SlotsChanged, now: float) -> None:
         self.dispatcher.fleet.tell(happening)
         self._said_done = False
+        self._bill(now)
+
+    def _bill(self, now: float, *, last: bool = False) -> None:
+        fleet = self.dispatcher.fleet
+        if fleet.grows:
+            for paid in self._bills.look(fleet.farm, fleet.told, now, last=last):
+                self._emit(paid)
 
     def _host_placed(self, happening: HostPlaced, _now: float) -> None:
         self._out.extend(self.dispatcher.host_placed(happening.host, happening.node))
@@ -280,10 +289,12 @@ class Scheduler:
             self._out.append(KillHost(late.host.name, late.why))
             self._lose(late.host.name, late.cause, late.why, late.ticket, now)
         self._out.extend(dispatcher.departures.hand_back(now))
+        self._bill(now)
 
-    def _stop(self, _happening: StopRequested, _now: float) -> None:
+    def _stop(self, _happening: StopRequested, now: float) -> None:
         self._stopping = True
         self._out.extend(self.dispatcher.slots.stop_all())
+        self._bill(now, last=True)
 
     # ---- decisions -------------------------------------------------------------------------------------------------
 
@@ -379,6 +390,7 @@ class Scheduler:
             if chains.waits_for_people(stage)
         )
         self._said_done = True
+        self._bill(self.dispatcher.now, last=True)  # the farm may end here
         self._out.append(AllDone(waiting, self.dispatcher.stuck() + paused_work(self.state, self.tunables)))
 
     # ---- questions -------------------------------------------------------------------------------------------------

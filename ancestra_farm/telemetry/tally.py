@@ -21,6 +21,7 @@ from ancestra_farm.plan.events import (
     HostNoted,
     NodeNoticed,
     NodeOrdered,
+    NodesPaid,
     OrderGiven,
     Repaired,
     SettingsGiven,
@@ -53,7 +54,7 @@ class Tally:
         if isinstance(event, BatchSubmitted):
             self._submitted(event)
             return
-        if isinstance(event, HostNoted | NodeNoticed | NodeOrdered | Repaired | SettingsGiven):
+        if isinstance(event, HostNoted | NodeNoticed | NodeOrdered | NodesPaid | Repaired | SettingsGiven):
             return  # of no batch
         batch = self._batches.get(event.batch)
         if batch is None:

@@ -1,0 +1,45 @@
+"""What nodes cost: for how long those of each type were up, at the price that the farm's settings say.
+
+Told as events, so that it is known after a restart: at once when nodes come or go, else once a minute. What was up
+while no controller looked is in nobody's bill, and neither is the time a cloud charges before Ray runs on a node.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ancestra_farm.batch.farm_settings import FarmSettings
+from ancestra_farm.plan.events import NodesPaid
+from ancestra_farm.scheduler.world import SlotsChanged
+
+#: A crash of the controller loses at most so much of a bill; more often would only make the log longer.
+TELL_S = 60.0
+
+
+class Bill:
+    """The time that nodes were up for and that was not told yet. One for each scheduler; nothing of it is folded."""
+
+    def __init__(self) -> None:
+        self._up: Counter[str] = Counter()
+        self._owed: dict[str, float] = {}
+        self._since: float | None = None
+        self._told_at = 0.0
+
+    def look(self, farm: FarmSettings, told: SlotsChanged, now: float, *, last: bool = False) -> Iterator[NodesPaid]:
+        """Time has passed, or nodes came or went: what is to be told. ``last``: all of it."""
+        if self._since is None:
+            self._told_at = now
+        else:
+            for node_type, count in self._up.items():
+                self._owed[node_type] = self._owed.get(node_type, 0.0) + count * (now - self._since)
+        self._since = now
+        up = Counter(node_type for _, node_type in told.nodes if node_type in farm.node_types)
+        changed = {node_type for node_type in up.keys() | self._up.keys() if up[node_type] != self._up[node_type]}
+        self._up = up
+        if last or now - self._told_at >= TELL_S:
+            self._told_at = now
+            changed |= {node_type for node_type, seconds in self._owed.items() if seconds > 0}
+        for node_type in sorted(changed):
+            kind = farm.node_types.get(node_type)
+            seconds = self._owed.pop(node_type, 0.0)
+            price = 0.0 if kind is None else kind.price_per_hour
+            yield NodesPaid(node_type, up[node_type], seconds, seconds * price / 3600, farm.currency, now)
