@@ -22,7 +22,13 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go and change nothing.")] = False,
     rejects_older_than: Annotated[
         float | None,
-        typer.Option("--rejects-older-than", min=0, metavar="DAYS", help="Media of rejects too.", show_default=False),
+        typer.Option(
+            "--rejects-older-than",
+            min=0,
+            metavar="DAYS",
+            help="Media of rejects too; by default as the settings of their show say (retention), else none.",
+            show_default=False,
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

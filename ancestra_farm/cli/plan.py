@@ -32,8 +32,8 @@ FarmOption = Annotated[
 EPILOG = (
     "JSON keys: batch, show, digest, candidates, device_hours, cost, currency, at_most, budget_ends_it, "
     "stages (shot, stage, model, variants, drafts, full, at_most, device_hours, node_type, price_per_hour, cost, "
-    "makes, segments, overlap_frames, trim_frames, rate), notes (where spending by yield changes nothing), refusals (why the "
-    "farm would not take it)."
+    "makes, segments, overlap_frames, trim_frames, rate), notes (where spending by yield changes nothing), refusals "
+    "(why the farm would not take it)."
 )
 
 

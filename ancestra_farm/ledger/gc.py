@@ -8,6 +8,7 @@ a kill leaves orphans for the next time and never a row that names what is gone.
 touched.
 """
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ancestra_farm.batch.materials import digests_in
+from ancestra_farm.batch.show_settings import show_settings_of
 from ancestra_farm.ledger.errors import NotThere, StoreInUse, Superseded
 from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.log import Writer
@@ -25,10 +27,11 @@ from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store, material_path
 from ancestra_farm.ledger.tables import Projection, rebuild
 from ancestra_farm.ledger.tail import read_commits
-from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, MediaCollected
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, MediaCollected, SettingsGiven
 
 #: Nothing younger than this is collected: longer than any ticket may take, and than clocks are apart.
 GRACE_S = 24 * 3600.0
+DAY_S = 24 * 3600.0
 #: After so many deletions it is looked whether somebody else has begun to write.
 _LOOK_EVERY = 100
 #: Outcomes of candidates that something may rest on.
@@ -86,7 +89,9 @@ def gc(
     dry_run: bool = False,
     now: float | None = None,
 ) -> Swept:
-    """Collect; with ``dry_run`` only say what would be. ``rejects_older_than_s``: None leaves every reject alone.
+    """Collect; with ``dry_run`` only say what would be.
+
+    ``rejects_older_than_s``: None leaves rejects to the settings of their show, and alone where these say nothing.
 
     Raises StoreInUse while a controller is alive (not with ``dry_run``), Superseded where one begins meanwhile (what
     was deleted by then was nobody's), LogDamaged: nothing is collected from a store whose log cannot be read.
@@ -118,14 +123,14 @@ def _pile(files: dict[str, int]) -> Pile:
 
 def _look(store: Store, rejects_older_than_s: float | None, grace_s: float, now: float) -> _Found:
     found, projection, named = _Found(), Projection(), _Named()
+    retention = _Retention(now, rejects_older_than_s)
     for commit in read_commits(store):
         projection.fold(commit)
         named.hear(commit.events)
+        retention.hear(commit.events)
         found.through = commit.number
     current = _current(projection)
-    expired = (
-        set[tuple[str, str]]() if rejects_older_than_s is None else _expired(projection, now - rejects_older_than_s)
-    )
+    expired = _expired(projection, retention)
     for path in (*store.list("media"), *store.list(MATERIALS)):
         if path in current and not expired.issuperset(current[path]):
             continue
@@ -176,6 +181,38 @@ class _Named:
         return path in self._paths
 
 
+class _Retention:
+    """How long rejects are kept. ``all_s``: of every show, None: as the newest settings of each show say."""
+
+    def __init__(self, now: float, all_s: float | None) -> None:
+        self._now = now
+        self._all_s = all_s
+        self._shows: dict[str, str] = {}
+        self._days: dict[str, float | None] = {}
+
+    def hear(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, BatchSubmitted):
+                self._shows[event.batch] = json.loads(event.document)["show"]
+            elif isinstance(event, SettingsGiven) and event.kind == "show":
+                self._days[event.name] = show_settings_of(event.document).retention.rejects_days
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether no reject is to go."""
+        return self._all_s is None and all(days is None for days in self._days.values())
+
+    def has_passed(self, batch: str, finished_at: float) -> bool:
+        """Whether a reject of a batch has been kept for its time."""
+        keep_s = self._all_s
+        if keep_s is None:
+            days = self._days.get(self._shows.get(batch, ""))
+            if days is None:
+                return False
+            keep_s = days * DAY_S
+        return finished_at < self._now - keep_s
+
+
 def _current(projection: Projection) -> dict[str, list[tuple[str, str]]]:
     """Whose media each path is, by the rows; a sheet of thumbnails is nobody's and stays."""
     current: dict[str, list[tuple[str, str]]] = {}
@@ -187,9 +224,11 @@ def _current(projection: Projection) -> dict[str, list[tuple[str, str]]]:
     return current
 
 
-def _expired(projection: Projection, before: float) -> set[tuple[str, str]]:
-    """Rejects whose last attempt ended before a time, and on whom nothing rests that people or the farm chose."""
+def _expired(projection: Projection, retention: _Retention) -> set[tuple[str, str]]:
+    """Rejects that were kept for their time since their last attempt, and on whom nothing rests that was chosen."""
     rejects: set[tuple[str, str]] = set()
+    if retention.keeps_all:
+        return rejects
     parents: dict[str, list[str]] = {}
     chosen: set[str] = set()
     columns = ["batch", "candidate_id", "outcome", "media", "finished_at", "parents"]
@@ -198,7 +237,8 @@ def _expired(projection: Projection, before: float) -> set[tuple[str, str]]:
             parents[row["candidate_id"]] = row["parents"]
         if row["outcome"] == "rejected":
             finished = row["finished_at"]
-            if row["media"] is not None and finished is not None and finished.timestamp() < before:
+            kept_for = row["media"] is not None and finished is not None
+            if kept_for and retention.has_passed(row["batch"], finished.timestamp()):
                 rejects.add((row["batch"], row["candidate_id"]))
         elif row["outcome"] in _CHOSEN:
             chosen.add(row["candidate_id"])
