@@ -1,4 +1,4 @@
-"""A glance at the farm as gauges: which series show what the scheduler tells."""
+"""A glance at the farm as metrics: which series show what the scheduler tells."""
 
 from ancestra_farm.scheduler.glance import Glance
 
@@ -18,3 +18,8 @@ def live_values(glance: Glance) -> dict[str, dict[tuple[str, ...], float]]:
             (*labels, budget): left for labels, batch in named for budget, left in batch.budgets_left.items()
         },
     }
+
+
+def live_totals(glance: Glance) -> dict[str, dict[tuple[str, ...], float]]:
+    """Totals that only grow and are kept in the state of the farm, by metric and labels."""
+    return {"ancestra_spent_money_total": {(show, glance.currency): paid for show, paid in glance.spent.items()}}

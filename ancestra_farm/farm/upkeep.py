@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ancestra_farm.api.standing import Standing
-from ancestra_farm.farm.gauges import live_values
+from ancestra_farm.farm.gauges import live_totals, live_values
 from ancestra_farm.farm.keeper import Keeper
 from ancestra_farm.farm.pace import Pace
 from ancestra_farm.ledger.liveness import Presence
@@ -180,4 +180,7 @@ class Upkeep:
             self._metrics.set_hosts(model, *hosts.get(model, (0, 0)))
             self._metrics.set_queue(model, tickets.get(model, 0), queues.get(model, 0))
         self._pools |= hosts.keys() | queues.keys()
-        self._metrics.show(live_values(books.glance(self.picture.shots)))
+        glance = books.glance(self.picture.shots)
+        self._metrics.show(live_values(glance))
+        for name, totals in live_totals(glance).items():
+            self._metrics.advance(name, totals)

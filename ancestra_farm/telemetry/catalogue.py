@@ -15,7 +15,7 @@ from typing import Literal
 #: The only labels there are.
 LABELS = (
     *("show", "class", "stage", "model", "filter", "cause", "order", "look"),
-    *("batch", "state", "budget", "change", "device", "part"),
+    *("batch", "state", "budget", "change", "device", "part", "currency"),
 )
 _STAGE = ("show", "class", "stage", "model")
 _SHOW = ("show", "class")
@@ -146,6 +146,14 @@ CATALOGUE: tuple[MetricRow, ...] = (
         ("model", "change"),
         "Hosts by what happened to them: ready, lost, drained (sick), killed (deadline), failed_to_start.",
     ),
+    MetricRow(
+        "ancestra_node_notices_total",
+        "counter",
+        "",
+        ("cause",),
+        "Machines with hosts that were told to go; cause=preempted: by a given time, drained: once they are empty.",
+    ),
+    MetricRow("ancestra_node_orders_total", "counter", "", ("order",), "Orders about machines: drain, block, forgive."),
     MetricRow("ancestra_hosts", "gauge", "", ("model",), "Hosts that are up.", live=True),
     MetricRow("ancestra_hosts_starting", "gauge", "", ("model",), "Hosts that are asked for and not up.", live=True),
     MetricRow(
@@ -212,7 +220,15 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "gauge",
         "ratio",
         (*_BATCH, "budget"),
-        "Part of a budget that is left, 0 to 1; budget: candidates, device_hours or money.",
+        "Part of a budget that is left, 0 to 1; budget: candidates, device_hours, or money (of the batch's show).",
+        live=True,
+    ),
+    MetricRow(
+        "ancestra_spent_money_total",
+        "counter",
+        "",
+        ("show", "currency"),
+        "Money that attempts of a show have cost, failed ones too, as priced by farm.yaml when they ended.",
         live=True,
     ),
     # Finished film and people.

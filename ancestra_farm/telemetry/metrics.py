@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ancestra_farm import __version__
-from ancestra_farm.plan.events import Event, HostNoted, HostTimed
+from ancestra_farm.plan.events import Event, HostNoted, HostTimed, NodeNoticed, NodeOrdered
 from ancestra_farm.plan.plain import Codec
 from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
 from ancestra_farm.telemetry.tallied import Labels, Tallied
@@ -61,6 +61,9 @@ class Metrics(Collector):
         self._totals: dict[tuple[str, Labels], float] = defaultdict(float)
         self._folded_commit = 0
         self._shown: dict[str, frozenset[Labels]] = {}
+        self._advanced: dict[tuple[str, Labels], float] = {}
+        for part in ("commit", "tables"):
+            self.count_store_errors(part, 0)  # there from the start, so that the first error is seen as a step
         self.registry.register(self)
 
     # ---- from the log ----------------------------------------------------------------------------------------------
@@ -100,12 +103,18 @@ class Metrics(Collector):
 
     def _take(self, event: Event) -> None:
         self._count("ancestra_events_total", (), 1)
-        if isinstance(event, HostTimed):
-            self._fold_timing(event)
-        elif isinstance(event, HostNoted):
-            self._count("ancestra_host_changes_total", (event.pool, event.what), 1)
-        else:
-            self._tally.fold(event)
+        match event:
+            case HostTimed():
+                self._fold_timing(event)
+            case HostNoted():
+                self._count("ancestra_host_changes_total", (event.pool, event.what), 1)
+            case NodeNoticed():
+                cause = "drained" if event.leaves_at is None else "preempted"
+                self._count("ancestra_node_notices_total", (cause,), 1)
+            case NodeOrdered():
+                self._count("ancestra_node_orders_total", (event.order,), 1)
+            case _:
+                self._tally.fold(event)
 
     def _count(self, name: str, labels: Labels, amount: float) -> None:
         """Counted in a plain dict first: a commit of hundreds of attempts then touches each series once."""
@@ -161,6 +170,16 @@ class Metrics(Collector):
         """`replace` several gauges, by name."""
         for name, of in values.items():
             self.replace(name, of)
+
+    def advance(self, name: str, totals: Mapping[Labels, float]) -> None:
+        """Let a counter that is kept elsewhere come to these totals; where one is lower than before it stays."""
+        for labels, amount in totals.items():
+            known = self._advanced.get((name, labels), 0.0)
+            if amount > known:
+                child = self._child(name, labels)
+                assert isinstance(child, Counter)
+                child.inc(amount - known)
+                self._advanced[name, labels] = amount
 
     def count_store_errors(self, part: str, number: int = 1) -> None:
         """So many times a ``part`` of our work (``commit``, ``tables``) could not be done since the store failed."""
