@@ -76,11 +76,6 @@ async def batches(call: "Call") -> wire.Batches:
     return wire.Batches(batches=[one for one in found if seen.of_show(one.show)])
 
 
-async def hosts(call: "Call") -> wire.Hosts:
-    """All hosts."""
-    return wire.Hosts(hosts=await answered(call.desk.ask(questions.hosts)))
-
-
 async def queues(call: "Call") -> wire.Queues:
     """What waits, from the picture."""
     return wire.Queues(queues=call.desk.status().hosts)

@@ -24,7 +24,7 @@ from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.ledger.liveness import Presence, who_is_alive
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.world import OrderRefused
 
 A = TypeVar("A", bound=BaseModel)
@@ -143,6 +143,13 @@ class Client:
         if given.kind == "farm":
             return self._ask("POST", "/v1/farm_settings", wire.Taken, body)
         return self._ask("POST", "/v1/show_settings", wire.Taken, body | {"show": given.name})
+
+    def order_node(self, given: NodeOrdered) -> wire.Taken:
+        """Give an order about a node, a host or a model; it is durable on return. Raises OrderRefused, NotAllowed."""
+        named = {"node": given.node, "host": given.host, "model": given.model, "note": given.note}
+        body = {name: value for name, value in named.items() if value}
+        body |= {"order": given.order, "order_id": given.order_id or uuid.uuid4().hex}
+        return self._ask("POST", "/v1/nodes", wire.Taken, body | self._named(given.who or self.who))
 
     def farm_settings(self) -> wire.SettingsStanding:
         """The settings of the farm."""

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ancestra_farm.api.people import Person
-from ancestra_farm.plan.events import OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import OrderRefused
 
@@ -55,6 +55,9 @@ class Desk(Protocol):
 
     def change(self, given: SettingsGiven) -> "Future[int]":
         """Take settings; otherwise as `give`."""
+
+    def order_node(self, given: NodeOrdered) -> "Future[int]":
+        """Take an order about a node, a host or a model; otherwise as `give`."""
 
     def lacking(self, document: str) -> "list[Fault]":
         """The material that a batch names and the store does not hold. Asks the store."""

@@ -88,6 +88,8 @@ def hosts(scheduler: Scheduler) -> list[wire.HostStanding]:
             stopping=host.stopping,
             working=any(lease.started_at is not None for lease in host.leases),
             tickets=[lease.ticket.ticket for lease in host.leases],
+            node=host.node,
+            why=host.why,
         )
         for pool in scheduler.dispatcher.fleet.pools.values()
         for host in pool.hosts.values()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ancestra_farm.api import answers, changes, wire
+from ancestra_farm.api import answers, changes, nodes, wire
 from ancestra_farm.api.desk import Desk
 from ancestra_farm.api.people import Person, Right
 
@@ -150,7 +150,24 @@ ROWS = (
         answer=wire.Taken,
         problems=_ORDERED,
     ),
-    Row("GET", "/v1/hosts", "All hosts and what they work on.", answers.hosts, answer=wire.Hosts, problems=_LOOPED),
+    Row(
+        "GET",
+        "/v1/hosts",
+        "All hosts and what they work on, and the nodes they are on.",
+        nodes.hosts,
+        answer=wire.Hosts,
+        problems=_LOOPED,
+    ),
+    Row(
+        "POST",
+        "/v1/nodes",
+        "Drain, block or forgive a node, the hosts on it, or a model whose hosts failed to start.",
+        nodes.order,
+        "drain",
+        body=wire.NodeOrderIn,
+        answer=wire.Taken,
+        problems=_ORDERED,
+    ),
     Row("GET", "/v1/queues", "How much waits for which model.", answers.queues, answer=wire.Queues),
     Row(
         "GET",

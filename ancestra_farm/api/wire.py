@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ancestra_farm.batch.base import Float, Int, Model, Name
 from ancestra_farm.batch.schema import Priority
+from ancestra_farm.plan.events import NodeOrderKind
 from ancestra_farm.scheduler.progress import ShotProgress
 
 #: No control characters: these texts are shown in terminals.
@@ -156,6 +157,32 @@ class ShowSettingsIn(SettingsIn):
     show: Name
 
 
+class NodeOrderIn(Model):
+    """Drain or block a node, or the node of a host; drain a host alone; forgive a node, or a model's failed starts."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["node"]}, {"required": ["host"]}, {"required": ["model"]}]}
+    )
+
+    order: NodeOrderKind
+    node: Annotated[str, Field(pattern=r"^[0-9a-f]{4,56}$", description="Ray's id of it, or how that begins.")] = Field(
+        default_factory=_left_out
+    )
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] = Field(default_factory=_left_out)
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,200}$", description="Only to forgive.")] = Field(
+        default_factory=_left_out
+    )
+    who: PersonName | None = Field(default=None, description="As of an order.")
+    note: Annotated[str, Field(max_length=2000, pattern=PLAIN)] = ""
+    order_id: OrderId | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "NodeOrderIn":
+        if len({"node", "host", "model"} & self.model_fields_set) != 1:
+            raise ValueError("say the node, the host or the model: one of them")
+        return self
+
+
 class Nothing(Model):
     """A request without a body, or with an empty object."""
 
@@ -293,7 +320,10 @@ class Batches(Answer):
 
 
 class HostStanding(Answer):
-    """One host. ``tickets``: what it holds, the running one first; ``working``: a ticket is being generated."""
+    """One host. ``tickets``: what it holds, the running one first; ``working``: a ticket is being generated.
+
+    ``node``: Ray's id of the node it is on, none while it has none. ``why``: why it goes, where that was said.
+    """
 
     host: str
     model: str
@@ -301,12 +331,28 @@ class HostStanding(Answer):
     stopping: bool
     working: bool
     tickets: list[str]
+    node: str | None = None
+    why: str = ""
+
+
+class NodeStanding(Answer):
+    """One node that has hosts, or that something was said of. ``why``: who blocked it, or why it goes away.
+
+    ``leaves_at``: when it is to be gone; none: once it is empty, or it stays.
+    """
+
+    node: str
+    state: Literal["in use", "blocked", "leaving"]
+    hosts: int
+    why: str = ""
+    leaves_at: float | None = None
 
 
 class Hosts(Answer):
-    """All hosts, pool by pool."""
+    """All hosts, pool by pool, and the nodes they are on."""
 
     hosts: list[HostStanding]
+    nodes: tuple[NodeStanding, ...] = ()
 
 
 class Queues(Answer):

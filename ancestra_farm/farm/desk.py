@@ -20,9 +20,9 @@ from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.upkeep import Picture
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.codec import encode_event
-from ancestra_farm.plan.events import BatchSubmitted, Event, OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import BatchSubmitted, Event, NodeOrdered, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
-from ancestra_farm.scheduler.world import ChangeSettings, Order, StopRequested, Submit
+from ancestra_farm.scheduler.world import ChangeSettings, NodeOrder, Order, StopRequested, Submit
 from ancestra_farm.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -162,6 +162,10 @@ class LoopDesk:
     def change(self, given: SettingsGiven) -> "Future[int]":
         """Into the inbox."""
         return self._inbox.ask(ChangeSettings(given))
+
+    def order_node(self, given: NodeOrdered) -> "Future[int]":
+        """Into the inbox."""
+        return self._inbox.ask(NodeOrder(given))
 
     def lacking(self, document: str) -> list[wire.Fault]:
         """From the store."""

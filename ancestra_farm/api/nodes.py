@@ -1,0 +1,67 @@
+"""What the door does about nodes: tells who is on them and which of them go away, and takes orders about them."""
+
+import time
+import uuid
+from collections import Counter
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from ancestra_farm.api import questions, wire
+from ancestra_farm.api.answers import acting
+from ancestra_farm.api.desk import answered
+from ancestra_farm.api.people import noted
+from ancestra_farm.api.reach import somebody
+from ancestra_farm.plan.events import NodeOrdered
+from ancestra_farm.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.routes import Call
+
+
+async def hosts(call: "Call") -> wire.Hosts:
+    """All hosts and nodes, of one moment."""
+    return await answered(
+        call.desk.ask(lambda scheduler: wire.Hosts(hosts=questions.hosts(scheduler), nodes=standing(scheduler)))
+    )
+
+
+async def order(call: "Call") -> wire.Taken:
+    """Whether there is such a node, host or model is for the loop to say."""
+    body: wire.NodeOrderIn = call.body
+    person = somebody(call.person)
+    who, by = acting(person, body.who)
+    given = NodeOrdered(
+        order=body.order,
+        who=who,
+        at=time.time(),
+        node=body.node,
+        host=body.host,
+        model=body.model,
+        note=noted(body.note, by),
+        order_id=body.order_id or uuid.uuid4().hex,
+    )
+    commit = await answered(call.desk.order_node(given))
+    taken = wire.Acknowledged(order_id=given.order_id, order=given.order, who=who, by=by)
+    return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=given.at, orders=(taken,))
+
+
+def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
+    """Every node that has hosts, that carries the label of a node type, or that something was said of; by id."""
+    fleet, going = scheduler.dispatcher.fleet, scheduler.dispatcher.departures.going
+    hosts = Counter(host.node for host in fleet.hosts.values() if host.node is not None)
+    found = []
+    for node in sorted({*hosts, *going, *scheduler.state.blocked, *(node for node, _ in fleet.told.nodes)}):
+        departure = going.get(node)
+        if departure is None:
+            found.append(wire.NodeStanding(node=node, state="in use", hosts=hosts[node]))
+        else:
+            found.append(
+                wire.NodeStanding(
+                    node=node,
+                    state="blocked" if departure.blocked else "leaving",
+                    hosts=hosts[node],
+                    why=departure.why,
+                    leaves_at=departure.at if isfinite(departure.at) else None,
+                )
+            )
+    return found
