@@ -1,4 +1,4 @@
-"""``ancestra hosts``: who works on what, now."""
+"""``ancestra hosts``: who works on what, now, and where; orders about hosts and nodes are in `nodes`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import typer
 
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, number, print_rows
-from ancestra_farm.cli.options import JsonOption, StoreOption
+from ancestra_farm.cli.nodes import EPILOG as ORDERS
+from ancestra_farm.cli.nodes import NodeOrderName, NodeRow, node_rows, order_node
+from ancestra_farm.cli.options import JsonOption, NoteOption, PersonOption, StoreOption, person
 
 if TYPE_CHECKING:
     from ancestra_farm.api.wire import HostStanding
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One host. ``state``: starting, idle, working, or leaving."""
+    """One host. ``state``: starting, idle, working, or leaving, and ``why``. ``node``: Ray's id of its node."""
 
     host: str = column("host")
     model: str = column("model")
     state: str = column("state")
     tickets: tuple[str, ...] = column("tickets")
+    node: str | None = column("node", lambda node: node[:8] if node else "–")
+    why: str = column("why", quiet=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,25 @@ class QueueRow:
     queued: int = column("queued", number)
 
 
-EPILOG = json_keys(HostRow) + " With --queues: " + json_keys(QueueRow)
+EPILOG = f"{json_keys(HostRow)} With --queues: {json_keys(QueueRow)} With --nodes: {json_keys(NodeRow)} {ORDERS}"
 
 
 def hosts(
     store: StoreOption,
+    order: Annotated[NodeOrderName | None, typer.Argument(help="What is wanted; nothing: a list.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(help="A host, Ray's id of a node (or how it begins), or a model's id.")
+    ] = None,
     queues: Annotated[bool, typer.Option("--queues", help="By model, with what waits.")] = False,
+    nodes: Annotated[bool, typer.Option("--nodes", help="By node, with those that go away.")] = False,
+    who: PersonOption = "",
+    note: NoteOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the hosts of the farm that is at work, or by model what waits for them."""
+    """List the hosts of the farm that is at work; or drain, block or forgive a host or a node."""
+    if order is not None:
+        order_node(store, order, target, person(who), note)
+        return
     from ancestra_farm.api.client import Client
     from ancestra_farm.ledger.store import Store
 
@@ -52,9 +66,12 @@ def hosts(
     if client is None:
         if not as_json:
             raise CommandFailed(f"{opened.url}: nobody is at work there, so there are no hosts")
-        print_rows(HostRow, [], as_json=True)
+        print_rows(NodeRow if nodes else QueueRow if queues else HostRow, [], as_json=True)
         return
     with client:
+        if nodes:
+            print_rows(NodeRow, node_rows(client.hosts().nodes), as_json=as_json, none="no node has a host")
+            return
         if queues:
             counts = [
                 QueueRow(one.model, one.ready, one.starting, one.tickets, one.queued) for one in client.status().hosts
@@ -68,7 +85,15 @@ def hosts(
 def host_rows(hosts: "Sequence[HostStanding]") -> list[HostRow]:
     """A row for each host."""
     return [
-        HostRow(one.host, one.model, _state(one.ready, one.stopping, one.working), tuple(one.tickets)) for one in hosts
+        HostRow(
+            one.host,
+            one.model,
+            _state(one.ready, one.stopping, one.working),
+            tuple(one.tickets),
+            one.node,
+            one.why,
+        )
+        for one in hosts
     ]
 
 
