@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ancestra_farm.batch.farm_settings import FarmSettings, Market
 from ancestra_farm.batch.schema import Priority
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.progress import ShotProgress, ShotStatus, StageProgress
@@ -39,7 +40,8 @@ class Glance:
     """The farm. ``slots``: (there are, held by hosts) by device, ``cpu`` or ``gpu``; none while nobody is at work.
 
     ``queues``: candidates that wait to be handed out, by (model, class). ``batches``: those with something left to do.
-    ``spent``: what each show has paid for its attempts so far, in ``currency``.
+    ``spent``: what each show has paid for its attempts so far, in ``currency``. ``nodes``: (how many are up, price of
+    one an hour) by (node type, market); only types that farm.yaml names.
     """
 
     slots: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class Glance:
     batches: tuple[BatchGlance, ...] = ()
     spent: Mapping[str, float] = field(default_factory=dict)
     currency: str = ""
+    nodes: Mapping[tuple[str, Market], tuple[int, float]] = field(default_factory=dict)
 
 
 def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) -> Glance:
@@ -68,7 +71,17 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
         ),
         spent=dict(state.settings.spent),
         currency=state.settings.farm.currency,
+        nodes=_nodes(fleet, state.settings.farm),
     )
+
+
+def _nodes(fleet: Fleet, farm: FarmSettings) -> dict[tuple[str, Market], tuple[int, float]]:
+    there_are = Counter(node_type for _, node_type in fleet.told.nodes)
+    return {
+        (name, kind.market): (there_are[name], kind.price_per_hour)
+        for name, kind in farm.node_types.items()
+        if fleet.known
+    }
 
 
 def _queues(fleet: Fleet) -> dict[tuple[str, Priority], int]:

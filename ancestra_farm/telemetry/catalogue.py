@@ -15,11 +15,12 @@ from typing import Literal
 #: The only labels there are.
 LABELS = (
     *("show", "class", "stage", "model", "filter", "cause", "order", "look"),
-    *("batch", "state", "budget", "change", "device", "part", "currency"),
+    *("batch", "state", "budget", "change", "device", "part", "currency", "node_type", "market"),
 )
 _STAGE = ("show", "class", "stage", "model")
 _SHOW = ("show", "class")
 _BATCH = ("show", "class", "batch")
+_NODES = ("node_type", "market")
 
 #: Seconds. Commits are one small file each; tickets aim at some tens of seconds and can hold one slow clip.
 COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -154,6 +155,25 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "Machines with hosts that were told to go; cause=preempted: by a given time, drained: once they are empty.",
     ),
     MetricRow("ancestra_node_orders_total", "counter", "", ("order",), "Orders about machines: drain, block, forgive."),
+    MetricRow(
+        "ancestra_nodes", "gauge", "", _NODES, "Machines that are up, of the types that farm.yaml names.", live=True
+    ),
+    MetricRow(
+        "ancestra_node_seconds_total",
+        "counter",
+        "seconds",
+        _NODES,
+        "Time that machines were up, each counted.",
+        live=True,
+    ),
+    MetricRow(
+        "ancestra_node_money_total",
+        "counter",
+        "",
+        (*_NODES, "currency"),
+        "What machines cost while they were up, at the prices of farm.yaml, busy or not.",
+        live=True,
+    ),
     MetricRow("ancestra_hosts", "gauge", "", ("model",), "Hosts that are up.", live=True),
     MetricRow("ancestra_hosts_starting", "gauge", "", ("model",), "Hosts that are asked for and not up.", live=True),
     MetricRow(

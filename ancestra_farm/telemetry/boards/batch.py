@@ -103,7 +103,7 @@ _BATCHES = Row(
             (
                 *(
                     Query(total("ancestra_shots", f'{BATCH}, state="{state}"', "batch", "show", "class"))
-                    for state in ("done", "running", "waiting_for_people", "starved", "failed", "paused")
+                    for state in STATES
                 ),
                 Query(total("ancestra_device_seconds_to_go", BATCH, "batch", "show", "class")),
                 Query(f"min by (batch, show, class) (ancestra_budget_left_ratio{{{BATCH}}})"),
@@ -134,7 +134,7 @@ _BATCHES = Row(
             (Query(total("ancestra_shots", BATCH, "state"), "{{state}}"),),
             width=8,
             height=9,
-            paint=("done", "running", "waiting_for_people", "starved", "failed", "paused"),
+            paint=STATES,
         ),
         Panel(
             "Time to go, by show and class",
@@ -243,16 +243,19 @@ _YIELD = Row(
             "bars",
             (
                 Query(
-                    "sort_desc("
-                    + over(
-                        total("ancestra_candidate_device_seconds_total", SHOW, "show", "stage"),
-                        total("ancestra_survivors_total", SHOW, "show", "stage"),
-                    )
-                    + ")",
-                    "{{show}} {{stage}}",
+                    f"sort_desc(max by (show, stage, model) (ancestra_device_seconds_per_survivor{{{SHOW}}}))",
+                    "{{show}} {{stage}} · {{model}}",
                 ),
             ),
             unit="s",
+            decimals=1,
+            width=8,
+        ),
+        Panel(
+            "Candidates released a minute, by stage",
+            "What the farm committed to trying.",
+            "stack",
+            (Query(f"60 * {per_second('ancestra_candidates_released_total', SHOW, 'stage')}", "{{stage}}"),),
             decimals=1,
             width=8,
         ),
@@ -265,14 +268,15 @@ _YIELD = Row(
             width=8,
         ),
         Panel(
-            "Drafts",
-            "Promoted ones are made in full; the others passed and stop there.",
+            "Drafts, and what was not made again",
+            "Promoted drafts are made in full; the others passed and stop there. Reused: judged in an earlier revision "
+            "or round; superseded: belongs to one.",
             "bars",
             tuple(
-                Query(total(f"ancestra_candidates_{outcome}", SHOW), outcome)
-                for outcome in ("promoted", "not_promoted")
+                Query(total(f"ancestra_candidates_{outcome}", SHOW), outcome.replace("_", " "))
+                for outcome in ("promoted", "not_promoted", "reused", "superseded")
             ),
-            width=8,
+            width=16,
         ),
     ),
 )

@@ -7,8 +7,6 @@ from ancestra_farm.telemetry.boards.asked import (
     OF_FARM,
     OF_MODEL,
     OF_RAY,
-    RAY_NODE,
-    RAY_SESSION,
     device_share,
     growth,
     number,
@@ -18,6 +16,7 @@ from ancestra_farm.telemetry.boards.asked import (
     total,
 )
 from ancestra_farm.telemetry.boards.board import Board, Column, Panel, Query, Row, Threshold
+from ancestra_farm.telemetry.boards.machines import GPUS, MACHINES
 
 JUDGED = f'{MODEL}, cause="judged"'
 PARTS = ("busy", "loading", "starved", "idle")
@@ -60,18 +59,17 @@ _GLANCE = Row(
             empty="no GPUs",
         ),
         number(
-            "Money per hour",
-            "What attempts cost, over the last hour, as farm.yaml prices their nodes. Machines without a host are not "
-            "in it: see Machines.",
-            growth("ancestra_spent_money_total", FARM, "currency"),
+            "Paid, last hour",
+            "What machines cost, busy or not, at the prices of farm.yaml.",
+            growth("ancestra_node_money_total", FARM, "currency"),
             legend="{{currency}}",
             decimals=2,
             empty="no prices",
         ),
         number(
-            "Money per survivor",
-            "Of the last hour: what all attempts cost, over survivors.",
-            over_all(growth("ancestra_spent_money_total", FARM, "currency"), growth("ancestra_survivors_total", FARM)),
+            "Paid per survivor",
+            "Of the last hour: what all machines cost, over survivors.",
+            over_all(growth("ancestra_node_money_total", FARM, "currency"), growth("ancestra_survivors_total", FARM)),
             legend="{{currency}}",
             decimals=3,
             empty="no prices",
@@ -244,118 +242,10 @@ _WORK = Row(
     ),
 )
 
-_MACHINES = Row(
-    "Machines and what they cost",
-    (
-        Panel(
-            "Money spent an hour, by show",
-            "What attempts of each show cost, as farm.yaml prices the nodes they ran on.",
-            "stack",
-            (
-                Query(
-                    f"3600 * {per_second('ancestra_spent_money_total', FARM, 'show', 'currency')}",
-                    "{{show}}, {{currency}}",
-                ),
-            ),
-            decimals=2,
-            width=8,
-        ),
-        Panel(
-            "Machines told to go",
-            "In the last hour. Preempted: by a given time; drained: once they are empty.",
-            "lines",
-            (Query(growth("ancestra_node_notices_total", FARM, "cause"), "{{cause}}"),),
-            decimals=0,
-            width=8,
-        ),
-        Panel(
-            "Nodes, as Ray's autoscaler counts them",
-            "Up, and asked for. Pending for long: the cloud has none, or a quota is reached.",
-            "stack",
-            (
-                Query(f"sum by (NodeType) (autoscaler_active_nodes{{{RAY_SESSION}}})", "{{NodeType}}"),
-                Query(f"sum by (NodeType) (autoscaler_pending_nodes{{{RAY_SESSION}}}) > 0", "{{NodeType}}, pending"),
-            ),
-            width=8,
-        ),
-    ),
-)
-
-_GPUS = Row(
-    "GPUs, as Ray and DCGM see them",
-    (
-        Panel(
-            "GPU utilisation, by node (Ray)",
-            "Of each node's GPUs. A host that is busy with a low number here waits for its CPU.",
-            "lines",
-            (
-                Query(
-                    f"sum by (instance) (ray_node_gpus_utilization{{{RAY_NODE}}}) / "
-                    f"sum by (instance) (ray_node_gpus_available{{{RAY_NODE}}})",
-                    "{{instance}}",
-                ),
-            ),
-            unit="percent",
-            width=8,
-            high=100.0,
-        ),
-        Panel(
-            "GPU memory, by node (Ray)",
-            "Used, of what there is.",
-            "lines",
-            (
-                Query(
-                    f"sum by (instance) (ray_node_gram_used{{{RAY_NODE}}}) / (sum by (instance) "
-                    f"(ray_node_gram_used{{{RAY_NODE}}}) + sum by (instance) (ray_node_gram_available{{{RAY_NODE}}}))",
-                    "{{instance}}",
-                ),
-            ),
-            unit="percentunit",
-            width=8,
-            high=1.0,
-        ),
-        Panel(
-            "GPU utilisation (DCGM)",
-            "Of each GPU; where NVIDIA's exporter runs on the nodes.",
-            "lines",
-            (Query("DCGM_FI_DEV_GPU_UTIL", "{{Hostname}} {{gpu}}"),),
-            unit="percent",
-            width=8,
-            high=100.0,
-        ),
-        Panel(
-            "Power (DCGM)",
-            "Draw of each GPU. Loaded and idle ones differ by hundreds of watts.",
-            "lines",
-            (Query("DCGM_FI_DEV_POWER_USAGE", "{{Hostname}} {{gpu}}"),),
-            unit="watt",
-            width=8,
-        ),
-        Panel(
-            "Temperature (DCGM)",
-            "Most GPUs slow down near 85 °C.",
-            "lines",
-            (Query("DCGM_FI_DEV_GPU_TEMP", "{{Hostname}} {{gpu}}"),),
-            unit="celsius",
-            width=8,
-            thresholds=(Threshold(85, "red"),),
-        ),
-        Panel(
-            "Memory in use (DCGM)",
-            "Of each GPU, in MiB. Near its size: out of memory comes next.",
-            "lines",
-            (Query("DCGM_FI_DEV_FB_USED", "{{Hostname}} {{gpu}}"),),
-            unit="mbytes",
-            width=8,
-        ),
-    ),
-    folded=True,
-)
-
 FARM_BOARD = Board(
     uid="ancestra-farm",
     title="Ancestra · Farm",
     about="Is my fleet earning its money.",
     variables=(OF_FARM, OF_MODEL, *OF_RAY),
-    rows=(_GLANCE, _EARNING, _WORK, _MACHINES, _GPUS),
+    rows=(_GLANCE, _EARNING, _WORK, MACHINES, GPUS),
 )

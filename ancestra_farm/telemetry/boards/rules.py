@@ -62,6 +62,7 @@ RECORDINGS: tuple[Recording, ...] = (
         for part in ("busy", "loading", "starved", "idle")
     ),
     Recording("farm:ancestra_survivors:increase1h", _grown("ancestra_survivors_total", "1h", "farm")),
+    Recording("farm:ancestra_node_money:increase1h", _grown("ancestra_node_money_total", "1h", "farm, currency")),
     Recording("farm_show:ancestra_spent_money:increase1h", _grown("ancestra_spent_money_total", "1h", "farm, show")),
     Recording("farm_stage:ancestra_survivors:yield30m", _yield("30m")),
     Recording("farm_stage:ancestra_survivors:yield1d", _yield("1d")),
@@ -170,7 +171,7 @@ FLEET_ALERTS: tuple[Alert, ...] = (
         '(increase(ancestra_host_changes_total{change=~"drained|killed|failed_to_start"}[30m])) >= 3',
         "0m",
         "warning",
-        "{{ $value }} hosts of {{ $labels.model }} in {{ $labels.farm }} were drained as sick, ended or failed to start.",
+        "{{ $value }} hosts of {{ $labels.model }} in {{ $labels.farm }} were drained, ended or failed to start.",
         "`ancestra hosts` names them and their machines. One machine: `ancestra hosts drain NODE`. All: the model, its "
         "weights or its memory; `ancestra doctor`.",
         "ancestra-trouble",

@@ -18,7 +18,7 @@ FARMS = "targets/farms.json"
 LOOKS = "targets/looks.json"
 DCGM = "targets/dcgm.json"
 RULES = "rules/ancestra.rules.yml"
-TOKEN_FILE = "token"
+TOKEN_FILE = "token"  # noqa: S105 - the file, not what is in it
 CERTIFICATE_FILE = "door.pem"
 
 SOURCE_UID = "ancestra-prometheus"
