@@ -5,7 +5,7 @@ its batches weigh, how long rejects are kept, and who is told of what. One docum
 only by order (``ancestra settings show NAME set FILE``). A show without one has no rules of its own.
 
 A batch is held against these rules when it is submitted; nothing here changes a batch. Neither commands nor secrets
-stand in a file that others can change and everybody can read: `Notice` names them, and they lie on the machine of the
+stand in a file that others can change and everybody can read: `Recipient` names them, and they lie on the machine of the
 controller.
 """
 
@@ -109,7 +109,7 @@ class Retention(Model):
     )
 
 
-class Notice(Model):
+class Recipient(Model):
     """Somebody who is told: by a signed webhook, or by a program on the machine of the controller.
 
     ``secret`` and ``command`` are names of files in the notification folder of that machine: what they hold never
@@ -134,6 +134,11 @@ class Notice(Model):
         """Who is told: the URL, or ``command:NAME``."""
         return self.webhook or f"command:{self.command}"
 
+    @property
+    def shown(self) -> str:
+        """Who is told, as everybody may read it: the URL's host, or ``command:NAME``."""
+        return self.to if self.webhook is None else str(urlsplit(self.webhook).hostname)
+
 
 class ShowSettings(Model):
     """One show.yaml."""
@@ -154,7 +159,7 @@ class ShowSettings(Model):
         default_factory=dict, description="by which the weight of its batches is multiplied, by class; none: 1"
     )
     retention: Retention = Field(default=Retention(), description="how long is kept what may go")
-    notify: tuple[Notice, ...] = Field(default=(), max_length=32, description="who is told of what")
+    notify: tuple[Recipient, ...] = Field(default=(), max_length=32, description="who is told of what")
 
 
 def load_show_settings(path: Path | str, show: str | None = None) -> ShowSettings:

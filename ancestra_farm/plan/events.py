@@ -405,6 +405,23 @@ class NodeOrdered:
     order_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeDelivered:
+    """Somebody was told something. ``key``: of this notice to this recipient; ``event_id``: of the notice.
+
+    ``to``: the host of a webhook, or ``command:NAME``. ``batch`` and ``shot``: empty where it is not about one.
+    """
+
+    key: str
+    event_id: str
+    occasion: str
+    show: str
+    batch: str
+    shot: str
+    to: str
+    at: float
+
+
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -424,6 +441,7 @@ Event = (
     | Repaired
     | MediaCollected
     | SettingsGiven
+    | NoticeDelivered
     | NodeNoticed
     | NodeOrdered
     | NodesPaid

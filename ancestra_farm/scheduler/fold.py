@@ -16,6 +16,7 @@ from ancestra_farm.plan.events import (
     Event,
     MediaCollected,
     NodeOrdered,
+    NoticeDelivered,
     OrderGiven,
     SettingsGiven,
     StageClosed,
@@ -126,7 +127,7 @@ def _stitch_ended(state: FarmState, event: StitchEnded) -> None:
     stitch = None if shot is None else shot.stitches.get((event.stitch_id, event.version))
     if shot is None or stitch is None or stitch.done:
         return
-    stitch.message = event.message
+    stitch.message, stitch.at = event.message, event.at
     stitch.frames = event.frames
     if event.ok:
         stitch.done = True
@@ -141,6 +142,10 @@ def _settings_given(state: FarmState, event: SettingsGiven) -> None:
     if event.order:
         remember(state, event.order, settings_digest(event))
     state.settings.take(event)
+
+
+def _notice_delivered(state: FarmState, event: NoticeDelivered) -> None:
+    state.told.add(event.key)
 
 
 def _media_collected(state: FarmState, event: MediaCollected) -> None:
@@ -173,4 +178,5 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     StitchEnded: _stitch_ended,
     MediaCollected: _media_collected,
     SettingsGiven: _settings_given,
+    NoticeDelivered: _notice_delivered,
 }

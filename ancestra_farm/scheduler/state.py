@@ -260,6 +260,7 @@ class StitchState:
     """One planned stitch. ``done``: published; ``failures``: ended without, the seams not to blame.
 
     ``dropped``: people closed the stage without its chain since. Picked again, it gets a version of its own.
+    ``at``: when it last ended, seconds since the epoch.
     """
 
     planned: StitchPlanned
@@ -269,6 +270,7 @@ class StitchState:
     message: str = ""
     frames: int = 0
     dropped: bool = False
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -421,6 +423,7 @@ class FarmState:
 
     ``orders``: digests of the orders that were taken under an id of their giver's, by that id, oldest first.
     ``settings``: those of the farm and of its shows. ``blocked``: orders by the machine they keep free of hosts.
+    ``told``: keys of notices that were delivered.
     """
 
     epoch: int = 0
@@ -429,6 +432,7 @@ class FarmState:
     orders: dict[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     blocked: dict[str, NodeOrdered] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
     def branch(self, ref: BranchRef) -> Branch | None:
         """The branch, unless a newer revision of its batch did away with it."""

@@ -6,6 +6,7 @@ virtual time. Times are seconds; ``now`` is always handed in.
 
 from dataclasses import dataclass
 
+from ancestra_farm.batch.show_settings import Occasion, Recipient
 from ancestra_farm.plan.events import (
     AttemptEnded,
     Cause,
@@ -16,8 +17,29 @@ from ancestra_farm.plan.events import (
     SettingsGiven,
     StitchEnded,
 )
-from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that a recipient is to be told. ``event_id``: the same for every recipient and every try.
+
+    ``batch``, ``shot``, ``stage`` and ``version`` are empty where it is not about one. ``says``: a sentence.
+    """
+
+    event_id: str
+    occasion: Occasion
+    show: str
+    batch: str
+    shot: str
+    stage: str
+    version: str
+    says: str
+
+    def key(self, to: Recipient) -> str:
+        """Names the delivery of this notice to a recipient: 32 hex digits."""
+        return digest_of("told", self.event_id, to.to).hex()
+
 
 # ---- happenings ----------------------------------------------------------------------------------------------------
 
@@ -137,6 +159,20 @@ class ChangeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TellPeople:
+    """It is time to see whether somebody is to be told something."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTried:
+    """A notice was delivered, or could not be. Answers `Tell`."""
+
+    notice: Notice
+    to: Recipient
+    delivered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: deadlines are looked at."""
 
@@ -158,6 +194,8 @@ Happening = (
     | Submit
     | Order
     | ChangeSettings
+    | TellPeople
+    | NoticeTried
     | NodeOrder
     | Tick
     | StopRequested
@@ -307,6 +345,14 @@ class Stitch:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Try once to tell a recipient something; answer with `NoticeTried`."""
+
+    notice: Notice
+    to: Recipient
+
+
+@dataclass(frozen=True, slots=True)
 class AllDone:
     """Nothing is left that the farm could do.
 
@@ -318,7 +364,9 @@ class AllDone:
     stuck: tuple[str, ...]
 
 
-Instruction = Record | StartHost | StopHost | KillHost | BlockNodes | DrainNode | Dispatch | Revoke | Stitch | AllDone
+Instruction = (
+    Record | StartHost | StopHost | KillHost | BlockNodes | DrainNode | Dispatch | Revoke | Stitch | Tell | AllDone
+)
 
 
 class OrderRefused(Exception):
