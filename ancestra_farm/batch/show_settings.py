@@ -5,8 +5,8 @@ its batches weigh, how long rejects are kept, and who is told of what. One docum
 only by order (``ancestra settings show NAME set FILE``). A show without one has no rules of its own.
 
 A batch is held against these rules when it is submitted; nothing here changes a batch. Neither commands nor secrets
-stand in a file that others can change and everybody can read: `Recipient` names them, and they lie on the machine of the
-controller.
+stand in a file that others can change and everybody can read: `Recipient` names them, and they lie on the machine of
+the controller.
 """
 
 import ipaddress

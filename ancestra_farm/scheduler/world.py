@@ -20,6 +20,7 @@ from ancestra_farm.plan.events import (
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
 
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One thing that a recipient is to be told. ``event_id``: the same for every recipient and every try.
