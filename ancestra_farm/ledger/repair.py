@@ -37,11 +37,12 @@ from ancestra_farm.plan.events import (
     NodeNoticed,
     NodeOrdered,
     NodesPaid,
+    NoticeDelivered,
     Repaired,
 )
 
 #: Kinds that nothing rests on, or that hold by themselves: they count where they stand.
-_STAY = (EpochTaken, HostTimed, HostNoted, NodeNoticed, NodeOrdered, NodesPaid, Repaired)
+_STAY = (EpochTaken, HostTimed, HostNoted, NodeNoticed, NodeOrdered, NodesPaid, NoticeDelivered, Repaired)
 
 
 class Retold(Protocol):

@@ -30,6 +30,7 @@ from ancestra_farm.scheduler.glance import Glance, glance_at
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.lines import Lot
+from ancestra_farm.scheduler.notices import Telling, delivery
 from ancestra_farm.scheduler.ordered import shots_of
 from ancestra_farm.scheduler.outcomes import still_rests_on
 from ancestra_farm.scheduler.progress import ShotProgress, progress_of
@@ -47,6 +48,7 @@ from ancestra_farm.scheduler.world import (
     KillHost,
     NodeLeaving,
     NodeOrder,
+    NoticeTried,
     Order,
     Record,
     SlotsChanged,
@@ -54,6 +56,8 @@ from ancestra_farm.scheduler.world import (
     StitchReturned,
     StopRequested,
     Submit,
+    Tell,
+    TellPeople,
     Tick,
     TicketEnded,
     TicketStarted,
@@ -78,6 +82,7 @@ class Scheduler:
         self._out: list[Instruction] = []
         self._dirty: dict[StageRef, None] = {}
         self._stitching: set[tuple[str, str, str, str]] = set()
+        self._telling = Telling()
         self._stopping = False
         self._said_done = False
         self.dispatcher = Dispatcher(tunables)
@@ -283,6 +288,14 @@ class Scheduler:
                 self.dispatcher.rank(batch)
                 self._touch_show(batch.show)
 
+    def _tell_people(self, _happening: TellPeople, now: float) -> None:
+        self._out.extend(Tell(*one) for one in self._telling.due(self.state, self.tunables, now))
+
+    def _notice_tried(self, happening: NoticeTried, now: float) -> None:
+        self._telling.tried(happening.notice.key(happening.to), now, delivered=happening.delivered)
+        if happening.delivered:
+            self._emit(delivery(happening.notice, happening.to, now))
+
     def _tick(self, _happening: Tick, now: float) -> None:
         dispatcher = self.dispatcher
         for late in late_hosts(dispatcher.deadlines, dispatcher.slots, dispatcher.departures, now):
@@ -433,6 +446,8 @@ class Scheduler:
         Submit: _submit,
         Order: _order,
         ChangeSettings: _change_settings,
+        TellPeople: _tell_people,
+        NoticeTried: _notice_tried,
         NodeOrder: _nodes_ordered,
         Tick: _tick,
         StopRequested: _stop,
