@@ -1,0 +1,147 @@
+"""People of one show: what they see, what they may order, and what they cannot find out about other shows."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ancestra_farm.api.people import RIGHTS_ON_SHOW
+from ancestra_farm.api.routes import ROWS
+from tests.api.door import OpenDoor, Said
+from tests.api.test_app import KINDS
+from tests.security.conftest import of_show
+
+ROLES = {"vic": "viewer", "sub": "submitter", "rev": "reviewer", "sue": "supervisor"}
+
+
+def ask(door: OpenDoor, who: str, method: str, path: str, body: Any = None) -> Said:
+    """A request of a member of the farm."""
+    return door.ask(method, path, body, role="", headers={"authorization": f"Bearer {door.tokens[who]}"})
+
+
+def order(door: OpenDoor, who: str, kind: str, batch: str, **more: Any) -> Said:
+    named = {**door.of_still(kind), "batch": batch, **KINDS[kind], **more}
+    named = {name: value for name, value in named.items() if value is not None}
+    return ask(door, who, "POST", "/v1/orders", {"orders": [named]})
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_a_role_on_a_show_gives_what_the_table_says_there_and_nothing_elsewhere(two_shows: OpenDoor, who: str) -> None:
+    rights = RIGHTS_ON_SHOW[ROLES[who]]
+    for kind in KINDS:
+        wrong_shot = {"shot": "no_such_shot"} if KINDS[kind].get("shot", "") is not None else {}
+        here = order(two_shows, who, kind, "tiny", **wrong_shot)
+        assert here.status == (409 if kind in rights else 403), (kind, here.data)
+        elsewhere = order(two_shows, who, kind, "hidden")
+        assert elsewhere.status == 403, (kind, elsewhere.data)
+    assert two_shows.logged() == []
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_a_batch_of_another_show_looks_like_one_that_is_not_there(two_shows: OpenDoor, who: str) -> None:
+    for path in ("/v1/status?batch={}", "/v1/explain?batch={}", "/v1/candidates?prefix=0000&batch={}"):
+        said = [ask(two_shows, who, "GET", path.format(batch)) for batch in ("hidden", "absent")]
+        assert said[0].status == said[1].status
+        assert said[0].data.replace(b"hidden", b"absent") == said[1].data
+    for kind in KINDS:
+        said = [order(two_shows, who, kind, batch) for batch in ("hidden", "absent")]
+        assert said[0].data.replace(b"hidden", b"absent") == said[1].data
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_nothing_that_is_answered_names_another_show(two_shows: OpenDoor, who: str) -> None:
+    paths = ["/v1/status", "/v1/explain", "/v1/batches", "/v1/events", "/v1/show_settings"]
+    paths += [f"/v1/candidates?prefix={one[:4]}" for one in two_shows.survivors()]
+    for path in paths:
+        said = ask(two_shows, who, "GET", path)
+        assert said.status == 200, said.data
+        assert b"hidden" not in said.data
+        assert b"secret" not in said.data
+    assert b"tiny" in ask(two_shows, who, "GET", "/v1/status").data
+    assert {one["event"]["batch"] for one in ask(two_shows, who, "GET", "/v1/events").json["events"]} <= {"tiny"}
+
+
+def test_whoever_has_a_token_and_no_role_is_told_nothing_at_all(two_shows: OpenDoor) -> None:
+    bodies = {
+        "/v1/batches": {"document": "{}", "cards": {}},
+        "/v1/orders": {"orders": [{"order": "pause", "batch": "tiny"}]},
+        "/v1/show_settings": {"show": "anc", "document": "{}"},
+    }
+    for row in ROWS:
+        if row.right is None:
+            continue
+        path = row.path + ("?prefix=0000" if row.path == "/v1/candidates" else "")
+        said = ask(two_shows, "mel", row.method, path, bodies.get(row.path, {}) if row.method == "POST" else None)
+        assert said.status == 403, (row.method, path, said.data)
+        assert b"hidden" not in said.data
+
+
+def test_a_submitter_hands_in_batches_of_their_show_alone(two_shows: OpenDoor, tmp_path: Any) -> None:
+    ours, theirs = of_show(tmp_path, "anc", "more", candidates=1), of_show(tmp_path, "secret", "more", candidates=1)
+    for who, submission, status in (("rev", ours, 403), ("sub", theirs, 403), ("mel", ours, 403), ("sub", ours, 200)):
+        body = {"document": submission.document, "cards": dict(submission.cards)}
+        said = ask(two_shows, who, "POST", "/v1/batches", body)
+        assert said.status == status, (who, said.data)
+
+
+def test_a_batch_that_says_two_shows_is_of_the_one_it_would_be_run_as(two_shows: OpenDoor, tmp_path: Any) -> None:
+    theirs = of_show(tmp_path, "secret", "double", candidates=1)
+    for document in (
+        theirs.document.replace('"show":"secret"', '"show":"anc","show":"secret"'),
+        theirs.document.replace('"show":"secret"', '"show":"secret","show":"anc"'),
+        theirs.document.replace('"show":"secret"', '"\\u0073how":"anc","show":"secret"'),
+    ):
+        assert document != theirs.document
+        said = ask(two_shows, "sub", "POST", "/v1/batches", {"document": document, "cards": dict(theirs.cards)})
+        if said.status == 200:
+            batches = ask(two_shows, "sub", "GET", "/v1/batches").json["batches"]
+            assert [one["show"] for one in batches if one["batch"] == "double"] == ["anc"]
+        else:
+            assert said.status in {403, 409}
+    everything = two_shows.ask("GET", "/v1/batches").json["batches"]
+    assert not [one for one in everything if (one["batch"], one["show"]) == ("double", "secret")]
+
+
+def test_a_batch_of_another_show_is_not_taken_over_by_its_name(two_shows: OpenDoor, tmp_path: Any) -> None:
+    hidden = of_show(tmp_path, "anc", "hidden", candidates=1)
+    said = ask(two_shows, "sub", "POST", "/v1/batches", {"document": hidden.document, "cards": dict(hidden.cards)})
+    assert said.status == 409
+    (batch,) = [one for one in two_shows.ask("GET", "/v1/batches").json["batches"] if one["batch"] == "hidden"]
+    assert (batch["show"], batch["revision"]) == ("secret", 1)
+
+
+def test_a_supervisor_changes_the_settings_of_their_show_alone(two_shows: OpenDoor) -> None:
+    def change(who: str, show: str, says: str) -> Said:
+        people = {"vic": "viewer", "sub": "submitter", "rev": "reviewer", "sue": "supervisor"}
+        document = json.dumps({"schema": "ancestra/show/v1", "show": says, "people": people, "title": who})
+        return ask(two_shows, who, "POST", "/v1/show_settings", {"show": show, "document": document})
+
+    assert change("sub", "anc", "anc").status == 403
+    assert change("sue", "secret", "secret").status == 403
+    assert change("sue", "anc", "secret").status == 409
+    assert change("sue", "anc", "anc").status == 200
+    farm = {"document": json.dumps({"schema": "ancestra/farm/v1"})}
+    assert ask(two_shows, "sue", "POST", "/v1/farm_settings", farm).status == 403
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_nobody_of_a_show_acts_for_somebody_else(two_shows: OpenDoor, who: str) -> None:
+    candidate = two_shows.survivors()[0]
+    for name in ("sue", "operator", "somebody else"):
+        if name == who:
+            continue
+        said = order(two_shows, who, "pick", "tiny", candidate_id=candidate, who=name)
+        assert said.status == 403, said.data
+
+
+@pytest.mark.parametrize("path", ["/v1/hosts", "/v1/metrics", "/v1/queues", "/v1/farm_settings"])
+def test_what_is_of_the_whole_farm_is_for_those_who_may_see_all_of_it(two_shows: OpenDoor, path: str) -> None:
+    assert two_shows.ask("GET", path, role="viewer").status == 200
+    for who in (*ROLES, "mel"):
+        assert ask(two_shows, who, "GET", path).status == 403
+
+
+def test_nobody_of_a_show_stops_the_farm(two_shows: OpenDoor) -> None:
+    for who in (*ROLES, "mel"):
+        assert ask(two_shows, who, "POST", "/v1/stop", {}).status == 403
+    assert two_shows.thread.is_alive()
