@@ -89,6 +89,11 @@ class Client:
         """Who answered last, or will be asked next."""
         return self._presence
 
+    @property
+    def endpoint(self) -> str:
+        """Where it is asked: ``http[s]://HOST:PORT``; empty: it does not listen."""
+        return self._endpoint or self._presence.endpoint
+
     # ---- what can be asked -----------------------------------------------------------------------------------------
 
     def health(self) -> wire.Health:
