@@ -171,8 +171,8 @@ def _warnings_of_deaths(*, shown: bool) -> Iterator[None]:
 
 
 def _token_file() -> Path:
-    """Where Ray keeps its token, and makes one where there is none."""
-    return Path.home() / ".ray" / "auth_token"
+    """Where Ray keeps its token, and makes one where there is none and none is named."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
 def _make_token() -> None:
@@ -195,6 +195,7 @@ def _make_token() -> None:
 
 def _keep_token_private() -> None:
     """A token that `ray` made is one that everybody on the machine can read; it is full control of the cluster."""
-    token = _token_file()
-    if token.is_file() and token.stat().st_uid == os.getuid():
-        token.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    with contextlib.suppress(OSError):  # there is none, or it lies on what is mounted for reading only
+        found = _token_file().stat()
+        if found.st_uid == os.getuid() and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            _token_file().chmod(stat.S_IRUSR | stat.S_IWUSR)
