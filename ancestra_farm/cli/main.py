@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from ancestra_farm import __version__
 from ancestra_farm.cli import (
     check,
+    dash,
     doctor,
     explain,
     failures,
@@ -133,6 +134,7 @@ _add("pause", steer.pause)
 _add("unpause", steer.unpause)
 _add("cancel", steer.cancel)
 _add("priority", steer.priority)
+_add("dash", dash.dash)
 _add("hosts", hosts.hosts, epilog=hosts.EPILOG)
 _add("stop", stop.stop)
 app.add_typer(settings.app, rich_help_panel=None)
