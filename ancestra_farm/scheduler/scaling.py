@@ -73,18 +73,18 @@ def wishes_of(fleet: Fleet, pool: Pool) -> list[Wish]:
 
 
 def work_of(fleet: Fleet, pool: Pool, line: Line) -> tuple[float, int]:
-    """(device-seconds, candidates) that a batch still has for a pool, no more than there is money and budget for.
+    """(device-seconds, candidates at once) that a batch still has for a pool, within its budget and its show's money.
 
-    What is released, and what its stages will release: all of it where they try everything; where they stop at enough
-    survivors only the next wave, since nobody knows whether there is another.
+    The seconds are of what is released, and of what its stages will release: all of it where they try everything; where
+    they stop at enough survivors only of the next wave, since nobody knows whether there is another. At once there is
+    never more than that wave.
     """
     batch = line.batch
     seconds, candidates = pool.work_s(line), line.queued + line.going
     for branch in batch.branches.values():
         if branch.closed is None and not branch.stage.held and branch.stage.plan.model_digest == pool.digest:
-            number = _unreleased(branch)
-            candidates += number
-            seconds += number * pool.seconds_each(kind_of(branch, first_rung(branch)))
+            candidates += next_size(branch) if goes_on(branch) else 0
+            seconds += _unreleased(branch) * pool.seconds_each(kind_of(branch, first_rung(branch)))
     if batch.budget_s is not None:
         seconds = min(seconds, batch.budget_s - batch.device_s)
     money, price = batch.settings.money_left(batch.show), price_of(pool.card, fleet.farm)

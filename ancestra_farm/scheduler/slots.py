@@ -29,6 +29,7 @@ class Slots:
         self.tunables = tunables
         self._shared_at = 0.0
         self._scaled_at = -inf
+        self._scale_soon = False
 
     def share(self, now: float, epoch: int) -> list[Instruction]:
         """Start hosts where work waits and slots are free; free slots of pools that have more than their part.
@@ -41,6 +42,7 @@ class Slots:
         if not stale and now - self._shared_at < self.tunables.reshare_s:
             return out
         self.fleet.stale, self._shared_at = False, now
+        self._scale_soon |= stale
         for pool in self.fleet.pools.values():
             pool.stale = False
             pool.another_try = now >= pool.failed_at + self.tunables.start_pause_s
@@ -54,8 +56,8 @@ class Slots:
 
     def _scale(self, now: float) -> Iterator[Instruction]:
         """Say how many slots there are to be; let hosts go that are not worth their node or no bay has room for."""
-        if now - self._scaled_at >= self.tunables.rescale_s:
-            self._scaled_at = now
+        if now - self._scaled_at >= (self.tunables.reshare_s if self._scale_soon else self.tunables.rescale_s):
+            self._scaled_at, self._scale_soon = now, False
             scaling.plan(self.fleet, [p for p in self.fleet.pools.values() if self.cannot_start(p) is None], now)
         for host in list(scaling.idle_for_too_long(self.fleet, now)):
             host.why = "there is nothing for it to do"

@@ -1,0 +1,276 @@
+"""Nodes come when there is work and go when there is none, within caps, and what they cost is told."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ancestra_farm.batch.load import canonical
+from ancestra_farm.plan.events import AttemptEnded, SettingsGiven
+from ancestra_farm.scheduler.world import ChangeSettings
+from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
+from tests.scheduler.timed import TimedWorld
+from tests.scheduler.world import batch_of
+
+GPU = {"gpus": 1, "vram_gib": 16.0}
+
+
+def stills(candidates, wave=100, shots=1, **fields):
+    stage = f"{{role: text_to_image, model: test/stills, candidates: {candidates}, wave: {wave}}}"
+    return batch_of(f"{{still: {stage}}}", shots=shots, **fields)
+
+
+def elastic(load_s=10.0, seconds=2.0, **fields):
+    return ElasticWorld(load_s=load_s, seconds={"test/stills": seconds, "test/clips": 5 * seconds}, **fields)
+
+
+def submit(world, batch, **card):
+    world.submit(batch, seconds_per_candidate=world.seconds["test/stills"], **{**GPU, **card})
+
+
+def test_nodes_come_for_work_and_go_when_it_is_done_and_their_cost_is_told():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=4, price_per_hour=3.6)))
+    submit(world, stills(200, shots=2))
+    assert not world.nodes
+    assert world.run_for(1000) is not None
+    assert world.seen == {"l4": 4}
+    world.go_on(120)
+    assert (world.nodes, world.hosts, world.pending) == ({}, {}, {})
+    node_s, cost = world.billed()["l4"]
+    assert node_s == pytest.approx(world.node_s["l4"])
+    assert cost == pytest.approx(world.node_s["l4"] * 3.6 / 3600)
+
+
+def test_pools_grow_in_proportion_to_the_work_that_waits():
+    grown = []
+    for candidates in (10, 100, 400):
+        world = elastic(farm=farm_of(l4=node_type(max_nodes=50)))
+        submit(world, stills(candidates, wave=candidates))
+        world.run_for(1000)
+        grown.append(world.seen["l4"])
+    assert grown == [1, 4, 14]  # 20, 200 and 800 device-seconds at a minute each
+
+
+def test_what_a_stage_will_release_counts_as_work():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=50)))
+    submit(world, stills(400, wave=50))
+    world.run_for(60)
+    assert world.seen["l4"] == 14
+
+
+def test_no_more_is_asked_for_than_a_budget_pays():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=50)))
+    submit(world, stills(400, wave=400, budget={"device_hours": 200 / 3600}))
+    world.run_for(1000)
+    assert world.seen["l4"] <= 4
+
+
+def test_a_batch_that_may_hold_few_slots_brings_few_nodes():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=50)))
+    submit(world, stills(400, max_slots=2))
+    world.run_for(1000)
+    assert world.seen["l4"] == 2
+
+
+def test_spot_nodes_come_first_and_what_is_not_urgent_waits_for_them():
+    types = {"spot": node_type(market="spot", price_per_hour=1, max_nodes=2), "sure": node_type(max_nodes=3)}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(300))
+    world.run_for(2000)
+    assert world.seen == {"spot": 2}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(300, priority="dailies"))
+    world.run_for(2000)
+    assert world.seen == {"spot": 2, "sure": 3}
+
+
+def test_where_no_spot_node_comes_others_are_taken_after_the_wait_that_is_aimed_at():
+    types = {"spot": node_type(market="spot", price_per_hour=1), "sure": node_type(max_nodes=3)}
+    world = elastic(farm=farm_of(**types), absent=frozenset({"spot"}))
+    submit(world, stills(100))
+    world.run_for(55)
+    assert not world.nodes
+    assert world.run_for(1000) is not None
+    assert set(world.seen) == {"sure"}
+
+
+def test_urgent_work_takes_the_other_nodes_at_once():
+    types = {"spot": node_type(market="spot", price_per_hour=1), "sure": node_type(max_nodes=3)}
+    world = elastic(farm=farm_of(**types), absent=frozenset({"spot"}))
+    submit(world, stills(100, priority="dailies"))
+    world.run_for(50)
+    assert world.nodes
+
+
+def test_a_model_comes_up_only_where_it_fits():
+    types = {"small": node_type(price_per_hour=1), "large": node_type(price_per_hour=4, vram_gib=80)}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(50), vram_gib=60.0)
+    assert world.run_for(1000) is not None
+    assert set(world.seen) == {"large"}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(50), vram_gib=20.0)
+    assert world.run_for(1000) is not None
+    assert set(world.seen) == {"small"}
+
+
+def test_what_the_cheapest_nodes_cannot_take_goes_to_dearer_ones():
+    types = {"small": node_type(price_per_hour=1, max_nodes=2), "large": node_type(price_per_hour=4, vram_gib=80)}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(300, wave=300))
+    world.run_for(1000)
+    assert world.seen["small"] == 2
+    assert world.seen["large"] >= 2
+
+
+def test_a_node_with_several_gpus_is_filled():
+    world = elastic(farm=farm_of(quad=node_type(gpus=4, cpus=16, memory_gib=128, max_nodes=3)))
+    submit(world, stills(100))
+    world.run_for(60)
+    assert world.seen == {"quad": 1}
+    assert len(world.machines) == 4
+
+
+def test_hosts_that_share_a_gpu_stand_side_by_side():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=3)))
+    submit(world, stills(100), share=0.25, vram_gib=6.0)
+    world.run_for(60)
+    assert world.seen == {"l4": 1}
+    assert len(world.machines) == 4
+    assert world.run_for(1000) is not None
+
+
+def test_models_without_a_gpu_use_the_cpus_beside_gpus_where_there_is_nothing_else():
+    world = elastic(farm=farm_of(l4=node_type()))
+    submit(world, stills(50), gpus=0, vram_gib=0.0)
+    assert world.run_for(1000) is not None
+    assert set(world.seen) == {"l4"}
+    world = elastic(farm=farm_of(l4=node_type(), cpu=node_type(gpus=0, vram_gib=0, price_per_hour=0.4)))
+    submit(world, stills(50), gpus=0, vram_gib=0.0)
+    assert world.run_for(1000) is not None
+    assert set(world.seen) == {"cpu"}
+
+
+def test_a_host_is_kept_for_as_long_as_its_model_takes_to_load():
+    world = elastic(load_s=100.0, farm=farm_of(l4=node_type(max_nodes=1)))
+    submit(world, stills(10))
+    assert world.run_for(1000) is not None
+    world.go_on(90)
+    assert world.machines
+    world.go_on(30)
+    assert not world.machines
+
+
+def test_a_trickle_of_work_does_not_keep_more_hosts_than_it_needs():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=4)))
+    submit(world, stills(200, wave=200))
+    world.run_for(120)
+    assert len(world.machines) == 4
+    trickle = stills(200, wave=1, shots=1, batch="trickle")
+    submit(world, trickle)
+    world.run_for(250)
+    assert len(world.machines) == 2  # one wave runs ahead
+    assert world.run_for(2000) is not None
+
+
+def test_nodes_that_stay_anyway_keep_their_hosts():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=4, min_nodes=1)))
+    submit(world, stills(200, wave=200))
+    assert world.run_for(1000) is not None
+    world.go_on(200)
+    assert len(world.machines) == len(world.nodes) == 1
+
+
+def test_a_farm_without_node_types_keeps_its_hosts():
+    world = TimedWorld(cpus=2, load_s=1.0)
+    world.submit(stills(20))
+    assert world.run_for(1000) is not None
+    world.done = None
+    world.after(0.0, world._tick)
+    world.run_for(1000)
+    assert len(world.machines) == 2
+
+
+def test_a_node_that_is_lost_is_replaced_and_nobody_is_charged():
+    undisturbed = elastic(farm=farm_of(l4=node_type(max_nodes=3)))
+    submit(undisturbed, stills(150))
+    undisturbed.run_for(2000)
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=3)))
+    submit(world, stills(150))
+    world.run_for(80)
+    world.take(next(iter(world.nodes.values())), lost=True)
+    assert world.run_for(2000) is not None
+    assert len(world.came) == 4
+    assert world.survivors() == undisturbed.survivors()
+    causes = {event.cause for event in world.log if isinstance(event, AttemptEnded)}
+    assert causes <= {"judged", "host_lost"}
+
+
+def test_settings_given_to_a_farm_at_work_send_hosts_from_nodes_of_no_type():
+    world = elastic(farm=farm_of())
+    world.boot_s = 1.0
+    world.cpus, world.gpus = 0, 2
+    TimedWorld.slots_change(world, 0, 2)
+    stage = stills(100)
+    world.pending.clear()
+    submit(world, stage)
+    assert world.scheduler.dispatcher.fleet.hosts
+    world.farm = farm_of(l4=node_type())
+    world.tell(ChangeSettings(SettingsGiven("farm", "", canonical(world.farm), "bea", world.now)))
+    assert world.run_for(1000) is not None
+    assert world.seen == {"l4": 4}
+
+
+def test_what_fits_nowhere_any_more_is_explained():
+    world = elastic(farm=farm_of(l4=node_type()))
+    submit(world, stills(100))
+    world.run_for(5)
+    told = world.scheduler.explain("b", "s000")
+    assert any("waiting for a node of type l4" in sentence for sentence in told)
+    world.farm = farm_of(t4=node_type(vram_gib=8))
+    world.tell(ChangeSettings(SettingsGiven("farm", "", canonical(world.farm), "bea", world.now)))
+    world.run_for(5)
+    told = world.scheduler.explain("b", "s000")
+    assert any("no node type has a GPU with 16 GiB" in sentence for sentence in told)
+
+
+def test_a_scheduler_that_starts_anew_asks_for_the_nodes_again():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=3)))
+    submit(world, stills(100))
+    world.run_for(60)
+    world.nodes.clear()
+    world.start()
+    assert world.run_for(1000) is not None
+
+
+farms = st.dictionaries(
+    st.sampled_from(["a", "b", "c", "d"]),
+    st.builds(
+        lambda gpus, market, most, price, vram: node_type(
+            gpus=gpus, cpus=4 * gpus, memory_gib=64 * gpus, market=market, max_nodes=most, price_per_hour=price,
+            vram_gib=vram,
+        ),
+        st.integers(1, 4), st.sampled_from(["spot", "on_demand"]), st.integers(1, 4), st.sampled_from([1.0, 2.5, 4.0]),
+        st.sampled_from([24, 80]),
+    ),
+    min_size=1,
+    max_size=3,
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(
+    farms,
+    st.integers(1, 300),
+    st.sampled_from(["dailies", "shot", "backfill"]),
+    st.sampled_from([{}, {"share": 0.5, "vram_gib": 10.0}, {"vram_gib": 20.0}]),
+    st.integers(0, 1000),
+)
+def test_whatever_the_farm_caps_hold_work_ends_and_nodes_go(types, candidates, priority, card, seed):
+    world = elastic(farm=farm_of(**types), seed=seed)
+    submit(world, stills(candidates, priority=priority), **card)
+    assert world.run_for(20_000) is not None
+    world.go_on(300)
+    assert not world.nodes
+    assert all(count <= types[name]["max_nodes"] for name, count in world.seen.items())
+    for name, (node_s, _) in world.billed().items():
+        assert node_s == pytest.approx(world.node_s[name])
