@@ -28,6 +28,7 @@ from ancestra_farm.scheduler.world import (
     Instruction,
     KillHost,
     NodeLeaving,
+    NoticeTried,
     OrderRefused,
     Record,
     Revoke,
@@ -37,6 +38,8 @@ from ancestra_farm.scheduler.world import (
     StitchJob,
     StopHost,
     StopRequested,
+    Tell,
+    TellPeople,
     Tick,
 )
 
@@ -48,6 +51,10 @@ GATHER_S = 0.05
 TICK_S = 1.0
 #: A stop waits so long for hosts to hand in what they have finished, before it lets them go.
 STOP_PATIENCE_S = 30.0
+#: It is looked so often whether somebody is to be told something; going through all shots takes some time.
+TELL_S = 5.0
+#: What is being told when the work is over is waited for so long; what is not told then is told by the next controller.
+TELL_PATIENCE_S = 15.0
 #: Hosts that hold nothing close in a moment; one that does not is ended, and its last seconds go uncounted.
 LET_GO_PATIENCE_S = 10.0
 
@@ -107,6 +114,16 @@ class Hands(Protocol):
         """Let everything go at once."""
 
 
+class Tells(Protocol):
+    """What delivers notices."""
+
+    def tell(self, order: Tell) -> None:
+        """Try once; `NoticeTried` follows."""
+
+    def close(self) -> None:
+        """Begin nothing more."""
+
+
 class Decider(Protocol):
     """The part of the scheduler that the loop uses."""
 
@@ -157,7 +174,7 @@ class _Turn:
 class ControlLoop:
     """Made for one run. ``writer`` has begun its epoch; ``scheduler`` has folded all but the writer's history.
 
-    ``stay``: go on when nothing is left to do, until a stop; people may want more.
+    ``stay``: go on when nothing is left to do, until a stop; people may want more. ``messenger``: None tells nobody.
     """
 
     def __init__(
@@ -170,7 +187,11 @@ class ControlLoop:
         *,
         now: Callable[[], float] = time.time,
         stay: bool = False,
+        messenger: Tells | None = None,
     ) -> None:
+        self._messenger = messenger
+        self._untold = 0
+        self._tell_by: float | None = None
         self._scheduler = scheduler
         self._writer = writer
         self._hands = hands
@@ -189,7 +210,7 @@ class ControlLoop:
         """
         try:
             self._begin(first)
-            while (ending := self._ending()) is None:
+            while (ending := self._ending()) is None or self._last_to_tell():
                 self._turn()
             self._wind_up()
         except Superseded as superseded:
@@ -199,6 +220,8 @@ class ControlLoop:
         finally:
             self._hands.close()
             self._upkeep.close()
+            if self._messenger is not None:
+                self._messenger.close()
 
     def _begin(self, first: Sequence[Asked]) -> None:
         for commit in self._writer.history:
@@ -227,6 +250,8 @@ class ControlLoop:
             self._hands.look_after()
             self._look_at_slots(turn)
             self._hear(turn, Tick())
+        if self._messenger is not None and self._upkeep.due("tell", TELL_S):
+            self._hear(turn, TellPeople())
         turn.events.extend(self._hands.last_words())
         self._carry_out(turn)
         self._upkeep.done = self._done
@@ -245,7 +270,19 @@ class ControlLoop:
             self._upkeep.committed(self._writer.commit(words), words)
         self._upkeep.end(self._writer.mark, self._scheduler, self._hands)
 
+    def _last_to_tell(self) -> bool:
+        """Whether to go on, though all is over, since somebody is still being told of it."""
+        if self._messenger is None:
+            return False
+        if self._tell_by is None:
+            self._tell_by = self._now() + TELL_PATIENCE_S
+            turn = _Turn()
+            self._hear(turn, TellPeople())
+            self._carry_out(turn)
+        return self._untold > 0 and self._now() < self._tell_by
+
     def _hear(self, turn: _Turn, happening: Happening) -> None:
+        self._untold -= isinstance(happening, NoticeTried)
         self._take(turn, happening, self._scheduler.handle(happening, self._now()))
 
     def _ask(self, turn: _Turn, asked: Asked) -> None:
@@ -323,6 +360,10 @@ class ControlLoop:
                 self._hands.revoke(instruction)
             case Stitch():
                 self._hands.stitch(instruction.job)
+            case Tell():
+                assert self._messenger is not None, "it is asked for only where there is one"
+                self._untold += 1
+                self._messenger.tell(instruction)
             case Record() | AllDone():
                 raise AssertionError("taken care of before anything is carried out")
 

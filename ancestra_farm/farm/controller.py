@@ -23,6 +23,7 @@ from ancestra_farm.farm.crew import Crew
 from ancestra_farm.farm.desk import LoopDesk, Recent
 from ancestra_farm.farm.lifeline import end_with_parent
 from ancestra_farm.farm.news import Asked, Inbox
+from ancestra_farm.farm.notify import Messenger
 from ancestra_farm.farm.upkeep import Picture, Upkeep
 from ancestra_farm.ledger.commit import Commit
 from ancestra_farm.ledger.errors import StoreUnavailable
@@ -31,7 +32,7 @@ from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.scheduler.scheduler import DEFAULTS, Scheduler
 from ancestra_farm.scheduler.tunables import Tunables
-from ancestra_farm.scheduler.world import StopRequested, Submit
+from ancestra_farm.scheduler.world import NoticeTried, StopRequested, Submit
 from ancestra_farm.telemetry.exporter import serve
 from ancestra_farm.telemetry.metrics import Metrics
 
@@ -142,7 +143,11 @@ class Controller:
                 on_ticket=metrics.observe_ticket,
                 faults=settings.faults,
             )
-            loop = ControlLoop(scheduler, writer, crew, inbox, upkeep, stay=settings.stay)
+            messenger = Messenger(
+                store.url,
+                lambda order, delivered: inbox.put(lambda: NoticeTried(order.notice, order.to, delivered)),
+            )
+            loop = ControlLoop(scheduler, writer, crew, inbox, upkeep, stay=settings.stay, messenger=messenger)
             desk = LoopDesk(store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture)
             names = LOOPBACK_NAMES if is_loopback(listener) else None
             with ExitStack() as leaving:
