@@ -18,6 +18,7 @@ from ancestra_farm.cli.follow import Rate
 from ancestra_farm.cli.hosts import HostRow, host_rows
 from ancestra_farm.cli.listing import column, number, row_lines
 from ancestra_farm.cli.ls import batch_rows
+from ancestra_farm.cli.nodes import NodeRow, node_rows
 from ancestra_farm.cli.summary import duration
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Overview:
     head: str
     pools: Sequence[PoolRow]
     hosts: Sequence[HostRow]
+    nodes: Sequence[NodeRow]
     batches: Sequence[WorkRow]
     finished: int
     waiting: Sequence[str]
@@ -93,6 +95,10 @@ class Overview:
         if self.hosts:
             lines += ["", *row_lines(HostRow, self.hosts[:MOST_HOSTS])]
             lines += _rest(len(self.hosts) - MOST_HOSTS, "hosts")
+        going = [one for one in self.nodes if one.state != "in use"]
+        if going:
+            lines += ["", *row_lines(NodeRow, going[:MOST_HOSTS])]
+            lines += _rest(len(going) - MOST_HOSTS, "nodes")
         if self.batches:
             lines += ["", *row_lines(WorkRow, self.batches[:MOST_BATCHES])]
             lines += _rest(len(self.batches) - MOST_BATCHES, "batches")
@@ -123,7 +129,7 @@ class Watcher:
         self.seen.append((status.at, samples))
         while len(self.seen) > 2 and self.seen[1][0] < status.at - WINDOW_S:
             self.seen.pop(0)
-        hosts = host_rows(self.live.client.hosts().hosts)
+        staff = self.live.client.hosts()
         batches, finished = self._batches(status)
         return Overview(
             head=self._head(status, samples),
@@ -139,7 +145,8 @@ class Watcher:
                 )
                 for one in status.hosts
             ],
-            hosts=hosts,
+            hosts=host_rows(staff.hosts),
+            nodes=node_rows(staff.nodes),
             batches=batches,
             finished=finished,
             waiting=[f"{one.shot} {one.stage} ({one.batch})" for one in status.waiting],
@@ -158,6 +165,9 @@ class Watcher:
             device = dict(labels).get("device", "")
             if count:
                 parts.append(f"{held.get(labels, 0.0):g} of {count:g} {device.upper()} slots held")
+        for labels, count in sorted(samples.get("ancestra_nodes", {}).items()):
+            if count:
+                parts.append(f"{count:g} × {dict(labels).get('node_type', '')}")
         for labels, money in sorted(samples.get("ancestra_spent_money_total", {}).items()):
             named = dict(labels)
             parts.append(f"{named.get('show', '')}: {money:,.2f} {named.get('currency', '')}".strip())

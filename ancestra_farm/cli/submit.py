@@ -75,11 +75,20 @@ def submit(
 
     who = person(who)
     ready = prepared(file, cards)
+    if address is None and not is_store(store):
+        raise nobody(store)
     opened = Store.open(store, create=True)
+    found = at_work(opened, who)
+    if found is None:
+        if address is None:
+            raise nobody(store)
+        refuse_early(opened, ready, who)
     upload(ready, opened)
     name = ready.plan.batch.batch
     for last in [False] * (TRIES - 1) + [True]:
-        client = at_work(opened, who) or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
+        client = found or at_work(opened, who)
+        client = client or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
+        found = None
         with client:
             try:
                 taken = client.submit(ready.plan.document, ready.plan.card_documents)
@@ -122,6 +131,35 @@ def up(
         typer.echo(f"{client.presence} is at work; {unfinished:,} unfinished shots")
     typer.echo(f"to watch: ancestra watch --store {shell_word(store)}")
     typer.echo(f"to end it: ancestra stop --store {shell_word(store)}")
+
+
+def is_store(url: str) -> bool:
+    """Whether there is a store at an address. Raises StoreRefused for what can be none."""
+    from ancestra_farm.ledger.errors import StoreMissing
+    from ancestra_farm.ledger.store import Store
+
+    try:
+        Store.open(url)
+    except StoreMissing:
+        return False
+    return True
+
+
+def nobody(url: str) -> CommandFailed:
+    """What to say where nobody is at work and no cluster is named."""
+    return CommandFailed(
+        f"nobody is at work in {url}: say on which cluster the farm comes up with --address http://HOST:8265, or leave "
+        "it to this machine with `ancestra resume --detach --stay`"
+    )
+
+
+def refuse_early(store: "Store", ready: "Prepared", who: str) -> None:
+    """Raise OrderRefused for what the farm would refuse, before anything is uploaded or a cluster is put to work."""
+    from ancestra_farm.api.standing import standing_of
+    from ancestra_farm.scheduler.world import Submit
+
+    plan = ready.plan
+    standing_of(store)[0].scheduler.check(Submit(plan.document, dict(plan.card_documents), who), time.time())
 
 
 def at_work(store: "Store", who: str) -> "Client | None":
@@ -179,10 +217,7 @@ def risen(
     from ancestra_farm.farm.job import LISTEN, Wanted
 
     if address is None:
-        raise CommandFailed(
-            f"nobody is at work in {store.url}: say on which cluster the farm comes up with --address "
-            "http://HOST:8265, or leave it to this machine with `ancestra resume --detach --stay`"
-        )
+        raise nobody(store.url)
     parsed_address(listen or LISTEN)
     wanted = Wanted(who or own_name(store), listen or LISTEN, hosts, metrics_port, python, insecure)
     return _brought_up(store, who, address, wanted, insecure)
