@@ -211,6 +211,8 @@ class ControlLoop:
         try:
             self._begin(first)
             while (ending := self._ending()) is None or self._last_to_tell():
+                if ending is None:
+                    self._tell_by = None
                 self._turn()
             self._wind_up()
         except Superseded as superseded:
