@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ancestra_farm.farm.job import Wanted
     from ancestra_farm.ledger.liveness import Presence
     from ancestra_farm.ledger.store import Store
+    from ancestra_farm.plan.plan import Plan
 
 HeadOption = Annotated[
     str | None,
@@ -82,7 +83,7 @@ def submit(
     if found is None:
         if address is None:
             raise nobody(store)
-        refuse_early(opened, ready, who)
+        refuse_early(opened, ready.plan)
     upload(ready, opened)
     name = ready.plan.batch.batch
     for last in [False] * (TRIES - 1) + [True]:
@@ -153,13 +154,17 @@ def nobody(url: str) -> CommandFailed:
     )
 
 
-def refuse_early(store: "Store", ready: "Prepared", who: str) -> None:
-    """Raise OrderRefused for what the farm would refuse, before anything is uploaded or a cluster is put to work."""
+def refuse_early(store: "Store", plan: "Plan") -> None:
+    """Raise OrderRefused for what the farm's settings rule out, before files are sent or a cluster is put to work."""
     from ancestra_farm.api.standing import standing_of
-    from ancestra_farm.scheduler.world import Submit
+    from ancestra_farm.scheduler.rules import refusals
+    from ancestra_farm.scheduler.world import OrderRefused
 
-    plan = ready.plan
-    standing_of(store)[0].scheduler.check(Submit(plan.document, dict(plan.card_documents), who), time.time())
+    state = standing_of(store)[0].scheduler.state
+    known = state.batches.get(plan.batch.batch)
+    why = list(refusals(plan, state.settings, 0.0 if known is None else known.money))
+    if why:
+        raise OrderRefused("; ".join(why))
 
 
 def at_work(store: "Store", who: str) -> "Client | None":
