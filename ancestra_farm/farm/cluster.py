@@ -180,15 +180,14 @@ def _make_token() -> None:
     if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         return
     token = _token_file()
-    fresh = token.with_name(f".auth_token.{os.getpid()}")
     try:
         token.parent.mkdir(parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        descriptor, fresh = tempfile.mkstemp(prefix=".auth_token.", dir=token.parent)  # of mode 0600
+        with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
         with contextlib.suppress(FileExistsError):
             os.link(fresh, token)  # a whole one, and never in place of another's
-        fresh.unlink()
+        Path(fresh).unlink()
     except OSError as error:
         raise ClusterUnreachable(f"Ray keeps its token in {token}, which cannot be written: {error}") from error
 
