@@ -76,13 +76,12 @@ def submit(
 
     who = person(who)
     ready = prepared(file, cards)
-    if address is None and not is_store(store):
-        raise nobody(store)
+    if not is_store(store):  # nothing is made where nothing could come of it
+        look_at(address, store, insecure)
     opened = Store.open(store, create=True)
     found = at_work(opened, who)
     if found is None:
-        if address is None:
-            raise nobody(store)
+        look_at(address, store, insecure)
         refuse_early(opened, ready.plan)
     upload(ready, opened)
     name = ready.plan.batch.batch
@@ -144,6 +143,16 @@ def is_store(url: str) -> bool:
     except StoreMissing:
         return False
     return True
+
+
+def look_at(address: str | None, store: str, insecure: bool) -> None:
+    """Raise what keeps a farm from coming up at ``address``: nobody there, an open cluster, a wrong token, no name."""
+    from ancestra_farm.farm.head import Head
+
+    if address is None:
+        raise nobody(store)
+    with Head(address, insecure=insecure) as head:
+        head.jobs()
 
 
 def nobody(url: str) -> CommandFailed:
