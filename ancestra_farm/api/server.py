@@ -1,22 +1,47 @@
 """The door's HTTP server: uvicorn in a thread of the controller's process, listening before anybody is told of it."""
 
+import asyncio
 import socket
 import threading
 from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ancestra_farm.api.tls import Shown
 
 #: Connections at once; a farm has tens of people. Beyond it uvicorn says 503.
 MOST_CONNECTIONS = 1024
+#: Seconds for a request to be said, up to its body: as good as nothing for a program, much for one that types.
+HEAD_S = 20.0
 #: Seconds that a stop waits for answers under way; longer than an answer takes to be written.
 GRACE_S = 5
 
 
 class AddressTaken(Exception):
     """The address cannot be listened on; the message says which and why."""
+
+
+class _Impatient(H11Protocol):
+    """Closes connections on which nothing is asked: uvicorn lets them stand, and there are only so many."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._seen: object = None
+        self._later = self.loop.call_later(HEAD_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._later.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        resting = self.cycle is None or self.cycle.response_complete
+        if resting and self.cycle is self._seen:  # since the last look, no request has come to its body
+            self.transport.abort()
+            return
+        self._seen = self.cycle
+        self._later = self.loop.call_later(HEAD_S, self._look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +103,7 @@ def serve_app(app: ASGIApp, listener: socket.socket, shown: Shown | None = None)
         lifespan="off",
         server_header=False,
         proxy_headers=False,
+        http=_Impatient,
         ws="none",
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,

@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 #: Modules that turn bytes into objects by running what the bytes say.
 RUNNERS = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle", "runpy", "code"}
 #: Who starts a program, and which: fixed words each, never a line for a shell.
-STARTERS = {"ledger/probe.py", "cli/doctor.py", "cli/background.py"}
+STARTERS = {"ledger/probe.py", "cli/doctor.py", "cli/background.py", "cli/dash.py", "farm/notify.py"}
 
 
 def calls() -> Iterator[tuple[Path, ast.Call, str]]:

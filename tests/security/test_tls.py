@@ -230,14 +230,3 @@ def test_what_is_no_certificate_or_another_ones_key_is_refused(tmp_path: Path, m
 
 def test_every_controller_has_a_key_of_its_own() -> None:
     assert own_certificate().fingerprint != own_certificate().fingerprint
-
-
-def test_many_who_connect_and_say_nothing_hold_up_nobody(door: OpenDoor) -> None:
-    host, port = urlsplit(door.endpoint).netloc.split(":")
-    silent = [socket.create_connection((host, int(port)), 10) for _ in range(50)]
-    try:
-        with client_of(door.store, 30.0) as client:
-            assert client.status().epoch == door.epoch
-    finally:
-        for one in silent:
-            one.close()
