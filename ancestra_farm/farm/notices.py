@@ -192,7 +192,7 @@ class AzureNotices:
         return min(found, key=lambda notice: notice.at or now, default=None)
 
     def _notice(self, event: Any, now: float) -> Notice | None:  # noqa: ANN401 - whatever was answered
-        if not isinstance(event, dict) or event.get("EventType") not in AZURE_ENDS:
+        if not isinstance(event, dict) or str(event.get("EventType")) not in AZURE_ENDS:
             return None
         resources = event.get("Resources")
         if event.get("EventStatus") == "Completed" or not isinstance(resources, list) or self._own() not in resources:
@@ -252,7 +252,7 @@ def _found(reply: Reply, path: str) -> str:
 def _object(text: str, path: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MetadataUnreadable(f"{path} says {text[:80]!r}, which is no JSON") from error
     if not isinstance(found, dict):
         raise MetadataUnreadable(f"{path} says {text[:80]!r}, which is no JSON object")

@@ -1,72 +1,28 @@
 """Several real nodes on one machine: one is lost in the middle, one comes back, one is slow."""
 
-import gc
-import threading
 import time
-import uuid
-import warnings
 from collections import Counter
-from concurrent.futures import Future
 
 import pytest
-import ray
-from ray._raylet import AuthenticationTokenLoader, Config
-from ray.cluster_utils import Cluster
 
 from ancestra_farm.batch.faults import FaultProfile
-from ancestra_farm.farm.cluster import ENVIRONMENT, OBJECT_STORE_BYTES
 from ancestra_farm.farm.faults import Injection, chance
 from ancestra_farm.farm.run import run_batch
-from ancestra_farm.farm.scratch import scratch
 from ancestra_farm.ledger.store import Store
 from tests.farm.batches import batch_document, write_batch
 from tests.farm.logs import attempts_of, survivors_of
 from tests.farm.processes import wait_for
+from tests.farm.small_cluster import MARKS, add_node, in_thread, small_cluster
 from tests.farm.soundness import faults_of
 from tests.farm.threads import ThreadFarm, submission
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.timeout(400),
-    # Ray leaves pipes and sockets of its daemons to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head without a slot, on which controllers live, with a token of its own; nodes are added by the tests."""
-    with pytest.MonkeyPatch.context() as environment, scratch("n-", "/tmp") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        wanted = {
-            **ENVIRONMENT,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": uuid.uuid4().hex,
-            "RAY_TMPDIR": str(folder),  # also for the file in which Ray says which cluster this machine runs
-        }
-        for name, value in wanted.items():
-            environment.setenv(name, value)
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()  # an earlier test's Ray had another token
-        cluster = Cluster(
-            initialize_head=True,
-            shutdown_at_exit=False,
-            head_node_args={"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False},
-        )
-        ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
-        try:
-            yield cluster
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
-            del cluster
-            AuthenticationTokenLoader.instance().reset_cache()
-            gc.collect()  # the processes of its nodes, which Ray does not wait for, while warnings of them are off
-
-
-def add_node(cluster):
-    return cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
+    with small_cluster() as one:
+        yield one
 
 
 @pytest.fixture
@@ -79,21 +35,6 @@ def undisturbed(tmp_path, document):
     store = Store.open(str(tmp_path / "undisturbed"), create=True)
     assert ThreadFarm(store, 16).loop.run([submission(tmp_path, document)]).how == "done"
     return survivors_of(store.url)
-
-
-def in_thread(work):
-    """Run it on a thread; the future is done with it."""
-    future = Future()
-
-    def run():
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-            raise
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def judged_by(url, since=0.0):

@@ -24,6 +24,7 @@ from ancestra_farm.scheduler.world import (
     Dispatch,
     DrainNode,
     HostLost,
+    HostPlaced,
     HostReady,
     KillHost,
     Revoke,
@@ -37,6 +38,9 @@ from ancestra_farm.scheduler.world import (
 )
 from ancestra_farm.telemetry.metrics import Metrics
 from tests.farm.batches import write_batch
+
+#: The node that all hosts are on.
+NODE = "ab12" * 14
 
 
 class ThreadHands:
@@ -64,6 +68,8 @@ class ThreadHands:
         card = ModelCard.model_validate_json(order.card)
         pipeline = Pipeline(order.host, order.model, build_generator(card), self.store)
         self.pipelines[order.host] = pipeline
+        placed = HostPlaced(order.host, NODE)
+        self.inbox.put(lambda: placed)
         ready = HostReady(order.host, pipeline.setup())
         self.inbox.put(lambda: ready)
 
