@@ -12,11 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ancestra_farm.api import people, tokens
-from ancestra_farm.api.people import RIGHTS, NotAllowed, Person, Register, Right, Role, everybody, issue, lowest, revoke
+from ancestra_farm.api.people import (
+    RIGHTS,
+    RIGHTS_ON_SHOW,
+    NotAllowed,
+    Person,
+    Reach,
+    Register,
+    Right,
+    Role,
+    everybody,
+    issue,
+    lowest,
+    revoke,
+)
 from ancestra_farm.api.tokens import keep_token, kept_token, own_token, token_path
+from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderKind
+from ancestra_farm.plan.events import NodeOrderKind, OrderKind
 
 
 def mode(path: Path) -> int:
@@ -28,6 +42,44 @@ def test_each_role_has_the_rights_of_the_one_below_and_more() -> None:
     assert all(lower < higher for lower, higher in itertools.pairwise(rights))
     assert RIGHTS["operator"] == set(get_args(Right))
     assert set(get_args(OrderKind)) < set(get_args(Right)), "every order is a right of its own"
+
+
+def test_what_other_shows_feel_is_in_no_role_on_a_show() -> None:
+    farms: set[Right] = {"priority", "farm_settings", "stop", "act_for_others", *get_args(NodeOrderKind)}
+    assert farms < set(get_args(Right))
+    for rights in RIGHTS_ON_SHOW.values():
+        assert not rights & farms
+        assert RIGHTS_ON_SHOW["viewer"] <= rights <= RIGHTS_ON_SHOW["supervisor"]
+    assert set(RIGHTS_ON_SHOW) == set(get_args(ShowRole))
+
+
+@pytest.mark.parametrize("role", get_args(Role))
+@pytest.mark.parametrize("on", [None, *get_args(ShowRole)])
+def test_a_token_and_a_role_on_a_show_add_up(role: Role, on: ShowRole | None) -> None:
+    reach = Reach(Person("bo", role), {} if on is None else {"anc": on})
+    for right in get_args(Right):
+        of_show = on is not None and right in RIGHTS_ON_SHOW[on]
+        assert reach.may(right, "anc") is (right in RIGHTS[role] or of_show)
+        assert reach.may(right, "other") is (right in RIGHTS[role])
+        shows = reach.shows(right)
+        assert shows is None if right in RIGHTS[role] else shows == ({"anc"} if of_show else set())
+        for show in ("anc", "other"):
+            if not reach.may(right, show):
+                with pytest.raises(NotAllowed, match="bo") as refused:
+                    reach.need(right, show)
+                assert "operator" in str(refused.value) or "of anc may" in str(refused.value)
+
+
+def test_a_refusal_says_who_may_on_a_show() -> None:
+    reach = Reach(Person("bo", "member"), {"anc": "reviewer"})
+    with pytest.raises(NotAllowed, match="bo is a reviewer of anc and may not submit batches; a submitter of anc may"):
+        reach.need("submit", "anc")
+    with pytest.raises(NotAllowed, match="bo is a reviewer of anc and may not stop the farm; a wrangler may"):
+        reach.need("stop", "anc")
+    with pytest.raises(NotAllowed, match="bo has no role on other"):
+        reach.need("pick", "other")
+    with pytest.raises(NotAllowed, match="bo is an artist and may not close a stage; a supervisor may"):
+        Reach(Person("bo", "artist")).need("close", "anc")
 
 
 def test_a_refusal_says_who_may() -> None:
