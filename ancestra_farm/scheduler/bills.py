@@ -1,7 +1,9 @@
 """What nodes cost: for how long those of each type were up, at the price that the farm's settings say.
 
-Told as events, so that it is known after a restart: at once when nodes come or go, else once a minute. What was up
-while no controller looked is in nobody's bill, and neither is the time a cloud charges before Ray runs on a node.
+Told as events, so that it is known after a restart: at once when nodes come or go, else once a minute. Nodes are looked
+for every second, and one that came or went between two looks is charged for all of that second: a bill is never too
+small, and too large by two seconds for each node at most. What was up while no controller looked is in nobody's bill,
+and neither is the time a cloud charges before Ray runs on a node.
 """
 
 from collections import Counter
@@ -26,15 +28,16 @@ class Bill:
 
     def look(self, farm: FarmSettings, told: SlotsChanged, now: float, *, last: bool = False) -> Iterator[NodesPaid]:
         """Time has passed, or nodes came or went: what is to be told. ``last``: all of it."""
+        up = Counter(node_type for _, node_type in told.nodes if node_type in farm.node_types)
+        types = up.keys() | self._up.keys()
         if self._since is None:
             self._told_at = now
         else:
-            for node_type, count in self._up.items():
-                self._owed[node_type] = self._owed.get(node_type, 0.0) + count * (now - self._since)
-        self._since = now
-        up = Counter(node_type for _, node_type in told.nodes if node_type in farm.node_types)
-        changed = {node_type for node_type in up.keys() | self._up.keys() if up[node_type] != self._up[node_type]}
-        self._up = up
+            for node_type in types:
+                seconds = max(up[node_type], self._up[node_type]) * (now - self._since)
+                self._owed[node_type] = self._owed.get(node_type, 0.0) + seconds
+        changed = {node_type for node_type in types if up[node_type] != self._up[node_type]}
+        self._since, self._up = now, up
         if last or now - self._told_at >= TELL_S:
             self._told_at = now
             changed |= {node_type for node_type, seconds in self._owed.items() if seconds > 0}

