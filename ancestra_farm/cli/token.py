@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, print_rows
 from ancestra_farm.cli.options import JsonOption, StoreOption
 
@@ -57,6 +57,8 @@ def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "memb
     opened = Store.open(store)
     typer.echo(issue(opened, name, role, by=own_name(opened)))
     typer.echo(f"{name} keeps it with `ancestra token use --store {store}`; it is not shown again", err=True)
+    if role == "member":
+        typer.echo(f"{name} may do what the settings of shows say (people), and nothing until then", err=True)
 
 
 @app.command("revoke")
@@ -85,6 +87,7 @@ def list_tokens(store: StoreOption, as_json: JsonOption = False) -> None:
 @app.command("use")
 def use_token(store: StoreOption) -> None:
     """Keep a token that an operator made for you: read from standard input, kept where only you can read it."""
+    from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.people import digest_of, everybody
     from ancestra_farm.api.tokens import keep_token, looks_like_token
     from ancestra_farm.ledger.store import Store
@@ -93,9 +96,27 @@ def use_token(store: StoreOption) -> None:
     token = token.strip()
     if not looks_like_token(token):
         raise CommandFailed("this is no token")
+    if is_door(store):
+        _use_afar(store, token)
+        return
     opened = Store.open(store)
     digest = digest_of(token)
     person = next((one for one, known in everybody(opened).values() if known == digest), None)
     if person is None:
         raise CommandFailed(f"this token is none of {opened.url} (any more)")
     typer.echo(f"kept in {keep_token(opened.id, token, person.name)}: {person.name}, {person.role}")
+
+
+def _use_afar(door: str, token: str) -> None:
+    """Keep a token for a farm that is known by its door, once the farm takes it."""
+    from ancestra_farm.api.afar import Afar
+    from ancestra_farm.api.client import Client
+    from ancestra_farm.api.tokens import OwnToken, keep_token
+
+    farm = Afar.at(door)
+    client = Client.of(farm, token=OwnToken(token, "", "standard input"))
+    if client is None:
+        raise CommandFailed(f"{door}: nobody answers there any more", FAILED)
+    with client:
+        client.status()
+    typer.echo(f"kept in {keep_token(farm.id, token, '')}")

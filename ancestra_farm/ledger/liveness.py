@@ -78,8 +78,10 @@ def who_is_alive(store: Store, now: float | None = None) -> Presence | None:
 def _read(store: Store) -> Presence | None:
     try:
         found: Any = json.loads(store.read(PATH))
-        return Presence(**found)
-    except (NotThere, ValueError, TypeError):
+        # A later version may say more; somebody is at work all the same.
+        known = {field.name for field in dataclasses.fields(Presence)}
+        return Presence(**{name: value for name, value in found.items() if name in known})
+    except (NotThere, ValueError, TypeError, AttributeError):
         return None  # none, or a file that is no presence: nobody can be said to be alive
 
 

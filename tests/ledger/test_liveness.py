@@ -63,6 +63,14 @@ def test_of_another_machine_the_heartbeat_counts(store: Store, age_s: float, ali
     assert (who_is_alive(store, now=at + age_s) is not None) is alive
 
 
+def test_what_a_later_version_says_besides_keeps_nobody_from_being_seen(store: Store):
+    Presence.here("run", 4).write(store)
+    store.replace(PATH, json.dumps({**json.loads(store.read(PATH)), "mood": "calm"}).encode())
+    assert who_is_alive(store) is not None
+    store.replace(PATH, b"[]")
+    assert who_is_alive(store) is None
+
+
 def test_leaving_takes_the_mark_away(store: Store):
     mine = Presence.here("run", 1)
     mine.write(store)
