@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from ancestra_farm.api import tls
+from ancestra_farm.api import tls, wire
 from ancestra_farm.api.app import build_app
 from ancestra_farm.api.client import ENDPOINT_VARIABLE, Client, EndpointGone
 from ancestra_farm.api.people import NotAllowed
@@ -77,13 +77,10 @@ class Impostor:
     """Somebody who answers as the controller of a store, which anybody can say, with what they were asked kept."""
 
     def __init__(self, store: Store, epoch: int) -> None:
-        self.asked: list[dict[str, str]] = []
-        self._store, self._epoch = store, epoch
+        self.asked: list[str] = []
         self._listener = listening("127.0.0.1:0")
-        desk = SimpleNamespace(
-            health=SimpleNamespace(epoch=epoch, store=store.id),
-            person=lambda token: self.asked.append({"token": token}),
-        )
+        health = wire.Health(store=store.id, epoch=epoch, version="0", ready=True)
+        desk = SimpleNamespace(health=health, person=lambda token: self.asked.append(token))
         self._server: Server = serve_app(build_app(desk), self._listener, own_certificate())
         self.endpoint = endpoint_of(self._listener, tls=True)
 
