@@ -19,21 +19,18 @@ import urllib3
 from pydantic import BaseModel, ValidationError
 
 from ancestra_farm.api import wire
+from ancestra_farm.api.afar import Afar, Place
+from ancestra_farm.api.connection import connections
 from ancestra_farm.api.people import NotAllowed
 from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.ledger.liveness import Presence, who_is_alive
-from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.world import OrderRefused
 
 A = TypeVar("A", bound=BaseModel)
 R = TypeVar("R")
 
-#: Seconds for a connection: the machine is this one, or one of the same studio.
-CONNECT_S = 3.0
-#: Seconds for an answer; the door itself gives up after 45.
-READ_S = 60.0
 #: So long is a lost controller looked for: one that lost its store comes back within about 20 s, one that ends is gone.
 PATIENCE_S = 30.0
 PAUSE_S = 0.25
@@ -58,7 +55,7 @@ class Client:
     """Talks to the controller of one store as one person. ``who``: act for somebody else; empty: as oneself."""
 
     def __init__(
-        self, store: Store, presence: Presence, own: OwnToken, who: str = "", patience_s: float = PATIENCE_S
+        self, store: Place, presence: Presence, own: OwnToken, who: str = "", patience_s: float = PATIENCE_S
     ) -> None:
         self.store = store
         self.who = who
@@ -66,20 +63,20 @@ class Client:
         self._own = own
         self._presence = presence
         self._known = ""
-        self._endpoint = _named_endpoint()
-        self._pool = _pool(self._endpoint or presence.endpoint, presence)
+        self._endpoint = "" if isinstance(store, Afar) else _named_endpoint()
+        self._pool = connections(self._endpoint or presence.endpoint, presence.fingerprint)
 
     @classmethod
     def of(
-        cls, store: Store, who: str = "", *, token: OwnToken | None = None, patience_s: float = PATIENCE_S
+        cls, store: Place, who: str = "", *, token: OwnToken | None = None, patience_s: float = PATIENCE_S
     ) -> Self | None:
-        """The client of the controller that is at work in a store; None where none is.
+        """The client of the controller that is at work in a store, or behind a door; None where none is.
 
         ``patience_s``: so long one that does not answer is waited for.
 
         Raises NotAllowed where there is no token and none can be made.
         """
-        presence = who_is_alive(store)
+        presence = _at_work(store)
         if presence is None:
             return None
         return cls(store, presence, token or own_token(store), who, patience_s)
@@ -223,7 +220,7 @@ class Client:
         """Find out who is at work now. Raises EndpointGone when it is nobody, or nobody who can be reached."""
         self._known = ""
         time.sleep(PAUSE_S)
-        presence = who_is_alive(self.store)
+        presence = _at_work(self.store)
         if presence is None:
             raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
         never = presence.epoch == self._presence.epoch and not _reachable(presence, self._endpoint)
@@ -236,7 +233,7 @@ class Client:
             )
         if (presence.endpoint, presence.fingerprint) != (self._presence.endpoint, self._presence.fingerprint):
             self.close()
-            self._pool = _pool(self._endpoint or presence.endpoint, presence)
+            self._pool = connections(self._endpoint or presence.endpoint, presence.fingerprint)
         self._presence = presence
 
     def _once(self, method: str, path: str, read: Callable[[bytes], R], body: dict[str, Any] | None) -> R:
@@ -307,21 +304,8 @@ def _named_endpoint() -> str:
     return named
 
 
-def _pool(endpoint: str, presence: Presence) -> urllib3.PoolManager:
-    """Connections to a controller, and to no other: over TLS the certificate is the one that the store names."""
-    timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
-    if not endpoint.startswith("https:"):
-        return urllib3.PoolManager(num_pools=2, retries=False, timeout=timeout)
-    # Nobody vouches for it but the store, so neither authorities nor names say more than the fingerprint. One that is
-    # missing matches nothing.
-    return urllib3.PoolManager(
-        num_pools=2,
-        retries=False,
-        timeout=timeout,
-        cert_reqs="CERT_NONE",
-        assert_hostname=False,
-        assert_fingerprint=presence.fingerprint or "0" * 64,
-    )
+def _at_work(place: Place) -> Presence | None:
+    return place.presence() if isinstance(place, Afar) else who_is_alive(place)
 
 
 def _reachable(presence: Presence, endpoint: str) -> bool:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ancestra_farm.api.afar import Place
 from ancestra_farm.api.client import Client, EndpointGone
 from ancestra_farm.api.people import checked_name, noted
 from ancestra_farm.api.tokens import kept_token, user_name
@@ -25,7 +26,7 @@ class Given:
     live: bool
 
 
-def give(store: Store, orders: Sequence[OrderGiven], who: str = "") -> Given:
+def give(store: Place, orders: Sequence[OrderGiven], who: str = "") -> Given:
     """Give one person's orders, all or none; they are durable on return.
 
     With a controller at work they go to it, under the giver's token; with none the epoch is taken, they are committed,
@@ -40,12 +41,12 @@ def give(store: Store, orders: Sequence[OrderGiven], who: str = "") -> Given:
         from ancestra_farm.api.offline import give_orders  # noqa: PLC0415 - loads the log's reader
 
         named = [dataclasses.replace(one, who=name, note=noted(one.note, by)) for one in orders]
-        return give_orders(store, named).commit
+        return give_orders(_itself(store), named).commit
 
     return _one_way_or_the_other(store, who, lambda client: client.give(orders), alone)
 
 
-def give_settings(store: Store, given: SettingsGiven, who: str = "") -> Given:
+def give_settings(store: Place, given: SettingsGiven, who: str = "") -> Given:
     """Give settings anew, as `give` gives orders."""
     given = dataclasses.replace(given, who=who, order=given.order or uuid.uuid4().hex)
 
@@ -55,13 +56,13 @@ def give_settings(store: Store, given: SettingsGiven, who: str = "") -> Given:
 
         told = dataclasses.replace(given, who=f"{name} (by {by})" if by else name)
         purpose = f"settings of {f'show {given.name}' if given.name else 'the farm'}"
-        return take(store, [ChangeSettings(told)], name, purpose).commit
+        return take(_itself(store), [ChangeSettings(told)], name, purpose).commit
 
     return _one_way_or_the_other(store, who, lambda client: client.change(given), alone)
 
 
 def _one_way_or_the_other(
-    store: Store, who: str, at_the_door: Callable[[Client], Taken], alone: Callable[[str, str], int]
+    store: Place, who: str, at_the_door: Callable[[Client], Taken], alone: Callable[[str, str], int]
 ) -> Given:
     """``alone``: gives it under a name, by whom (empty: oneself), and returns the commit."""
     for last in [False] * (TRIES - 1) + [True]:
@@ -89,7 +90,14 @@ def _one_way_or_the_other(
     raise AssertionError("the last try either returns or raises")
 
 
-def own_name(store: Store) -> str:
+def _itself(place: Place) -> Store:
+    """The store itself, which alone takes what nobody at work can be given. Raises EndpointGone for a door."""
+    if isinstance(place, Store):
+        return place
+    raise EndpointGone(f"{place.url}: nobody is at work behind this door any more; nothing was ordered")
+
+
+def own_name(store: Place) -> str:
     """Whose orders these are where nobody else is named: the token's owner, else the user."""
     token = kept_token(store.id)
     return (token.name if token is not None else "") or checked_name(user_name())

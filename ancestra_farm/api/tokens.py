@@ -11,11 +11,14 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ancestra_farm.api.people import PREFIX, NotAllowed, checked_name, issue
 from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.ledger.store import Store
+
+if TYPE_CHECKING:
+    from ancestra_farm.api.afar import Place
 
 VARIABLE = "ANCESTRA_TOKEN"
 
@@ -87,7 +90,7 @@ def keep_token(store_id: str, token: str, name: str) -> Path:
     return path
 
 
-def own_token(store: Store) -> OwnToken:
+def own_token(store: "Place") -> OwnToken:
     """The token for this store; one is made, under the user's name, on first use by somebody who can write the store.
 
     Raises NotAllowed where there is none and none can be made.
@@ -95,6 +98,11 @@ def own_token(store: Store) -> OwnToken:
     found = kept_token(store.id)
     if found is not None:
         return found
+    if not isinstance(store, Store):
+        raise NotAllowed(
+            f"there is no token for {store.url} here; an operator makes one with `ancestra token issue NAME --role "
+            "ROLE`, and `ancestra token use` keeps it"
+        )
     try:
         name = checked_name(user_name())
         token = issue(store, name, "operator", by=name)

@@ -38,6 +38,7 @@ _FAILED = frozenset(
         "AlreadyAtWork",
         "ClusterOpen",
         "ClusterUnreachable",
+        "DoorClosed",
         "EndpointGone",
         "HeadRefused",
         "HeadUnreachable",

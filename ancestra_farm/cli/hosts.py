@@ -58,10 +58,10 @@ def hosts(
     if order is not None:
         order_node(store, order, target, person(who), note)
         return
+    from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.client import Client
-    from ancestra_farm.ledger.store import Store
 
-    opened = Store.open(store)
+    opened = farm_at(store)
     client = Client.of(opened)
     if client is None:
         if not as_json:

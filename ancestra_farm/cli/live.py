@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from ancestra_farm.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.afar import Place
     from ancestra_farm.api.client import Client
     from ancestra_farm.api.wire import BatchStanding, Explained, Status
-    from ancestra_farm.ledger.store import Store
     from ancestra_farm.scheduler.progress import ShotProgress
 
 #: Seconds that a question waits for a controller that does not answer, before the log is folded instead.
@@ -25,7 +25,7 @@ MOST_NAMES = 8
 class View(Protocol):
     """What commands look up in a store, however it is read."""
 
-    store: "Store"
+    store: "Place"
 
     def progress(self, batch: str | None = None, shot: str | None = None) -> "tuple[ShotProgress, ...]":
         """Every shot, or those of one batch or name. Raises `CommandFailed` where the batch or shot is not there."""
@@ -44,7 +44,7 @@ class View(Protocol):
 class Live:
     """A store through its controller. ``status``: as it was last asked for."""
 
-    store: "Store"
+    store: "Place"
     client: "Client"
     status: "Status" = field(init=False)
 
@@ -115,18 +115,25 @@ def one_stage(shot: "ShotProgress", stage: str | None) -> str:
 def live(url: str, who: str = "") -> Live | None:
     """The store through its controller; None where nobody is at work, or nobody who answers us.
 
-    Raises StoreMissing, StoreRefused.
+    Behind a door there is nobody else to ask: one that does not answer is an error. Raises StoreMissing, StoreRefused,
+    DoorClosed; of a door EndpointGone and NotAllowed, too.
     """
+    from ancestra_farm.api.afar import Afar, farm_at
     from ancestra_farm.api.client import Client, EndpointGone
     from ancestra_farm.api.people import NotAllowed
-    from ancestra_farm.ledger.store import Store
 
-    store = Store.open(url)
+    place = farm_at(url)
     try:
-        client = Client.of(store, who, patience_s=QUESTION_S)
-        return None if client is None else Live(store, client)
+        client = Client.of(place, who, patience_s=QUESTION_S)
+        if client is not None:
+            return Live(place, client)
     except (EndpointGone, NotAllowed):
+        if isinstance(place, Afar):
+            raise
         return None  # whoever can read the store can read its log
+    if isinstance(place, Afar):
+        raise EndpointGone(f"{url}: nobody answers there any more")
+    return None
 
 
 def view(url: str, who: str = "") -> View:

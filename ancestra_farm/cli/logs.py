@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.happenings import Happening, happening, is_detail
 from ancestra_farm.cli.listing import json_keys
 from ancestra_farm.cli.options import BatchOption, StoreOption
 from ancestra_farm.cli.submit import HeadOption, InsecureOption
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.afar import Place
     from ancestra_farm.api.client import Client
-    from ancestra_farm.ledger.store import Store
 
 EPILOG = json_keys(Happening) + " One object a line."
 
@@ -46,9 +46,9 @@ def logs(
     insecure: InsecureOption = False,
 ) -> None:
     """Print what happened, oldest first: submissions, orders, waves, failures, deliveries, hosts and nodes."""
-    from ancestra_farm.ledger.store import Store
+    from ancestra_farm.api.afar import farm_at
 
-    opened = Store.open(store)
+    opened = farm_at(store)
     if job:
         _job_log(opened, address, last, follow=follow, insecure=insecure)
         return
@@ -96,7 +96,7 @@ class Stream:
     The door tells somebody with a role on some shows of those only; the log tells whoever reads the store everything.
     """
 
-    def __init__(self, store: "Store", *, everything: bool) -> None:
+    def __init__(self, store: "Place", *, everything: bool) -> None:
         from ancestra_farm.cli.live import live
 
         self._store = store
@@ -154,9 +154,12 @@ class Stream:
 
     def _commits(self) -> Iterator[list[Told]]:
         """Whatever the log has more than was told, each time it is asked."""
+        from ancestra_farm.ledger.store import Store
         from ancestra_farm.ledger.tail import Tail
         from ancestra_farm.plan.codec import encode_event
 
+        if not isinstance(self._store, Store):
+            raise CommandFailed(f"{self._store.url}: nobody answers behind this door any more", FAILED)
         tail = Tail(self._store)
         while True:
             found = []
@@ -186,7 +189,7 @@ def _print(line: Happening, *, as_json: bool) -> None:
     typer.echo(f"{at}  {line.commit:>6}  {of}{line.says}")
 
 
-def _job_log(store: "Store", address: str | None, last: int, *, follow: bool, insecure: bool) -> None:
+def _job_log(store: "Place", address: str | None, last: int, *, follow: bool, insecure: bool) -> None:
     """What the newest job of a store said on its cluster: where a farm did not come up, or broke."""
     from ancestra_farm.farm.head import Head
     from ancestra_farm.farm.job import STORE_KEY

@@ -51,13 +51,13 @@ def node_rows(nodes: "Sequence[NodeStanding]") -> list[NodeRow]:
 
 def order_node(store: str, order: NodeOrderName, target: str | None, who: str, note: str) -> None:
     """Give an order about a node, a host or a model, to the controller that is at work."""
+    from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.client import Client
-    from ancestra_farm.ledger.store import Store
 
     if not target:
         raise CommandFailed(f"say what to {order}: a host, or Ray's id of a node (`ancestra hosts --nodes` lists them)")
     kind, given = _given(order, target, who, note)
-    opened = Store.open(store)
+    opened = farm_at(store)
     client = Client.of(opened, who)
     if client is None:
         raise CommandFailed(f"{opened.url}: nobody is at work there, so there is nothing to {order}")

@@ -117,12 +117,12 @@ def _of_candidates(
 
     who = person(who)
     seen = live(store, who)
-    opened = Store.open(store) if seen is None else seen.store
-    places = (
-        [located(opened, beginning, batch) for beginning in ids]
-        if seen is None
-        else [located_live(seen.client, opened.url, beginning, batch) for beginning in ids]
-    )
+    if seen is None:
+        at_rest = Store.open(store)
+        places = [located(at_rest, beginning, batch) for beginning in ids]
+    else:
+        places = [located_live(seen.client, store, beginning, batch) for beginning in ids]
+    opened = at_rest if seen is None else seen.store
     found: dict[str, Place] = {one.candidate_id: one for one in places}
     orders = [
         OrderGiven(

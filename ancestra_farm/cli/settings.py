@@ -142,8 +142,8 @@ def _print(found: "SettingsStanding", what: str, *, as_json: bool) -> None:
 
 
 def _give(url: str, given: "SettingsGiven", what: str) -> None:
+    from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.door import give_settings
-    from ancestra_farm.ledger.store import Store
 
-    taken = give_settings(Store.open(url), given, given.who)
+    taken = give_settings(farm_at(url), given, given.who)
     typer.echo(f"settings of {what} are in force as {taken.who} gave them (commit {taken.commit})")

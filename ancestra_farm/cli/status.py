@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ancestra_farm.scheduler.progress import ShotProgress
 
 EPILOG = (
-    "JSON keys: store, at_work (who, host, pid, epoch, at, endpoint; null for nobody), last_commit, last_commit_at, "
-    "device_s, batches (batch, priority, weight, paused), shots (batch, show, shot, state, versions), "
+    "JSON keys: store, at_work (who, host, pid, epoch, at, endpoint, fingerprint; null for nobody), last_commit, "
+    "last_commit_at, device_s, batches (batch, priority, weight, paused), shots (batch, show, shot, state, versions), "
     "stages (batch, role, shot, stage, state, released, judged, survivors, rejected, failed, skipped, drafts, wanted, "
     "device_s)."
 )
@@ -69,7 +69,7 @@ def status(
     head, progress, presence = _look(store, batch, shot)
     rows = stage_rows(progress)
     if as_json:
-        keys = ("who", "host", "pid", "epoch", "at", "endpoint")
+        keys = ("who", "host", "pid", "epoch", "at", "endpoint", "fingerprint")
         answer: dict[str, Any] = {
             "store": head.url,
             "at_work": None if presence is None else {key: getattr(presence, key) for key in keys},
@@ -87,6 +87,8 @@ def status(
     nobody = "nobody is at work"
     ago = f", last commit {duration(time.time() - head.last_at)} ago" if head.last_at else ""
     typer.echo(f"{head.url}: {nobody if presence is None else f'{presence} is at work'}{ago}")
+    if presence is not None and presence.fingerprint:
+        typer.echo(f"for whoever has a token and no store: --store {presence.endpoint}#{presence.fingerprint}")
     if not all(one.ordinary for one in head.batches):
         print_rows(BatchRow, head.batches)
     several = len({row.batch for row in rows}) > 1

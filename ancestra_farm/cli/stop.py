@@ -19,11 +19,10 @@ def stop(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return once it has ended.")] = True,
 ) -> None:
     """Stop the farm cleanly: nothing new is begun, what is finished is committed; resume goes on from there."""
+    from ancestra_farm.api.afar import at_work_in, farm_at
     from ancestra_farm.api.client import Client, EndpointGone
-    from ancestra_farm.ledger.liveness import who_is_alive
-    from ancestra_farm.ledger.store import Store
 
-    opened = Store.open(store)
+    opened = farm_at(store)
     client = Client.of(opened)
     if client is None:
         typer.echo(f"{opened.url}: nobody is at work there")
@@ -36,7 +35,7 @@ def stop(
                 raise
         epoch = client.presence.epoch
     began = time.monotonic()
-    while wait and (presence := who_is_alive(opened)) is not None and presence.epoch == epoch:
+    while wait and (presence := at_work_in(opened)) is not None and presence.epoch == epoch:
         if time.monotonic() - began > PATIENCE_S:
             typer.echo(f"{presence} is still stopping after {duration(PATIENCE_S)}", err=True)
             raise typer.Exit(TIMED_OUT)

@@ -70,12 +70,17 @@ def submit(
     Where nobody is at work in the store, a Ray job brings the farm up on the cluster at --address first. What was
     uploaded before is not uploaded again, and the same batch again changes nothing: repeat it when it was cut off.
     """
+    from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.batchfile import prepared
     from ancestra_farm.api.client import EndpointGone
     from ancestra_farm.ledger.store import Store
 
     who = person(who)
     ready = prepared(file, cards)
+    if is_door(store):
+        with through(store, who) as client:
+            hand_in(client, ready, wait, timeout)
+        return
     if not is_store(store):  # nothing is made where nothing could come of it
         look_at(address, store, insecure)
     opened = Store.open(store, create=True)
@@ -84,23 +89,17 @@ def submit(
         look_at(address, store, insecure)
         refuse_early(opened, ready.plan)
     upload(ready, opened)
-    name = ready.plan.batch.batch
     for last in [False] * (TRIES - 1) + [True]:
         client = found or at_work(opened, who)
         client = client or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
         found = None
         with client:
             try:
-                taken = client.submit(ready.plan.document, ready.plan.card_documents)
+                hand_in(client, ready, wait, timeout)
             except EndpointGone as gone:
                 if last or gone.presence is not None:
                     raise
                 continue  # it has just ended: the batch brings up the next one
-            typer.echo(f"{name} is handed to {client.presence} (commit {taken.commit})")
-            if wait:
-                _watch(client, name, taken.commit, timeout, store)
-            else:
-                typer.echo(f"to watch: ancestra watch --store {shell_word(store)} --batch {shell_word(name)}")
             return
 
 
@@ -131,6 +130,31 @@ def up(
         typer.echo(f"{client.presence} is at work; {unfinished:,} unfinished shots")
     typer.echo(f"to watch: ancestra watch --store {shell_word(store)}")
     typer.echo(f"to end it: ancestra stop --store {shell_word(store)}")
+
+
+def through(door: str, who: str) -> "Client":
+    """The client of the farm behind a door. Raises DoorClosed, EndpointGone, NotAllowed."""
+    from ancestra_farm.api.afar import farm_at
+    from ancestra_farm.api.client import Client, EndpointGone
+
+    client = Client.of(farm_at(door), who)
+    if client is None:
+        raise EndpointGone(f"{door}: nobody answers there any more")
+    return client
+
+
+def hand_in(client: "Client", ready: "Prepared", wait: bool, timeout: float | None) -> None:
+    """Submit a batch whose files are in the store, and watch it to its end if that is wanted, which ends the command.
+
+    Raises EndpointGone where the controller ended before it took the batch.
+    """
+    name, store = ready.plan.batch.batch, client.store.url
+    taken = client.submit(ready.plan.document, ready.plan.card_documents)
+    typer.echo(f"{name} is handed to {client.presence} (commit {taken.commit})")
+    if wait:
+        _watch(client, name, taken.commit, timeout, store)
+    else:
+        typer.echo(f"to watch: ancestra watch --store {shell_word(store)} --batch {shell_word(name)}")
 
 
 def is_store(url: str) -> bool:
@@ -255,18 +279,20 @@ def _brought_up(store: "Store", who: str, address: str, wanted: "Wanted", insecu
 
 def _watch(client: "Client", batch: str, commit: int, timeout: float | None, store: str) -> None:
     """Follow a batch to its end; ends the command as the batch ended."""
+    from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.client import EndpointGone
     from ancestra_farm.cli.follow import follow
 
     try:
         followed = follow(client, batch, commit, timeout)
     except EndpointGone as gone:
-        if gone.presence is not None:
+        if gone.presence is not None or is_door(store):
             raise
         followed = left_behind(store, batch)
     if followed.at_work and followed.how in {"interrupted", "timed_out"}:
         raise typer.Exit(CODES[followed.how])
-    for line in ending_lines(followed, store, batch):
+    lines = [followed.message or followed.how] if is_door(store) else ending_lines(followed, store, batch)
+    for line in lines:
         typer.echo(line)
     raise typer.Exit(CODES[followed.how])
 

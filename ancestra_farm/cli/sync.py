@@ -64,8 +64,11 @@ def sync(
 ) -> None:
     """Fetch finished versions into FOLDER/SHOW/SHOT/VERSION, each file once and checked; repeat it to go on."""
     from ancestra_farm.cli.live import view
+    from ancestra_farm.ledger.store import Store
 
     seen = view(store)
+    if not isinstance(seen.store, Store):
+        raise CommandFailed(f"{store} is a farm's door: finished work is fetched from its store, which --store names")
     wanted = Wanted(picked, frozenset(kinds or ()))
     seen.progress(batch, shot)  # says what is not there before anything is made
     fetcher = Fetcher(seen.store, to, wanted)

@@ -32,14 +32,16 @@ def watch(
 
         watch_farm(store, interval_s, once=once)
         return
+    from ancestra_farm.api.afar import is_door
     from ancestra_farm.cli.live import live
 
     progress: tuple[ShotProgress, ...] = ()
     seen = live(store)
+    door = seen is not None and is_door(store)
     with display() as shown, suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops watching
         if seen is not None:
             progress = _watch_live(seen, shown, batch, interval_s, once)
-        if seen is None or not once:
+        if seen is None or not (once or door):
             # Nobody is at work, or nobody who answers, or nobody any more: the log says where things stand.
             progress = _watch_log(store, shown, batch, interval_s, once)
     for line in shot_lines(progress):
