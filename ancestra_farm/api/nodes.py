@@ -46,11 +46,11 @@ async def order(call: "Call") -> wire.Taken:
 
 
 def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
-    """Every node that has hosts, that carries the label of a node type, or that something was said of; by id."""
+    """Every node that is up and has hosts, carries the label of a node type, or is closed to hosts; by id."""
     fleet, going = scheduler.dispatcher.fleet, scheduler.dispatcher.departures.going
     hosts = Counter(host.node for host in fleet.hosts.values() if host.node is not None)
     found = []
-    for node in sorted({*hosts, *going, *scheduler.state.blocked, *(node for node, _ in fleet.told.nodes)}):
+    for node in sorted({*hosts, *fleet.told.closed, *(node for node, _ in fleet.told.nodes)}):
         departure = going.get(node)
         if departure is None:
             found.append(wire.NodeStanding(node=node, state="in use", hosts=hosts[node]))

@@ -1,7 +1,7 @@
 """What people order of nodes and hosts: drain, block, forgive. Decides whether an order can be taken.
 
-A node is named by Ray's id of it, or the beginning of one that the farm knows. Only a block binds: it stands in the
-log until it is forgiven. A drain is carried out once, and Ray remembers it; a single host that is drained is replaced.
+A node is named by Ray's id of it, or the beginning of one that the farm knows. A block stands until it is forgiven, a
+drain of a node for good; the next controller begins with both. A single host that is drained is replaced.
 """
 
 from dataclasses import replace
@@ -45,11 +45,12 @@ def order(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Em
     return _forgive(state, dispatcher, named, emit)
 
 
-def blocks(state: FarmState, dispatcher: Dispatcher, now: float) -> list[Instruction]:
-    """What stands of blocks when a controller begins."""
-    for given in state.blocked.values():
-        dispatcher.departures.begin(given.node, None, _said(given), now, blocked=True)
-    return [BlockNodes(tuple(state.blocked))] if state.blocked else []
+def standing(state: FarmState, dispatcher: Dispatcher, now: float) -> list[Instruction]:
+    """What is to be done about orders that stand when a controller begins. Nodes that are gone do not mind."""
+    for given in state.nodes.values():
+        dispatcher.departures.begin(given.node, None, _said(given), now, blocked=given.order == "block")
+    drains = [DrainNode(given.node, _said(given)) for given in state.nodes.values() if given.order == "drain"]
+    return [*([BlockNodes(blocked)] if (blocked := _blocked(state)) else []), *drains]
 
 
 def _of_model(dispatcher: Dispatcher, given: NodeOrdered, emit: Emit) -> list[Instruction]:
@@ -88,22 +89,29 @@ def _drain_node(dispatcher: Dispatcher, given: NodeOrdered, emit: Emit, now: flo
 
 
 def _block(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Emit, now: float) -> list[Instruction]:
-    if (standing := state.blocked.get(given.node)) is not None:
-        raise OrderRefused(f"node {given.node[:8]} is blocked already, by {standing.who}")
+    if (before := state.nodes.get(given.node)) is not None and before.order == "block":
+        raise OrderRefused(f"node {given.node[:8]} is blocked already, by {before.who}")
     if (going := dispatcher.departures.going.get(given.node)) is not None:
         raise OrderRefused(f"node {given.node[:8]} goes away anyhow: {going.why}")
     emit(given)
     _, left = dispatcher.departures.begin(given.node, None, _said(given), now, blocked=True)
-    return [*left, BlockNodes(tuple(state.blocked))]
+    return [*left, BlockNodes(_blocked(state))]
 
 
 def _forgive(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Emit) -> list[Instruction]:
-    if given.node not in state.blocked:
-        blocked = ", ".join(node[:8] for node in state.blocked) or "none"
+    before = state.nodes.get(given.node)
+    if before is None:
+        blocked = ", ".join(node[:8] for node in _blocked(state)) or "none"
         raise OrderRefused(f"node {given.node[:8]} is not blocked; blocked are: {blocked}")
+    if before.order == "drain":
+        raise OrderRefused(f"node {given.node[:8]} was drained by {before.who}, which Ray does not undo")
     emit(given)
     dispatcher.departures.forgive(given.node)
-    return [BlockNodes(tuple(state.blocked))]
+    return [BlockNodes(_blocked(state))]
+
+
+def _blocked(state: FarmState) -> tuple[str, ...]:
+    return tuple(node for node, given in state.nodes.items() if given.order == "block")
 
 
 def _host(dispatcher: Dispatcher, name: str) -> Host:
@@ -125,7 +133,7 @@ def _node(state: FarmState, dispatcher: Dispatcher, said: str) -> str:
     if not set(said) <= set("0123456789abcdef") or not FEW_DIGITS <= len(said) <= NODE_DIGITS:
         raise OrderRefused(f"{said!r} is no node: say {FEW_DIGITS} to {NODE_DIGITS} hex digits of Ray's id of it")
     known = {host.node for host in dispatcher.fleet.hosts.values() if host.node is not None}
-    known |= {*state.blocked, *dispatcher.departures.going}
+    known |= {*state.nodes, *dispatcher.departures.going}
     found = sorted(node for node in known if node.startswith(said))
     if len(found) == 1:
         return found[0]

@@ -15,6 +15,8 @@ from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmStat
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
 #: orders nobody does, and remembering all would let the state grow for ever.
 ORDER_IDS = 10_000
+#: Blocks and drains of nodes that stand. A node that is gone never comes back under its id, and nobody blocks more.
+NODE_ORDERS = 1_000
 #: Ends after which a branch is never opened again: the next round takes its place.
 ENDED_FOR_GOOD = frozenset({"superseded", "cancelled"})
 #: Outcomes of candidates that failed.
@@ -36,13 +38,16 @@ def remember(state: FarmState, order_id: str, digest: str) -> None:
 
 
 def fold_node_order(state: FarmState, given: NodeOrdered) -> None:
-    """Change the state by an order about a machine or a host. Only blocks stand."""
+    """Change the state by an order about a node or a host. Blocks and drains of nodes stand, the newest of them."""
     if given.order_id:
         remember(state, given.order_id, node_order_digest(given))
-    if given.order == "block":
-        state.blocked[given.node] = given
-    elif given.order == "forgive":
-        state.blocked.pop(given.node, None)
+    if not given.node:
+        return
+    state.nodes.pop(given.node, None)
+    if given.order != "forgive":
+        state.nodes[given.node] = given
+    while len(state.nodes) > NODE_ORDERS:
+        del state.nodes[next(iter(state.nodes))]
 
 
 def node_order_digest(given: NodeOrdered) -> str:

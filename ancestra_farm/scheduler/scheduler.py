@@ -96,7 +96,7 @@ class Scheduler:
 
     def resume(self, now: float) -> list[Instruction]:
         """Begin to work on what the log left: everything released and not ended is queued again."""
-        self._out = node_orders.blocks(self.state, self.dispatcher, now)
+        self._out = node_orders.standing(self.state, self.dispatcher, now)
         self.dispatcher.now = now
         for batch in self.state.batches.values():
             self._take_up(batch)

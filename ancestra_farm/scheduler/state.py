@@ -422,7 +422,7 @@ class FarmState:
     """All batches of a store. ``versions``: how many v### were ever given to a (show, shot).
 
     ``orders``: digests of the orders that were taken under an id of their giver's, by that id, oldest first.
-    ``settings``: those of the farm and of its shows. ``blocked``: orders by the machine they keep free of hosts.
+    ``settings``: those of the farm and of its shows. ``nodes``: blocks and drains that stand, by node.
     ``told``: keys of notices that were delivered.
     """
 
@@ -431,7 +431,7 @@ class FarmState:
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     orders: dict[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
-    blocked: dict[str, NodeOrdered] = field(default_factory=dict)
+    nodes: dict[str, NodeOrdered] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
 
     def branch(self, ref: BranchRef) -> Branch | None:

@@ -36,7 +36,7 @@ def test_a_block_is_in_the_log_when_it_is_answered_and_is_told_with_who_and_why(
     (given,) = logged(door)
     assert (given.order, given.node, given.who, given.note) == ("block", NODE, "operator", "it rattles")
     assert given.order_id == taken.json["orders"][0]["order_id"]
-    (node,) = door.ask("GET", "/v1/hosts").json["nodes"]
+    (node,) = wait_for(lambda: door.ask("GET", "/v1/hosts").json["nodes"])
     assert (node["node"], node["state"], node["leaves_at"]) == (NODE, "blocked", None)
     assert node["why"] == "blocked by operator: it rattles"
     wait_for(lambda: door.hands.blocked == (NODE,))
@@ -48,11 +48,13 @@ def test_a_block_is_in_the_log_when_it_is_answered_and_is_told_with_who_and_why(
 def test_a_node_is_drained_by_the_hands(door: OpenDoor) -> None:
     assert order(door, "drain", node=NODE).status == 200
     wait_for(lambda: door.hands.drained == [NODE])
-    assert door.ask("GET", "/v1/hosts").json["nodes"][0]["state"] == "leaving"
+    (node,) = wait_for(lambda: door.ask("GET", "/v1/hosts").json["nodes"])
+    assert (node["state"], node["why"]) == ("leaving", "drained by operator")
 
 
 def test_a_notice_is_told_with_its_time(door: OpenDoor) -> None:
     leaving = NodeLeaving(NODE, 4_000_000_000.0, "AWS: spot instance, terminate")
+    door.hands.drained.append(NODE)
     door.inbox.put(lambda: leaving)
     (node,) = wait_for(lambda: [one for one in door.ask("GET", "/v1/hosts").json["nodes"] if one["state"] == "leaving"])
     assert (node["leaves_at"], node["why"]) == (4_000_000_000.0, "AWS: spot instance, terminate")

@@ -31,7 +31,7 @@ def test_a_node_is_blocked_listed_and_forgiven(ancestra: Ancestra, door: OpenDoo
     blocked = ancestra("hosts", "block", NODE[:10], "--note", "it rattles")
     assert blocked.code == 0, blocked.err
     assert f"blocked node {NODE[:10]} as ada (commit " in blocked.out
-    (node,) = ancestra("hosts", "--nodes", "--json").json
+    (node,) = wait_for(lambda: ancestra("hosts", "--nodes", "--json").json)
     assert (node["node"], node["state"], node["why"]) == (NODE, "blocked", "blocked by ada: it rattles")
     assert "blocked by ada: it rattles" in ancestra("hosts", "--nodes").out
     again = ancestra("hosts", "block", NODE)

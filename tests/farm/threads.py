@@ -62,7 +62,7 @@ class ThreadHands:
         self.hold.set()
 
     def slots(self) -> SlotsChanged:
-        return SlotsChanged(cpu_slots=self.cpus, gpu_slots=0)
+        return SlotsChanged(cpu_slots=self.cpus, gpu_slots=0, closed=(*self.blocked, *self.drained))
 
     def start(self, order: StartHost) -> None:
         card = ModelCard.model_validate_json(order.card)

@@ -1,9 +1,12 @@
 """Drain, block, forgive: what people order of nodes and hosts, and what stands of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from ancestra_farm.plan.events import NodeNoticed, NodeOrdered
 from ancestra_farm.scheduler import folded
+from ancestra_farm.scheduler.ordered import NODE_ORDERS
 from ancestra_farm.scheduler.snapshot import StateCodec
 from ancestra_farm.scheduler.world import (
     BlockNodes,
@@ -98,10 +101,10 @@ def test_a_block_is_no_notice_that_a_node_goes_away(world):
 def test_a_block_stands_after_a_restart_and_after_a_snapshot(world):
     order(world, "block", node="bbbb3333", order_id="o1")
     again = folded(world.log)
-    assert list(again.state.blocked) == ["bbbb3333"]
+    assert list(again.state.nodes) == ["bbbb3333"]
     assert BlockNodes(("bbbb3333",)) in again.resume(world.now)
     codec = StateCodec()
-    assert codec.read(codec.write(again.state)).blocked == again.state.blocked
+    assert codec.read(codec.write(again.state)).nodes == again.state.nodes
     world.start()
     assert BlockNodes(("bbbb3333",)) in [one for _, one in world.told]
     assert refused(world, "block", node="bbbb3333") == "node bbbb3333 is blocked already, by ann"
@@ -192,3 +195,21 @@ def test_a_blocked_node_can_be_drained_and_can_go_away(world):
     assert world.scheduler.dispatcher.departures.going["aaaa1111"].why == "preempted"
     order(world, "forgive", node="aaaa1111")
     assert "aaaa1111" in world.scheduler.dispatcher.departures.going
+
+
+def test_a_drain_is_carried_out_by_the_next_controller_if_this_one_ended_before(world):
+    order(world, "drain", node="bbbb3333")
+    order(world, "block", node="aaaa1111")
+    again = folded(world.log).resume(world.now)
+    assert [one for one in again if isinstance(one, BlockNodes | DrainNode)] == [
+        BlockNodes(("aaaa1111",)),
+        DrainNode("bbbb3333", "drained by ann"),
+    ]
+    assert refused(world, "forgive", node="bbbb3333") == "node bbbb3333 was drained by ann, which Ray does not undo"
+
+
+def test_orders_about_nodes_do_not_pile_up_for_ever(world):
+    given = NodeOrdered("block", "ann", 0.0)
+    again = folded([replace(given, node=f"{number:056x}") for number in range(NODE_ORDERS + 5)])
+    assert len(again.state.nodes) == NODE_ORDERS
+    assert f"{NODE_ORDERS + 4:056x}" in again.state.nodes
