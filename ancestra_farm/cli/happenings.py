@@ -41,8 +41,13 @@ def happening(commit: int, at: float, kind: str, fields: Fields, *, everything: 
         event=kind,
         batch=str(fields.get("batch", "")),
         shot=str(fields.get("shot", "")) or branch.partition("/")[0],
-        says=_unknown(kind, fields) if tell is None else tell(fields),
+        says=_one_line(_unknown(kind, fields) if tell is None else tell(fields)),
     )
+
+
+def _one_line(text: str) -> str:
+    """A text as a terminal shows it safely: messages of exceptions may hold anything."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def is_detail(kind: str, cause: object) -> bool:
@@ -139,7 +144,7 @@ def _order(fields: Fields) -> str:
         _plain(fields.get("cause") or ""),
         str(fields.get("filter") or ""),
         str(fields.get("priority") or ""),
-        f"weight {fields['weight']:g}" if fields.get("weight") is not None else "",
+        f"weight {float(fields['weight']):g}" if fields.get("weight") is not None else "",
     ]
     what = " ".join(part for part in (str(fields["order"]), _where(fields), about, *more) if part)
     note = f": {fields['note']}" if fields.get("note") else ""
@@ -167,7 +172,7 @@ def _host(fields: Fields) -> str:
 
 
 def _timed(fields: Fields) -> str:
-    parts = ", ".join(f"{name} {fields[f'{name}_s']:.1f} s" for name in ("busy", "loading", "starved", "idle"))
+    parts = ", ".join(f"{name} {float(fields[f'{name}_s']):.1f} s" for name in ("busy", "loading", "starved", "idle"))
     return f"host {fields['host']}: {parts}"
 
 
