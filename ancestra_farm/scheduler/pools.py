@@ -29,6 +29,7 @@ class Pool:
     ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more.
     ``sizes``: slots that one host takes, by the bays it can be in, the first to be filled first; ``standing``: hosts
     that are not about to go, by bay. ``needed``: hosts that its work asks for; ``ample_since``: since when it has more.
+    ``warm``: it has nothing to do yet, and soon will.
     """
 
     digest: str
@@ -53,6 +54,7 @@ class Pool:
     standing: dict[str, int] = field(default_factory=dict)
     needed: int = 0
     ample_since: float = inf
+    warm: bool = False
 
     @property
     def model(self) -> str:

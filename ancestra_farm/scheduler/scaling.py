@@ -23,6 +23,7 @@ from ancestra_farm.scheduler.lines import Line, kind_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.prices import price_of
 from ancestra_farm.scheduler.state import Branch
+from ancestra_farm.scheduler.warming import needed_soon
 from ancestra_farm.scheduler.waves import first_rung, goes_on, next_size, survivors_wanted
 
 #: For so many target waits after no spot node came, others are taken for every class.
@@ -41,7 +42,12 @@ class Wish:
 
 def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
     """Say how many slots there are to be in each bay, for the work of these pools: those that could come up at all."""
-    wishes = [wish for pool in pools for wish in wishes_of(fleet, pool)]
+    soon = needed_soon(fleet)
+    wishes: list[Wish] = []
+    for pool in pools:
+        own = wishes_of(fleet, pool)
+        pool.warm = not own and pool.digest in soon
+        wishes += [Wish(pool.digest, soon[pool.digest], 1, pool.sizes)] if pool.warm else own
     nodes = nodes_for(wishes, fleet.bays, now)
     for bay in fleet.bays.values():
         if bay.make is not None:
@@ -157,16 +163,17 @@ def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
 
 
 def idle_for_too_long(fleet: Fleet, now: float) -> Iterator[Host]:
-    """Hosts that are to go, those idle for longest first. Nodes that stay anyway keep theirs."""
+    """Hosts that are to go, those idle for longest first. Nodes that stay anyway keep theirs, and work its hosts."""
     spare = {bay.name: bay.used - _kept(fleet, bay) for bay in fleet.bays.values()}
     for pool in fleet.pools.values():
         if pool.queued or not pool.hosts:
             continue
         patience_s = max(fleet.farm.scaling.idle_s, pool.load_s)
-        ample = pool.staying - pool.needed if now - pool.ample_since >= patience_s else 0
+        beyond = pool.staying - pool.needed
+        ample = beyond if now - pool.ample_since >= patience_s else 0
         idle = [host for host in pool.hosts.values() if host.ready and host.idle and not host.stopping]
         for number, host in enumerate(sorted(idle, key=lambda host: host.idle_since)):
-            if number >= ample and now - host.idle_since < patience_s:
+            if number >= beyond or (number >= ample and now - host.idle_since < patience_s):
                 break
             if spare.get(host.bay, 0.0) >= host.slots - ROUNDING:
                 spare[host.bay] -= host.slots

@@ -52,7 +52,17 @@ class Slots:
             pools = [pool for pool in self.fleet.pools.values() if bay.name in pool.sizes]
             if pools:
                 out.extend(self._share(bay, pools, now, epoch))
+        if self.fleet.grows:
+            out.extend(self._warm(now, epoch))
         return out
+
+    def _warm(self, now: float, epoch: int) -> Iterator[Instruction]:
+        """One host of each model that will be needed soon, where there is or will be room for it."""
+        for pool in self.fleet.pools.values():
+            if pool.warm and not pool.hosts and self.cannot_start(pool) is None:
+                room = (bay for name in pool.sizes if self.fleet.free(pool, bay := self.fleet.bays[name]))
+                if (found := next(room, None)) is not None:
+                    yield self._start(found, pool, now, epoch)
 
     def _scale(self, now: float) -> Iterator[Instruction]:
         """Say how many slots there are to be; let hosts go that are not worth their node or no bay has room for."""

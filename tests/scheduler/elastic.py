@@ -133,7 +133,7 @@ class ElasticWorld(TimedWorld):
                 self.after(0.0, self._place)
 
     def _place(self) -> None:
-        """Put hosts on nodes that have room, the first wish first; have nodes come for those that nothing has room for."""
+        """Put hosts on nodes with room, the first wish first; have nodes come for those that nothing has room for."""
         for node in self.booting.values():
             node.hosts.clear()
         for host, (order, needs) in list(self.pending.items()):

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.plan.events import AttemptEnded, SettingsGiven
-from ancestra_farm.scheduler.world import ChangeSettings
+from ancestra_farm.scheduler.world import ChangeSettings, Submit
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.timed import TimedWorld
-from tests.scheduler.world import batch_of
+from tests.scheduler.world import CARDS, batch_of
 
 GPU = {"gpus": 1, "vram_gib": 16.0}
 
@@ -158,6 +158,22 @@ def test_a_host_is_kept_for_as_long_as_its_model_takes_to_load():
     assert world.machines
     world.go_on(30)
     assert not world.machines
+
+
+def test_the_model_of_the_next_stage_is_loaded_before_its_work_begins():
+    stages = (
+        "{still: {role: text_to_image, model: test/stills, candidates: 100, wave: 100}, "
+        "animate: {role: image_to_video, model: test/clips, from: still, best: 3, candidates: 4, wave: 4}}"
+    )
+    world = elastic(seconds=1.0, farm=farm_of(small=node_type(), large=node_type(vram_gib=80, price_per_hour=9)))
+    vram = {"test/stills": 16.0, "test/clips": 60.0}
+    cards = {name: card.model_copy(update={"gpus": 1, "vram_gib": vram[name]}) for name, card in CARDS.items()}
+    batch = batch_of(stages, shots=1)
+    world.tell(Submit(canonical(batch), {name: canonical(card) for name, card in cards.items()}, "ann"))
+    assert world.run_for(1000) is not None
+    first = min(begun.at for begun in world.begun if begun.ticket.space.stage == "animate")
+    last = max(begun.at for begun in world.begun if begun.ticket.space.stage == "still")
+    assert first - last < world.boot_s + world.load_s
 
 
 def test_a_trickle_of_work_does_not_keep_more_hosts_than_it_needs():
