@@ -49,7 +49,7 @@ def doctor(
         str | None,
         typer.Option(
             "--address",
-            envvar="RAY_ADDRESS",
+            envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
             help="Look at this Ray, too: http://HOST:8265 for the whole cluster, HOST:PORT for its port alone.",
             show_default=False,
         ),

@@ -30,7 +30,9 @@ Ancestra = Callable[..., Said]
 @pytest.fixture
 def ancestra(monkeypatch: pytest.MonkeyPatch) -> Ancestra:
     """Run a command in this process: its exit code and what it said."""
-    for name in ("ANCESTRA_STORE", "ANCESTRA_USER", "USER", "RAY_ADDRESS"):
+    for name in ("ANCESTRA_STORE", "ANCESTRA_USER", "ANCESTRA_ENDPOINT", "USER"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Said:
