@@ -251,11 +251,13 @@ class Slots:
         if not self.fleet.known:
             return None
         if self.fleet.slots(pool) == 0:
+            count = len(self.fleet.told.closed)
+            closed = f", while {count} node(s) are blocked or go away" if count else ""
             if self.fleet.grows:
                 return f"{pool.model} fits nowhere: {nowhere(needs_of(pool.card), self.fleet.farm.node_types)}"
             if pool.on_gpu:
-                return f"{pool.model} needs {pool.slots_each:g} GPU(s); there are {self.fleet.told.gpu_slots}"
-            return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.told.cpu_slots}"
+                return f"{pool.model} needs {pool.slots_each:g} GPU(s); there are {self.fleet.told.gpu_slots}{closed}"
+            return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.told.cpu_slots}{closed}"
         if pool.start_failures >= self.tunables.start_failures and not pool.another_try:
             again = f"{self.tunables.start_pause_s / 60:g} minutes after that it is tried again"
             return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}; {again}"
