@@ -25,7 +25,9 @@ MOST_NAMES = 8
 class View(Protocol):
     """What commands look up in a store, however it is read."""
 
-    store: "Place"
+    @property
+    def store(self) -> "Place":
+        """Where it is."""
 
     def progress(self, batch: str | None = None, shot: str | None = None) -> "tuple[ShotProgress, ...]":
         """Every shot, or those of one batch or name. Raises `CommandFailed` where the batch or shot is not there."""
