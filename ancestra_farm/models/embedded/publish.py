@@ -8,7 +8,7 @@ card's figures come from there alone, so that it cannot claim what was not measu
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,7 +22,7 @@ from ancestra_farm.models.embedded.train import ORDER
 from ancestra_farm.models.embedded.words import SUBJECTS, Light, vocabulary
 
 HERE = Path(__file__).parent
-CATALOGUE = HERE.parent / "catalog" / "embedded-wan.yaml"
+CATALOGUE = HERE.parent / "catalog"
 _SHOWN: tuple[Light, ...] = ("dawn", "day", "dusk", "night", "mist")
 _WORDS = {
     "subject": "subject right, a judge that sees everything",
@@ -49,7 +49,7 @@ def model_card(
     done = {record["stage"] for record in journal}
     stages = [_row(record) for record in journal]
     stages += [f"| {stage} | 0 | 0 | | | not trained yet |" for stage in ORDER if stage not in done]
-    template = Template((HERE / "card_template.md").read_text(encoding="utf-8"))
+    template = Template((HERE / "model_card_template.md").read_text(encoding="utf-8"))
     return template.substitute(
         millions=f"{sum(parameters.values()) / 1e6:.1f}",
         megabytes=f"{size / 1e6:.1f}",
@@ -71,6 +71,13 @@ def model_card(
             f"render_{name}": f"{figures[f'render_{name}']:.1%}" for name in ("subject", "structure", "light", "motion")
         },
     )
+
+
+def cards(trained: Collection[str], digests: Mapping[str, str]) -> dict[str, str]:
+    """Cards of the catalogue by file name: those of what was ``trained`` (stages), with the digests of the weights."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((HERE / "cards").glob("*.yaml"))}
+    needed = {name: re.search(r"^# Becomes .* Needs: (\w+)\.$", text, re.MULTILINE) for name, text in texts.items()}
+    return {name: with_digests(texts[name], digests) for name, found in needed.items() if found and found[1] in trained}
 
 
 def with_digests(card: str, digests: Mapping[str, str]) -> str:
@@ -128,8 +135,9 @@ def main() -> None:
     (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, parameters, size), encoding="utf-8")
     curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
     (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")
-    card = with_digests((HERE / "card_template.yaml").read_text(encoding="utf-8"), digests_of(weights))
-    CATALOGUE.write_text(card, encoding="utf-8")
+    trained = {record["stage"] for record in journal if record["kept"]}
+    for name, card in cards(trained, digests_of(weights)).items():
+        (CATALOGUE / name).write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -32,9 +32,19 @@ def test_the_model_card_says_what_was_not_met_and_not_measured():
 
 
 def test_digests_take_the_place_of_older_ones(tmp_path):
-    text = (publish.HERE / "card_template.yaml").read_text()
+    text = (publish.HERE / "cards" / "embedded-wan.yaml").read_text()
     once = publish.with_digests(text, {"vae/a.safetensors": "0" * 64})
     twice = publish.with_digests(once, {"vae/b.safetensors": "1" * 64})
     path = tmp_path / "card.yaml"
     path.write_text(twice)
     assert load_card(path).digests == {"vae/b.safetensors": "sha256:" + "1" * 64}
+
+
+def test_only_what_was_trained_has_a_card_and_every_card_is_sound(tmp_path):
+    assert set(publish.cards({"vae_stills", "stills"}, {})) == {"embedded-wan.yaml"}
+    every = publish.cards({"stills", "clips", "guides"}, {"vae/a.safetensors": "0" * 64})
+    assert len(every) == 4
+    for name, text in every.items():
+        (tmp_path / name).write_text(text)
+        assert "Becomes" not in text
+        assert load_card(tmp_path / name).id == name.removesuffix(".yaml").replace("-", "/", 1)
