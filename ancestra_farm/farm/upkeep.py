@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ancestra_farm.api.standing import Standing
-from ancestra_farm.farm.gauges import NodeMeter, live_totals, live_values
+from ancestra_farm.farm.gauges import live_totals, live_values
 from ancestra_farm.farm.keeper import Keeper
 from ancestra_farm.farm.pace import Pace
 from ancestra_farm.ledger.liveness import Presence
@@ -103,7 +103,6 @@ class Upkeep:
         self._commits = 0
         self._rows_since = self._commits_since = 0
         self._pools: set[str] = set()
-        self._meter = NodeMeter()
 
     def committed(self, number: int, events: Sequence[Event], seconds: float | None = None) -> None:
         """These events are durable. ``seconds``: how long the commit took, None for those of the past."""
@@ -183,5 +182,5 @@ class Upkeep:
         self._pools |= hosts.keys() | queues.keys()
         glance = books.glance(self.picture.shots)
         self._metrics.show(live_values(glance))
-        for name, totals in (live_totals(glance) | self._meter.read(glance, time.monotonic())).items():
+        for name, totals in live_totals(glance).items():
             self._metrics.advance(name, totals)

@@ -40,8 +40,8 @@ class Glance:
     """The farm. ``slots``: (there are, held by hosts) by device, ``cpu`` or ``gpu``; none while nobody is at work.
 
     ``queues``: candidates that wait to be handed out, by (model, class). ``batches``: those with something left to do.
-    ``spent``: what each show has paid for its attempts so far, in ``currency``. ``nodes``: (how many are up, price of
-    one an hour) by (node type, market); only types that farm.yaml names.
+    ``spent``: what each show has paid for its attempts so far, in ``currency``. ``nodes``: how many are up, by (node
+    type, market); only types that farm.yaml names.
     """
 
     slots: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Glance:
     batches: tuple[BatchGlance, ...] = ()
     spent: Mapping[str, float] = field(default_factory=dict)
     currency: str = ""
-    nodes: Mapping[tuple[str, Market], tuple[int, float]] = field(default_factory=dict)
+    nodes: Mapping[tuple[str, Market], int] = field(default_factory=dict)
 
 
 def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) -> Glance:
@@ -75,13 +75,9 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
     )
 
 
-def _nodes(fleet: Fleet, farm: FarmSettings) -> dict[tuple[str, Market], tuple[int, float]]:
+def _nodes(fleet: Fleet, farm: FarmSettings) -> dict[tuple[str, Market], int]:
     there_are = Counter(node_type for _, node_type in fleet.told.nodes)
-    return {
-        (name, kind.market): (there_are[name], kind.price_per_hour)
-        for name, kind in farm.node_types.items()
-        if fleet.known
-    }
+    return {(name, kind.market): there_are[name] for name, kind in farm.node_types.items() if fleet.known}
 
 
 def _queues(fleet: Fleet) -> dict[tuple[str, Priority], int]:

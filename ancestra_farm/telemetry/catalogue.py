@@ -158,21 +158,13 @@ CATALOGUE: tuple[MetricRow, ...] = (
     MetricRow(
         "ancestra_nodes", "gauge", "", _NODES, "Machines that are up, of the types that farm.yaml names.", live=True
     ),
-    MetricRow(
-        "ancestra_node_seconds_total",
-        "counter",
-        "seconds",
-        _NODES,
-        "Time that machines were up, each counted.",
-        live=True,
-    ),
+    MetricRow("ancestra_node_seconds_total", "counter", "seconds", _NODES, "Time that machines were up, each counted."),
     MetricRow(
         "ancestra_node_money_total",
         "counter",
         "",
         (*_NODES, "currency"),
         "What machines cost while they were up, at the prices of farm.yaml, busy or not.",
-        live=True,
     ),
     MetricRow("ancestra_hosts", "gauge", "", ("model",), "Hosts that are up.", live=True),
     MetricRow("ancestra_hosts_starting", "gauge", "", ("model",), "Hosts that are asked for and not up.", live=True),

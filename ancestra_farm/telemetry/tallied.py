@@ -118,9 +118,10 @@ class BatchTally:
 
 @dataclass(slots=True)
 class Tallied:
-    """All that a tally remembers."""
+    """All that a tally remembers. ``markets``: how each type of node is paid for, as farm.yaml last said."""
 
     batches: dict[str, BatchTally]
     device_s: dict[Labels, float]
     survivors: Counter[Labels]
     epoch: int | None
+    markets: dict[str, str]

@@ -9,6 +9,7 @@ to, the events say.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
+from ancestra_farm.batch.farm_settings import farm_settings_of
 from ancestra_farm.batch.schema import Batch
 from ancestra_farm.plan.events import (
     AttemptEnded,
@@ -34,6 +35,9 @@ from ancestra_farm.plan.events import (
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.telemetry.tallied import BatchTally, BranchEvent, BranchTally, Labels, Standing, Tallied
 
+#: Events that name no batch.
+OfNoBatch = EpochTaken | HostNoted | NodeNoticed | NodeOrdered | NodesPaid | Repaired | SettingsGiven
+
 
 class Tally:
     """``add(name, labels, amount)`` is called for every metric an event moves; amounts of gauges can be negative."""
@@ -44,21 +48,34 @@ class Tally:
         self._device_s: dict[Labels, float] = defaultdict(float)
         self._survivors: Counter[Labels] = Counter()
         self._moved_ratios: set[Labels] = set()
+        self._markets: dict[str, str] = {}
         self.epoch: int | None = None
 
     def fold(self, event: Event) -> None:
         """Count one event. Events of batches never submitted are ignored: a log begins with its submissions."""
-        if isinstance(event, EpochTaken):
-            self.epoch = event.epoch
-            return
-        if isinstance(event, BatchSubmitted):
+        if isinstance(event, OfNoBatch):
+            self._of_farm(event)
+        elif isinstance(event, BatchSubmitted):
             self._submitted(event)
-            return
-        if isinstance(event, HostNoted | NodeNoticed | NodeOrdered | NodesPaid | Repaired | SettingsGiven):
-            return  # of no batch
-        batch = self._batches.get(event.batch)
-        if batch is None:
-            return
+        elif (batch := self._batches.get(event.batch)) is not None:
+            self._of_batch(batch, event)
+
+    def _of_farm(self, event: OfNoBatch) -> None:
+        match event:
+            case EpochTaken():
+                self.epoch = event.epoch
+            case SettingsGiven() if event.kind == "farm":
+                kinds = farm_settings_of(event.document).node_types
+                self._markets |= {name: kind.market for name, kind in kinds.items()}
+            case NodesPaid():
+                of = (event.node_type, self._markets.get(event.node_type, ""))
+                self._add("ancestra_node_seconds_total", of, event.node_s)
+                if event.cost:
+                    self._add("ancestra_node_money_total", (*of, event.currency), event.cost)
+            case _:
+                pass
+
+    def _of_batch(self, batch: BatchTally, event: Event) -> None:
         match event:
             case BranchOpened():
                 self._opened(batch, event)
@@ -79,11 +96,12 @@ class Tally:
     @property
     def tallied(self) -> Tallied:
         """All that it remembers; what is folded later changes it."""
-        return Tallied(self._batches, self._device_s, self._survivors, self.epoch)
+        return Tallied(self._batches, self._device_s, self._survivors, self.epoch, self._markets)
 
     def take_over(self, tallied: Tallied) -> None:
         """Go on from what another tally remembered; it is this one's from now on."""
         self._batches, self._survivors, self.epoch = tallied.batches, tallied.survivors, tallied.epoch
+        self._markets = tallied.markets
         self._device_s = defaultdict(float, tallied.device_s)
         self._moved_ratios = set(self._device_s)
 

@@ -16,6 +16,7 @@ from ancestra_farm.telemetry.boards.grafana import dashboard_of
 from ancestra_farm.telemetry.boards.look import LOOK_BOARD
 from ancestra_farm.telemetry.boards.metric_table import metric_table
 from ancestra_farm.telemetry.boards.rules import rule_groups
+from ancestra_farm.telemetry.boards.runbook import runbook
 from ancestra_farm.telemetry.boards.scrape import (
     RULES,
     Certificate,
@@ -55,7 +56,12 @@ def grafana_files(url: str = PROMETHEUS_URL, dashboards: str = INSTALLED_DASHBOA
 
 def all_files() -> dict[str, str]:
     """Everything that ``dashboards/`` holds as written."""
-    return dashboard_files() | prometheus_files() | grafana_files() | {"METRICS.md": metric_table()}
+    return (
+        dashboard_files()
+        | prometheus_files()
+        | grafana_files()
+        | {"METRICS.md": metric_table(), "RUNBOOK.md": runbook()}
+    )
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

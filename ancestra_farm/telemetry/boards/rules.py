@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 Severity = Literal["critical", "warning", "info"]
 
-GROUP_EVERY = "30s"
 _STAGE = "farm, show, stage, model"
 
 
@@ -265,11 +264,10 @@ def rule_groups() -> dict[str, Any]:
         "groups": [
             {
                 "name": "ancestra-recorded",
-                "interval": GROUP_EVERY,
                 "rules": [{"record": one.name, "expr": one.expr} for one in RECORDINGS],
             },
             *(
-                {"name": name, "interval": GROUP_EVERY, "rules": [_alert(one) for one in alerts]}
+                {"name": name, "rules": [_alert(one) for one in alerts]}
                 for name, alerts in (
                     ("ancestra-farm", FARM_ALERTS),
                     ("ancestra-fleet", FLEET_ALERTS),

@@ -110,7 +110,7 @@ _ALERTS = Row(
     (
         Panel(
             "Firing and pending",
-            "What to do about each stands in its annotation, and in dashboards/README.md.",
+            "What to do about each stands in its annotation, and in dashboards/RUNBOOK.md.",
             "table",
             (Query('max by (alertname, alertstate, severity, farm) (ALERTS{alertname=~"Ancestra.*"})'),),
             width=24,
