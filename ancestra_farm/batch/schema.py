@@ -165,6 +165,16 @@ class Guide(Model):
     )
 
 
+class After(Model):
+    """What has to be picked first: stages of other shots, of this batch or of another of the same farm."""
+
+    batch: Name | None = Field(default=None, description="the batch; None: this one")
+    shot: Name | None = Field(default=None, description="the shot; None: every other shot of the batch")
+    stage: Name | None = Field(
+        default=None, description="the stage; None: those that people close, or all where people close none"
+    )
+
+
 class Shot(Model):
     """One piece of film with an exact frame count."""
 
@@ -181,6 +191,9 @@ class Shot(Model):
         default_factory=dict, description="what this shot changes about stages of the batch"
     )
     skip: tuple[Name, ...] = Field(default=(), description="stages of the batch that this shot goes without")
+    after: tuple[After, ...] | None = Field(
+        default=None, max_length=100, description="what has to be picked before this shot begins"
+    )
 
 
 class Budget(Model):
@@ -242,6 +255,9 @@ class Batch(Model):
     budget: Budget = Field(default=Budget(), description="where the whole batch ends whatever is still wanted")
     policy: Policy = Field(default=Policy(), description="what the show allows")
     deliver: Deliver = Field(default=Deliver(), description="what is published of each shot")
+    after: tuple[After, ...] | None = Field(
+        default=None, max_length=100, description="what has to be picked, in other batches, before any shot begins"
+    )
 
     @model_validator(mode="after")
     def _shots_are_named_once(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Self
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.load import canonical
-from ancestra_farm.batch.schema import Batch, Shot
+from ancestra_farm.batch.schema import After, Batch, Shot
 from ancestra_farm.plan.layout import SegmentPlan
 from ancestra_farm.plan.refusal import PlanRefused
 from ancestra_farm.plan.stages import StagePlan, stages_of
@@ -70,6 +70,11 @@ class ShotPlan:
     def total_frames(self) -> int:
         """Cut and both handles, in frames at `rate`: the exact length of what is delivered."""
         return self.frames + 2 * self.handles
+
+    @property
+    def after(self) -> tuple[After, ...]:
+        """What has to be picked before it begins."""
+        return (self.batch.after or ()) + (self.shot.after or ())
 
     @cached_property
     def stages(self) -> tuple[StagePlan, ...]:
@@ -169,6 +174,11 @@ class Plan:
     def shots(self) -> tuple[ShotPlan, ...]:
         """The shots, in the order of the batch."""
         return tuple(ShotPlan(self.batch, shot, self.cards) for shot in self.batch.shots)
+
+    @cached_property
+    def follows(self) -> bool:
+        """Whether anything of it waits for picks of others."""
+        return bool(self.batch.after) or any(shot.after for shot in self.batch.shots)
 
     @cached_property
     def _by_name(self) -> dict[str, ShotPlan]:

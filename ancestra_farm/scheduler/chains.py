@@ -4,13 +4,14 @@ A chain has one survivor for each segment. Three ways to get there:
 ``chain``: a segment goes on from the best tail of the one before; where it finds no survivor, or more chains are
 wanted, from the next tail, up to a beam of tails for each segment. ``keys`` and ``keyframes``: the segments are made
 side by side and the n-th best of each belong together. ``single``: a survivor is a chain.
-This module decides about branches and chains of one stage; it knows neither hosts nor other shots.
+This module decides about branches and chains of one stage; it knows no hosts, and of other shots what `after` says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from ancestra_farm.plan.events import BranchClosed, BranchEnd, BranchOpened, StageClosed
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.after import awaited
 from ancestra_farm.scheduler.ordered import to_retry
 from ancestra_farm.scheduler.results import Result
 from ancestra_farm.scheduler.state import Branch, StageState
@@ -47,10 +48,13 @@ def advance(stage: StageState, emit: Emit, now: float) -> bool:
 
 
 def inputs_ready(stage: StageState) -> bool:
-    """The source has a result to start from. Not so while it is made anew, nor when it ended without a survivor."""
+    """The source has a result to start from. Not so while it is made anew, nor when it ended without a survivor.
+
+    Without a source: nothing that has to be picked first is missing, or it has begun already.
+    """
     source = stage.plan.source
     if source is None:
-        return True
+        return stage.generation > 0 or next(awaited(stage.batch, stage.shot), None) is None
     closed = stage.shot.stages[source].closed
     return closed is not None and bool(closed.selected or closed.chains)
 

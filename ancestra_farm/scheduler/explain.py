@@ -3,6 +3,7 @@
 import datetime as dt
 
 from ancestra_farm.plan.events import OrderGiven, StageClosed
+from ancestra_farm.scheduler import after
 from ancestra_farm.scheduler.chains import selected_chains
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.fleet import Fleet
@@ -37,6 +38,19 @@ def paused_work(state: FarmState, tunables: Tunables) -> tuple[str, ...]:
         if batch.broke and any(shot_status(shot, tunables) == "paused" for shot in batch.shots.values())
     }
     return tuple(_told_pause(pause) for pause in found) + tuple(map(_told_broke, broke.values()))
+
+
+def following(state: FarmState) -> tuple[str, ...]:
+    """What is left only because it waits for picks of others, a sentence for each shot."""
+    return tuple(
+        f"{name} of {batch.name} waits for the picks of {waits} (after)"
+        for batch in state.batches.values()
+        if batch.plan.follows
+        for name, shot in batch.shots.items()
+        if shot.cancelled is None
+        and any(not stage.generation and stage.plan.source is None for stage in shot.stages.values())
+        and (waits := after.told(batch, shot))
+    )
 
 
 def _told_broke(batch: BatchState) -> str:
@@ -117,6 +131,8 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
             said = f"{name} waits for a person: {_counted(counts.survivors, 'survivor')}; {todo}."
         case "starved":
             said = f"{name} cannot begin: {stage.plan.source} ended without a survivor."
+        case "waiting_for_inputs" if stage.plan.source is None:
+            said = f"{name} waits for the picks of {after.told(stage.batch, stage.shot)} (after)."
         case "waiting_for_inputs":
             said = f"{name} waits for {stage.plan.source}."
         case "cancelled":

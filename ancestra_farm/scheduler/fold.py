@@ -57,7 +57,8 @@ def _epoch_taken(state: FarmState, event: EpochTaken) -> None:
 def _submitted(state: FarmState, event: BatchSubmitted) -> None:
     before = state.batches.get(event.batch)
     number = len(state.batches) if before is None else before.number
-    state.batches[event.batch] = new_batch(event, number, before, state.settings)
+    batch = state.batches[event.batch] = new_batch(event, number, before, state.settings)
+    batch.batches = state.batches
 
 
 def _branch_opened(state: FarmState, event: BranchOpened) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ancestra_farm.batch.schema import PRIORITIES
 from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
 from ancestra_farm.plan.plan import Plan, PlanRefused
+from ancestra_farm.scheduler import after
 from ancestra_farm.scheduler.chains import (
     chains_of,
     close,
@@ -62,7 +63,7 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     if known is not None and known.submitted.digest == plan.digest and not cancelled:
         return name, False
     paid = 0.0 if known is None else known.money
-    if not request.accepted and (why := list(refusals(plan, state.settings, paid))):
+    if not request.accepted and (why := [*after.faults(plan, state.batches), *refusals(plan, state.settings, paid)]):
         raise OrderRefused("; ".join(why))
     for branch in list(known.branches.values()) if known is not None else ():
         if branch.closed is None:

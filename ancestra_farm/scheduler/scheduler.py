@@ -19,11 +19,11 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
-from ancestra_farm.scheduler import chains, node_orders, orders, rules
+from ancestra_farm.scheduler import after, chains, node_orders, orders, rules
 from ancestra_farm.scheduler.bills import Bill
 from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
-from ancestra_farm.scheduler.explain import explain, paused_work
+from ancestra_farm.scheduler.explain import explain, following, paused_work
 from ancestra_farm.scheduler.failures import disbelieved, excused, taken_back, verdict_on
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.glance import Glance, glance_at
@@ -323,6 +323,8 @@ class Scheduler:
                 self._dirty[branch.stage.ref] = None
         elif isinstance(event, StageClosed):
             self._touch_shot(event.batch, event.shot)
+            for batch, shot in after.followers(self.state.batches, event.batch):
+                self._touch_shot(batch, shot)
 
     def _record(self, event: Event) -> None:
         fold(self.state, event)
@@ -404,7 +406,8 @@ class Scheduler:
         )
         self._said_done = True
         self._bill(self.dispatcher.now, last=True)  # the farm may end here
-        self._out.append(AllDone(waiting, self.dispatcher.stuck() + paused_work(self.state, self.tunables)))
+        resting = paused_work(self.state, self.tunables) + following(self.state)
+        self._out.append(AllDone(waiting, self.dispatcher.stuck() + resting))
 
     # ---- questions -------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ FOLDING = 3
 
 #: What is worked out again on reading: plans and settings from the documents, and who belongs to whom.
 _WITHOUT = {
-    BatchState: frozenset({"plan", "branches", "settings"}),
+    BatchState: frozenset({"plan", "branches", "settings", "batches"}),
     ShotState: frozenset({"plan"}),
     StageState: frozenset({"batch", "shot", "plan", "started_from"}),
     Branch: frozenset({"stage"}),
@@ -78,7 +78,7 @@ class StateCodec:
             self._blobs = []  # they are large, and everything is taken out of them
         state.settings.read_again()
         for name, batch in state.batches.items():
-            batch.settings = state.settings
+            batch.settings, batch.batches = state.settings, state.batches
             _join(batch, order[name])
         return state
 

@@ -323,6 +323,7 @@ class BatchState:
 
     ``priority`` and ``weight``: as submitted, or as ordered since. ``pause``: the order that paused it, if it stands.
     ``settings``: those of the farm. ``money``: spent so far, in its currency, as priced when it was spent.
+    ``batches``: all of the farm, by name, this one among them.
     """
 
     number: int
@@ -339,6 +340,7 @@ class BatchState:
     pause: OrderGiven | None = None
     settings: Settings = field(default_factory=Settings)
     money: float = 0.0
+    batches: dict[str, "BatchState"] = field(default_factory=dict, repr=False)
 
     @property
     def paused(self) -> bool:
