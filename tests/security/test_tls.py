@@ -80,7 +80,7 @@ class Impostor:
         self.asked: list[str] = []
         self._listener = listening("127.0.0.1:0")
         health = wire.Health(store=store.id, epoch=epoch, version="0", ready=True)
-        desk = SimpleNamespace(health=health, person=lambda token: self.asked.append(token))
+        desk = SimpleNamespace(health=health, person=self.asked.append)
         self._server: Server = serve_app(build_app(desk), self._listener, own_certificate())
         self.endpoint = endpoint_of(self._listener, tls=True)
 
