@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.checks.after import check_after
 from ancestra_farm.batch.checks.findings import Findings, StageFaults, no_faults
 from ancestra_farm.batch.checks.graph import check_graph
 from ancestra_farm.batch.checks.judging import check_judging
@@ -110,6 +111,7 @@ def _checked(
 def _check(findings: Findings) -> None:
     checks = (
         check_graph,
+        check_after,
         check_models,
         check_guide_kinds,
         check_sizes,
