@@ -32,14 +32,20 @@ class OpenDoor:
     """A controller's loop in a thread and its door. ``ending``: how the loop ended, or the exception it ended by."""
 
     def __init__(
-        self, store: Store, *first: Submit, cpus: int = 2, stay: bool = True, shown: Shown | None = None
+        self,
+        store: Store,
+        *first: Submit,
+        cpus: int = 2,
+        stay: bool = True,
+        shown: Shown | None = None,
+        hands: Callable[[Inbox, Store, int], ThreadHands] = ThreadHands,
     ) -> None:
         self.store = store
         self.writer = Writer.begin(store, "tester", "run")
         self.epoch = self.writer.epoch
         self.inbox = Inbox()
         self.scheduler = Scheduler(self.epoch)
-        self.hands = ThreadHands(self.inbox, store, cpus)
+        self.hands = hands(self.inbox, store, cpus)
         recent = self.recent = Recent()
         metrics = Metrics()
         listener = listening("127.0.0.1:0")
