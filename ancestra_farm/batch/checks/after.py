@@ -1,4 +1,4 @@
-"""What shots follow: of their own batch, it has to be there. Other batches are looked for when the batch is submitted."""
+"""What shots follow: of their own batch, it has to be there. Other batches are looked for when a batch is submitted."""
 
 from ancestra_farm.batch.checks.findings import Findings
 from ancestra_farm.batch.problems import DocumentPath, did_you_mean
