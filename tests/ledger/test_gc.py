@@ -15,7 +15,7 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import rebuild
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.ledger.verify import verify
-from ancestra_farm.plan.events import MediaCollected
+from ancestra_farm.plan.events import MediaCollected, SettingsGiven
 from tests.ledger.film import Film, plan_of, submitted
 
 #: Two days after whatever is written in a test; attempts of a film are of 2023.
@@ -241,3 +241,21 @@ def test_the_command_counts_in_files_and_bytes(local_store: Store):
     ran = CliRunner().invoke(app, asked)
     assert "1 media that nothing names, 21 bytes: collected" in ran.stdout
     assert not local_store.exists(path)
+
+
+def test_rejects_go_after_the_days_that_their_show_keeps_them(store: Store):
+    film = filmed(store)
+    show = film.plan.batch.show
+    assert media_of(store, "rejected")
+    for days, goes in ((None, False), (36_500.0, False), (5.0, True)):
+        document = json.dumps({"schema": "ancestra/show/v1", "show": show, "retention": {"rejects_days": days}})
+        Writer.begin(store, "ann", "settings").commit([SettingsGiven("show", show, document, "ann", 1.0)])
+        swept = gc(store, "ann", dry_run=True, now=later(store))
+        assert bool(swept.candidates) == goes, days
+    other = json.dumps({"schema": "ancestra/show/v1", "show": "another", "retention": {"rejects_days": 0}})
+    none = json.dumps({"schema": "ancestra/show/v1", "show": show})
+    Writer.begin(store, "ann", "settings").commit(
+        [SettingsGiven("show", "another", other, "ann", 1.0), SettingsGiven("show", show, none, "ann", 1.0)]
+    )
+    assert gc(store, "ann", dry_run=True, now=later(store)).candidates == 0
+    assert gc(store, "ann", dry_run=True, rejects_older_than_s=0.0, now=later(store)).candidates

@@ -73,3 +73,22 @@ def test_the_price_gives_the_cost_up_to_what_the_budget_allows(of):
     few = of({"still": STILL}, budget={"candidates": 100})
     assert few.budget_ends_it == "the budget ends after 100 of 1,000 candidates"
     assert few.at_most
+
+
+def test_money_is_counted_by_what_each_model_costs(of):
+    found = of({"still": STILL, "animate": ANIMATE})
+    stills_h, clips_h = 1000 * 2 / 3600, 24 * 30 / 3600
+    prices = {"test/stills": 2.0, "test/clips": 5.0}
+    assert found.cost_at(prices) == pytest.approx(stills_h * 2 + clips_h * 5)
+    assert found.cost_at({"test/stills": 2.0}) is None
+
+
+def test_money_that_the_budget_forbids_is_not_spent_and_the_dearest_comes_first(of):
+    prices = {"test/stills": 2.0, "test/clips": 5.0}
+    clips_h = 24 * 30 / 3600
+    in_hours = of({"still": STILL, "animate": ANIMATE}, budget={"device_hours": clips_h + 0.1})
+    assert in_hours.cost_at(prices) == pytest.approx(clips_h * 5 + 0.1 * 2)
+    within = of({"still": STILL, "animate": ANIMATE}, budget={"candidates": 12})
+    assert within.cost_at(prices) == pytest.approx(clips_h * 5 / 2)
+    ample = of({"still": STILL, "animate": ANIMATE}, budget={"candidates": 10_000, "device_hours": 1000})
+    assert ample.cost_at(prices) == of({"still": STILL, "animate": ANIMATE}).cost_at(prices)
