@@ -49,7 +49,7 @@ class Settings:
     ``faults``: an `Injection` as JSON, for rehearsals; empty: none. ``listen``: ``HOST:PORT`` of the door, port 0 for
     any free one; beyond loopback it speaks TLS, with ``certificate`` and ``key`` (PEM files on the controller's
     machine) or one of its own, unless ``plain_http`` says that a proxy before it does. ``stay``: stay for people when
-    nothing is left to do.
+    nothing is left to do. ``local``: Ray is there for this run alone; its machine is all there is.
     """
 
     who: str
@@ -65,6 +65,7 @@ class Settings:
     certificate: str = ""
     key: str = ""
     plain_http: bool = False
+    local: bool = False
 
 
 @ray.remote(  # type: ignore[call-overload] # Ray's own types do not know concurrency groups
@@ -142,6 +143,7 @@ class Controller:
                 stitches=settings.stitches,
                 on_ticket=metrics.observe_ticket,
                 faults=settings.faults,
+                local=settings.local,
             )
             messenger = Messenger(
                 store.url,

@@ -87,8 +87,8 @@ class _Member:
 class Crew:
     """Hosts and stitches of one controller. ``at_most``: hosts on CPU slots, None: as many as there are CPUs.
 
-    ``stitches``: how many run at once. ``faults``: an `Injection` as JSON for its hosts; empty: none.
-    ``on_ticket(model, stage, seconds)`` is told how long each ticket took.
+    ``stitches``: how many run at once. ``faults``: an `Injection` as JSON for its hosts; empty: none. ``local``: Ray is
+    one of our own, for the length of a run. ``on_ticket(model, stage, seconds)`` is told how long each ticket took.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Crew:
         at_most: int | None = None,
         stitches: int = 2,
         faults: str = "",
+        local: bool = False,
         on_ticket: Callable[[str, str, float], None] = lambda _model, _stage, _seconds: None,
     ) -> None:
         self._inbox = inbox
@@ -106,6 +107,7 @@ class Crew:
         self._at_most = at_most
         self._stitches = stitches
         self._faults = faults
+        self._local = local
         self._on_ticket = on_ticket
         self._drains = Drains(ray.get_runtime_context().get_node_id(), inbox.put)
         self._members: dict[str, _Member] = {}
@@ -118,7 +120,7 @@ class Crew:
 
     def slots(self) -> SlotsChanged:
         """The CPUs and GPUs that Ray counts now, on machines that stay and that nobody has blocked."""
-        return slots_of(nodes_up(), self._drains.unusable, self._at_most)
+        return slots_of(nodes_up(), self._drains.unusable, self._at_most, local=self._local)
 
     def start(self, order: StartHost) -> None:
         """Ask Ray for an actor and have it load its model."""

@@ -30,8 +30,13 @@ def nodes_up() -> tuple[Node, ...]:
     return tuple(sorted(found, key=lambda node: node.node))
 
 
-def slots_of(nodes: Iterable[Node], closed: Collection[str] = (), at_most: int | None = None) -> SlotsChanged:
-    """The slots of these nodes. ``closed``: ids of those that hosts are not placed on. ``at_most``: on CPUs."""
+def slots_of(
+    nodes: Iterable[Node], closed: Collection[str] = (), at_most: int | None = None, *, local: bool = False
+) -> SlotsChanged:
+    """The slots of these nodes. ``closed``: ids of those that hosts are not placed on. ``at_most``: on CPUs.
+
+    ``local``: they are a Ray of our own on this machine, so that there are no others and never will be.
+    """
     nodes = list(nodes)
     usable = [node for node in nodes if node.node not in closed]
     cpus = int(sum(node.cpus for node in usable))
@@ -40,4 +45,5 @@ def slots_of(nodes: Iterable[Node], closed: Collection[str] = (), at_most: int |
         gpu_slots=int(sum(node.gpus for node in usable)),
         nodes=tuple((node.node, node.node_type) for node in nodes if node.node_type),
         closed=tuple(sorted(node.node for node in nodes if node.node in closed)),
+        local=local,
     )

@@ -119,6 +119,7 @@ def run_batch(
         certificate=certificate,
         key=key,
         plain_http=plain_http,
+        local=address is None and not ray.is_initialized(),
     )
     parsed_address(listen)
     joined = ray_cluster(address, cpus=cpus, verbose=verbose, insecure=insecure)

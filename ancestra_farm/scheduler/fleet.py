@@ -48,17 +48,21 @@ class Fleet:
     @property
     def grows(self) -> bool:
         """Whether nodes come when there is work for them, and go when there is none."""
-        return bool(self.farm.node_types)
+        return bool(self.farm.node_types) and not self.told.local
 
     def tell(self, told: SlotsChanged) -> None:
         """Take note of which slots there are."""
+        grew = self.grows
         self.told, self.known, self.stale = told, True, True
+        if self.grows != grew:
+            self.equip(self.farm)
         self._stand()
 
     def equip(self, farm: FarmSettings) -> None:
         """Take other settings, or other models, into account. Hosts stay where they are, if that is a bay still."""
         self.farm, self.stale = farm, True
-        before, self.bays = self.bays, bays_of(farm, [pool.card for pool in self.pools.values()])
+        cards = [pool.card for pool in self.pools.values()]
+        before, self.bays = self.bays, bays_of(farm, cards) if self.grows else plain_bays()
         for name, bay in self.bays.items():
             if name in before:
                 bay.planned, bay.scarce_until = min(before[name].planned, bay.most), before[name].scarce_until

@@ -50,13 +50,15 @@ class SlotsChanged:
     """How many device slots there are for hosts: whole GPUs, and CPU slots (for cards with ``gpus`` 0).
 
     ``nodes``: those that are up and carry the label of a node type, as (Ray's id, type), by id. ``closed``: ids of
-    nodes that no host is placed on; the numbers of slots are without theirs.
+    nodes that no host is placed on; the numbers of slots are without theirs. ``local``: this machine is all there ever
+    is, whatever node types the farm's settings name.
     """
 
     cpu_slots: int
     gpu_slots: int
     nodes: tuple[tuple[str, str], ...] = ()
     closed: tuple[str, ...] = ()
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)

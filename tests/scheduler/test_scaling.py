@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.plan.events import AttemptEnded, SettingsGiven
-from ancestra_farm.scheduler.world import ChangeSettings, Submit
+from ancestra_farm.scheduler.world import ChangeSettings, SlotsChanged, Submit
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.timed import TimedWorld
 from tests.scheduler.world import CARDS, batch_of
@@ -234,6 +234,17 @@ def test_settings_given_to_a_farm_at_work_send_hosts_from_nodes_of_no_type():
     world.tell(ChangeSettings(SettingsGiven("farm", "", canonical(world.farm), "bea", world.now)))
     assert world.run_for(1000) is not None
     assert world.seen == {"l4": 4}
+
+
+def test_a_machine_that_is_all_there_is_is_used_whatever_the_settings_name():
+    world = elastic(farm=farm_of(l4=node_type()))
+    world.tell(SlotsChanged(2, 1, local=True))
+    submit(world, stills(20))
+    fleet = world.scheduler.dispatcher.fleet
+    assert [(host.bay, host.slots) for host in fleet.hosts.values()] == [("GPU", 1)]
+    assert {order.node_types for order, _ in world.pending.values()} == {()}
+    world.tell(SlotsChanged(2, 1))
+    assert set(fleet.bays) == {"l4", "l4 CPUs"}
 
 
 def test_what_fits_nowhere_any_more_is_explained():
