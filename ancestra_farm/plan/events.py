@@ -300,13 +300,17 @@ class VerdictsVoided:
 
 @dataclass(frozen=True, slots=True)
 class HostNoted:
-    """Something about a host that people will ask for: it came up, was lost, or was ended and why."""
+    """Something about a host that people will ask for: it came up, was lost, or was ended and why.
+
+    ``node_type``: of the machine it came up on; empty where none is stated.
+    """
 
     pool: str
     host: str
     what: Literal["ready", "lost", "drained", "killed", "failed_to_start"]
     message: str
     at: float
+    node_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class Fleet:
         """The pool that makes a branch's candidates."""
         return self.pools[branch.stage.plan.model_digest]
 
+    def type_of(self, host: Host) -> str:
+        """The type of the node a host is on; empty where that is not known."""
+        return next((node_type for node, node_type in self.told.nodes if node == host.node), "")
+
     def leases(self) -> Iterator[tuple[Host, Lease]]:
         """Every lease with its host."""
         for host in self.hosts.values():

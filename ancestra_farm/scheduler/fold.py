@@ -14,6 +14,7 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     EpochTaken,
     Event,
+    HostNoted,
     MediaCollected,
     NodeOrdered,
     NoticeDelivered,
@@ -52,6 +53,7 @@ def fold(state: FarmState, event: Event) -> None:
 
 def _epoch_taken(state: FarmState, event: EpochTaken) -> None:
     state.epoch = event.epoch
+    state.settings.standing.clear()
 
 
 def _submitted(state: FarmState, event: BatchSubmitted) -> None:
@@ -145,6 +147,12 @@ def _settings_given(state: FarmState, event: SettingsGiven) -> None:
     state.settings.take(event)
 
 
+def _host_noted(state: FarmState, event: HostNoted) -> None:
+    """On which type of node a host stands; a host that ended may still be paid for."""
+    if event.what == "ready" and event.node_type:
+        state.settings.standing[event.host] = event.node_type
+
+
 def _notice_delivered(state: FarmState, event: NoticeDelivered) -> None:
     state.told.add(event.key)
 
@@ -180,4 +188,5 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     MediaCollected: _media_collected,
     SettingsGiven: _settings_given,
     NoticeDelivered: _notice_delivered,
+    HostNoted: _host_noted,
 }

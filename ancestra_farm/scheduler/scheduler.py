@@ -155,7 +155,8 @@ class Scheduler:
             self._note(host, "ready", f"loaded in {happening.load_s:.1f} s", now)
 
     def _note(self, host: Host, what: HostNote, message: str, now: float) -> None:
-        self._emit(HostNoted(host.pool.model, host.name, what, message, now))
+        node_type = self.dispatcher.fleet.type_of(host)
+        self._emit(HostNoted(host.pool.model, host.name, what, message, now, node_type))
 
     def _ticket_started(self, happening: TicketStarted, _now: float) -> None:
         self.dispatcher.start_lease(happening.host, happening.ticket)

@@ -33,7 +33,8 @@ class Settings:
     told_since: dict[str, float] = field(default_factory=dict)
     farm: FarmSettings = NO_FARM_SETTINGS
     shows: dict[str, ShowSettings] = field(default_factory=dict)
-    prices: dict[str, float] = field(default_factory=dict)
+    prices: dict[tuple[str, str], float] = field(default_factory=dict)
+    standing: dict[str, str] = field(default_factory=dict)
 
     def take(self, given: SettingsGiven) -> None:
         """Put these in place of any before. Raises ValueError for a document that is none."""
@@ -70,12 +71,16 @@ class Settings:
         of_show = self.shows.get(show)
         return (1.0 if of_show is None else of_show.weights.get(priority, 1.0)) * self.farm.classes.get(priority, 1.0)
 
-    def pay(self, show: str, model_digest: str, card: ModelCard, device_s: float) -> float:
-        """A host of this model was held for so many seconds for a show: what that cost."""
-        per_s = self.prices.get(model_digest)
+    def pay(self, show: str, model_digest: str, card: ModelCard, host: str, device_s: float) -> float:
+        """A host of this model was held for so many seconds for a show: what that cost.
+
+        At the price of the node it stands on, where that is known, else where the model is cheapest.
+        """
+        node_type = self.standing.get(host, "")
+        per_s = self.prices.get((model_digest, node_type))
         if per_s is None:
-            price = price_of(card, self.farm)
-            per_s = self.prices[model_digest] = 0.0 if price is None else price.per_hour / 3600
+            price = price_of(card, self.farm, node_type) or price_of(card, self.farm)
+            per_s = self.prices[model_digest, node_type] = 0.0 if price is None else price.per_hour / 3600
         cost = device_s * per_s
         if cost:
             self.spent[show] = self.spent.get(show, 0.0) + cost
