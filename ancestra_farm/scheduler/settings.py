@@ -22,10 +22,9 @@ _NO_CAP = ShowCap.model_construct(max_slots=None, max_money=None)
 class Settings:
     """What was last given. ``farm`` and ``shows`` are read from ``given``: the newest of each, by `key_of`.
 
-    ``told_since``: since when a show has somebody to be told, seconds since the epoch.
-
-    ``spent``: what each show has spent so far, in money, as priced when it was spent. ``prices``: per second of a host,
-    by the digest of its model, as far as they were asked for.
+    ``spent``: what each show has spent so far, in money, as priced when it was spent. ``told_since``: since when a show
+    has somebody to be told, seconds since the epoch. ``standing``: the type of the node that a host stands on.
+    ``prices``: per second of a host, by the digest of its model and node type, as far as they were asked for.
     """
 
     given: dict[str, SettingsGiven] = field(default_factory=dict)
