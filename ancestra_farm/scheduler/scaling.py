@@ -67,10 +67,10 @@ def wishes_of(fleet: Fleet, pool: Pool) -> list[Wish]:
     for line in pool.lines.values():
         seconds, candidates = work_of(fleet, pool, line)
         if seconds > 0 and candidates:
-            rank, cap = line.batch.rank, line.cap
-            most_hosts = candidates if cap is None else min(candidates, whole(cap / pool.slots_each))
+            rank = line.batch.rank
+            caps = [whole(cap / pool.slots_each) for cap in (line.cap, line.batch.show_cap) if cap is not None]
             work_s[rank] = work_s.get(rank, 0.0) + seconds
-            most[rank] = most.get(rank, 0) + most_hosts
+            most[rank] = most.get(rank, 0) + min([candidates, *caps])
     target_s = fleet.farm.scaling.target_wait_s
     return [
         Wish(pool.digest, rank, min(ceil(seconds / target_s), most[rank]), pool.sizes)
