@@ -14,8 +14,13 @@ from ancestra_farm.plan.events import (
     BranchOpened,
     CandidateGivenUp,
     Event,
+    HostNoted,
     HostTimed,
+    NodeNoticed,
+    NodeOrdered,
+    NodesPaid,
     OrderGiven,
+    SettingsGiven,
     StitchEnded,
     StitchPlanned,
     WaveClosed,
@@ -229,6 +234,97 @@ def test_every_exported_family_is_in_the_catalogue_and_its_labels_are_bounded() 
             assert set(sample.labels) - {"le"} == set(row.labels)
     assert not known
     assert all(set(row.labels) <= set(LABELS) for row in CATALOGUE)
+
+
+def test_a_candidate_that_is_tried_again_counts_by_the_cause_of_its_failure() -> None:
+    metrics = folded(
+        submitted(),
+        opened(),
+        released(0, 2),
+        attempt(0, cause="crash", passed=False),
+        attempt(0, cause="aborted", passed=False),
+        attempt(1, cause="exception", passed=False),
+        attempt(1, cause="out_of_memory", passed=False),
+        attempt(1),
+    )
+    retries = {cause: metrics.value("ancestra_retries_total", **STAGE, cause=cause) for cause in ("crash", "exception")}
+    assert retries == {"crash": 0, "exception": 1}, "what was taken back is not tried again"
+    assert metrics.value("ancestra_retries_total", **STAGE, cause="out_of_memory") == 1
+
+
+def test_hosts_and_machines_are_counted_by_what_happened_to_them() -> None:
+    metrics = folded(
+        HostNoted("procedural/stills", "h1", "ready", "", 1.0),
+        HostNoted("procedural/stills", "h2", "ready", "", 1.0),
+        HostNoted("procedural/stills", "h1", "drained", "sick", 2.0),
+        NodeNoticed("ab", "spot interruption", ("h2",), 120.0, 3.0),
+        NodeNoticed("cd", "drained by noor", (), None, 3.0),
+        NodeOrdered("drain", "noor", 3.0, node="cd"),
+    )
+    changes = {
+        what: metrics.value("ancestra_host_changes_total", model="procedural/stills", change=what)
+        for what in ("ready", "drained", "lost")
+    }
+    assert changes == {"ready": 2, "drained": 1, "lost": 0}
+    assert metrics.value("ancestra_node_notices_total", cause="preempted") == 1
+    assert metrics.value("ancestra_node_notices_total", cause="drained") == 1
+    assert metrics.value("ancestra_node_orders_total", order="drain") == 1
+
+
+def test_machines_cost_what_their_bills_say_under_the_market_of_their_type() -> None:
+    kinds = {"a100": {"cpus": 8, "memory_gib": 64, "market": "spot", "price_per_hour": 2.0, "max_nodes": 4}}
+    farm = {"schema": "ancestra/farm/v1", "currency": "EUR", "node_types": kinds}
+    metrics = folded(
+        SettingsGiven("farm", "", json.dumps(farm), "ada", 1.0),
+        NodesPaid("a100", 2, 90.0, 0.05, "EUR", 60.0),
+        NodesPaid("a100", 0, 30.0, 0.02, "EUR", 75.0),
+        NodesPaid("gone", 1, 10.0, 0.0, "EUR", 75.0),
+    )
+    of = {"node_type": "a100", "market": "spot"}
+    assert metrics.value("ancestra_node_seconds_total", **of) == 120
+    assert metrics.value("ancestra_node_money_total", **of, currency="EUR") == pytest.approx(0.07)
+    assert metrics.value("ancestra_node_seconds_total", node_type="gone", market="") == 10
+
+
+def test_the_oldest_wave_is_the_one_that_waits_longest_and_not_paused() -> None:
+    def oldest(*events: Event) -> float | None:
+        metrics = folded(submitted(), opened(), released(0, 2), *events)
+        return metrics.registry.get_sample_value("ancestra_oldest_wave_timestamp_seconds", SHOW)
+
+    later = WaveReleased("demo", BRANCH, 1, "full", 2, 4, ("blur",), 9.0)
+    order = {"who": "noor", "at": 10.0}
+    assert oldest(later) == 3.0
+    assert oldest(later, closed()) == 9.0
+    assert oldest(closed()) is None
+    assert oldest(OrderGiven("demo", "pause", **order)) is None
+    assert oldest(OrderGiven("demo", "pause", shot="anc_010_0010", **order)) is None
+    assert oldest(OrderGiven("demo", "pause", **order), OrderGiven("demo", "unpause", **order)) == 3.0
+    assert oldest(BranchClosed("demo", BRANCH, "cancelled", (), 10.0)) is None
+    assert oldest(opened(1)) is None
+
+
+def test_a_gauge_that_is_replaced_ends_the_series_that_are_gone() -> None:
+    metrics = Metrics()
+    metrics.show({"ancestra_shots": {("anc", "shot", "a", "running"): 2.0, ("anc", "shot", "b", "done"): 1.0}})
+    metrics.show({"ancestra_shots": {("anc", "shot", "a", "done"): 2.0}})
+    told = [line for line in metrics.render().decode().splitlines() if line.startswith("ancestra_shots{")]
+    assert told == ['ancestra_shots{batch="a",class="shot",show="anc",state="done"} 2.0']
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=20))
+def test_a_total_that_is_kept_elsewhere_never_falls(totals: list[float]) -> None:
+    metrics = Metrics()
+    for total in totals:
+        metrics.advance("ancestra_spent_money_total", {("anc", "EUR"): total})
+    value = metrics.value("ancestra_spent_money_total", show="anc", currency="EUR")
+    assert value == pytest.approx(max(totals, default=0.0))
+
+
+def test_store_errors_are_there_before_the_first_so_that_it_is_seen_as_a_step() -> None:
+    metrics = Metrics()
+    assert metrics.registry.get_sample_value("ancestra_store_errors_total", {"part": "commit"}) == 0
+    metrics.count_store_errors("commit", 2)
+    assert metrics.value("ancestra_store_errors_total", part="commit") == 2
 
 
 def test_names_carry_their_unit_and_counters_end_in_total() -> None:

@@ -1,0 +1,338 @@
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ancestra_farm.api.people import everybody
+from ancestra_farm.batch.farm_settings import FARM_SCHEMA, FarmSettings
+from ancestra_farm.farm.run import checked_submission
+from ancestra_farm.ledger.read import read_table
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.scheduler.prices import price_of
+from ancestra_farm.telemetry.boards.board import Board, Panel, Query
+from tests.api.door import OpenDoor
+from tests.dashboards.asked import filled, panels, selectors
+from tests.dashboards.live import FARM, FailingHands, Sample, Watch, last_scrape_has, watched
+from tests.dashboards.programs import needs_prometheus
+from tests.farm.batches import batch_document, with_clips, write_batch
+
+pytestmark = needs_prometheus
+
+PRICE_PER_HOUR = 7200.0
+SETTINGS = {
+    "schema": FARM_SCHEMA,
+    "currency": "EUR",
+    "node_types": {
+        "box": {"cpus": 2, "memory_gib": 4, "price_per_hour": PRICE_PER_HOUR, "max_nodes": 1, "market": "spot"}
+    },
+    "show_caps": {"anc": {"max_money": 1_000_000}},
+}
+
+
+@dataclass
+class Seen:
+    """A farm that was watched to its end. ``at``: Unix seconds of the look that is compared with the tables."""
+
+    watch: Watch
+    store: Store
+    at: float
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        return list(read_table(self.store, name).to_pylist())
+
+    def ask(self, query: Query) -> list[Sample]:
+        return self.watch.ask(filled(query.expr), self.at)
+
+
+def submit(door: OpenDoor, folder: Path, document: dict[str, Any]) -> None:
+    submission = checked_submission(write_batch(folder, document), "tester")
+    body = {"document": submission.document, "cards": dict(submission.cards)}
+    answer = door.ask("POST", "/v1/batches", body)
+    assert answer.status == 200, answer.data
+
+
+@contextmanager
+def farm_at_work(folder: Path) -> Iterator[Seen]:
+    """Two batches, one to its end and one until people have to pick, watched from the middle of the first."""
+    store = Store.open(str(folder / "store"), create=True)
+    whole = with_clips(batch_document(2, candidates=160, wave=32, keep="all"), candidates=4)
+    picked = {**batch_document(2, candidates=40, wave=20, select="close"), "batch": "picked", "priority": "dailies"}
+    picked["budget"] = {"candidates": 400}
+    with OpenDoor(store, hands=FailingHands) as door:
+        assert door.ask("POST", "/v1/farm_settings", {"document": json.dumps(SETTINGS)}).status == 200
+        submit(door, folder, whole)
+        submit(door, folder, picked)
+        door.until(lambda status: status["commit"] > 10 and sum(s["survivors"] for s in stages(status)) > 4)
+        with watched(store, folder) as watch:
+            door.until(lambda status: all(s["state"] != "running" for s in status["shots"]), 200)
+            survivor = door.survivors()[0]
+            assert (
+                door.give({"order": "pick", "batch": batch_of(door, survivor), "candidate_id": survivor}).status == 200
+            )
+            told = door.ask("GET", "/v1/metrics").data.decode()
+            events = next(
+                float(line.split()[1]) for line in told.splitlines() if line.startswith("ancestra_events_total")
+            )
+            at = last_scrape_has(watch, "ancestra_events_total", events)
+            seen = Seen(watch, store, at)
+            door.close()
+            yield seen
+
+
+def stages(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return [stage for shot in status["shots"] for stage in shot["stages"]]
+
+
+def batch_of(door: OpenDoor, candidate: str) -> str:
+    states = door.scheduler.state.batches.values()
+    return next(b.name for b in states if any(candidate in branch.survivor_ids() for branch in b.branches.values()))
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.delenv("ANCESTRA_TOKEN", raising=False)
+        with farm_at_work(tmp_path_factory.mktemp("farm")) as watched_farm:
+            yield watched_farm
+
+
+# ---- every panel returns data ----------------------------------------------------------------------------------------
+
+#: What this farm had none of, and why.
+NOTHING = {
+    "GPUs with a host": "it has no GPU",
+    "Running": "nothing runs at the end",
+    "Starved or failed": "every shot found survivors",
+    "Oldest wave, by class": "every wave is closed",
+    "Sick hosts, last hour": "no host departs from its pool",
+    "Failed starts, last hour": "all came up",
+    "Hosts lost, last hour": "none was",
+    "Machines told to go": "none was",
+    "Machines told to go, and orders about them": "none was",
+    "Verdicts made void": "no host was sick",
+    "Stitches that failed, by cause": "none did",
+    "Firing and pending": "the farm does well",
+    "Quarantined": "one failure of a candidate is no three strikes",
+    "Lost": "nobody lost a host",
+}
+OURS = [
+    (board, panel)
+    for board, panel in panels()
+    if board.uid != "ancestra-look"
+    and all(one.metric.startswith(("ancestra_", "ALERTS")) for query in panel.queries for one in selectors(query.expr))
+]
+
+
+@pytest.mark.parametrize(("board", "panel"), OURS, ids=lambda one: getattr(one, "title", None))
+def test_every_panel_has_data_unless_there_is_nothing_to_show(seen: Seen, board: Board, panel: Panel) -> None:
+    answers = [sample for query in panel.queries for sample in seen.ask(query)]
+    assert all(math.isfinite(sample.value) for sample in answers), answers
+    assert bool(answers) == (panel.title not in NOTHING), answers
+
+
+# ---- what the tables say ---------------------------------------------------------------------------------------------
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, rel=0.01, abs=1e-9)
+
+
+def named(seen: Seen, uid: str, title: str, query: int = 0) -> dict[tuple[str, ...], float]:
+    """What a panel shows: values by those labels that tell its lines apart, in the order of their names."""
+    (panel,) = [panel for board, panel in OURS if (board.uid, panel.title) == (uid, title)]
+    answer = seen.ask(panel.queries[query])
+    return {tuple(sample.labels[name] for name in sorted(sample.labels)): sample.value for sample in answer}
+
+
+def of_stage(row: dict[str, Any]) -> frozenset[tuple[str, str]]:
+    ranks = {"tiny": "shot", "picked": "dailies"}
+    told = {"show": row["show"], "class": ranks[row["batch"]], "stage": row["stage"], "model": row["model"]}
+    return frozenset((told | {"farm": FARM}).items())
+
+
+def expected_series(seen: Seen) -> dict[str, Counter[frozenset[tuple[str, str]]]]:
+    """What the tables make of metrics that both know."""
+    found: dict[str, Counter[frozenset[tuple[str, str]]]] = defaultdict(Counter)
+    for row in seen.table("candidates"):
+        labels = of_stage(row)
+        found["ancestra_candidates_released_total"][labels] += 1
+        found["ancestra_candidate_device_seconds_total"][labels] += row["device_s"]
+        found["attempts"][labels] += row["attempts"]
+        if row["outcome"] == "survivor":
+            found["ancestra_survivors_total"][labels] += 1
+        if row["outcome"] == "rejected":
+            found["ancestra_candidates_rejected"][labels | {("filter", row["reasons"][0])}] += 1
+        else:
+            found[f"ancestra_candidates_{row['outcome']}"][labels] += 1
+        if row["passed"] is not None:
+            found["ancestra_attempts_total"][labels | {("cause", "judged")}] += 1
+    return found
+
+
+def last_values(seen: Seen, metric: str) -> dict[frozenset[tuple[str, str]], float]:
+    given = {"instance", "job"}
+    answer = seen.watch.ask(metric, seen.at)
+    return {frozenset((k, v) for k, v in one.labels.items() if k not in given): one.value for one in answer}
+
+
+def test_every_series_that_the_tables_know_is_as_they_say(seen: Seen) -> None:
+    expected = expected_series(seen)
+    tried = expected.pop("attempts")
+    assert {"ancestra_survivors_total", "ancestra_candidates_rejected", "ancestra_candidates_survivor"} <= set(expected)
+    for metric, series in expected.items():
+        told = last_values(seen, metric)
+        for labels, value in series.items():
+            assert told[labels] == near(value), (metric, labels)
+    attempts: Counter[frozenset[tuple[str, str]]] = Counter()
+    for labels, value in last_values(seen, "ancestra_attempts_total").items():
+        attempts[frozenset(one for one in labels if one[0] != "cause")] += value
+    assert attempts == tried
+
+
+def test_film_and_people_are_as_the_tables_say(seen: Seen) -> None:
+    stitches = [row for row in seen.table("stitches") if row["state"] == "done"]
+    clips = named(seen, "ancestra-batch", "Published", 0)
+    frames = named(seen, "ancestra-batch", "Published", 1)
+    assert clips == {(): len(stitches)}
+    assert frames == {(): near(sum(row["frames"] for row in stitches))}
+    picks = [row for row in seen.table("picks") if row["withdrawn_at"] is None]
+    assert named(seen, "ancestra-batch", "Picks that stand") == {("anc",): len(picks)}
+    assert named(seen, "ancestra-batch", "Batches, by class") == {("dailies",): 1, ("shot",): 1}
+
+
+def test_yields_are_as_the_tables_say(seen: Seen) -> None:
+    rows = seen.table("candidates")
+
+    def part(label: str) -> dict[str, Any]:
+        judged = Counter(row[label] for row in rows if row["passed"] is not None)
+        survived = Counter(row[label] for row in rows if row["outcome"] == "survivor")
+        return {name: near(survived[name] / count) for name, count in judged.items()}
+
+    stages = named(seen, "ancestra-batch", "Survivors of what was judged, by stage")
+    assert {stage: value for (_, stage), value in stages.items()} == part("stage")
+    models = named(seen, "ancestra-batch", "Survivors of what was judged, by model")
+    assert {model: value for (model,), value in models.items()} == part("model")
+    filters = Counter(row["reasons"][0] for row in rows if row["outcome"] == "rejected")
+    shown = named(seen, "ancestra-batch", "Rejected, by first filter")
+    assert {name: value for (name,), value in shown.items()} == {name: near(count) for name, count in filters.items()}
+
+
+def test_device_time_a_survivor_is_as_the_tables_say(seen: Seen) -> None:
+    rows = seen.table("candidates")
+    spent: Counter[tuple[str, str]] = Counter()
+    survived: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        spent[row["model"], row["stage"]] += row["device_s"]
+        survived[row["model"], row["stage"]] += row["outcome"] == "survivor"
+    expected = {key: near(seconds / survived[key]) for key, seconds in spent.items()}
+    assert named(seen, "ancestra-farm", "Device time per survivor, by stage") == expected
+    by_model = {model: value for (model, _), value in expected.items()}
+    assert {m: v for (m,), v in named(seen, "ancestra-farm", "Pools", 7).items()} == by_model
+
+
+def test_shots_and_budgets_are_as_the_tables_say(seen: Seen) -> None:
+    delivered = {(row["batch"], row["shot"]) for row in seen.table("deliveries")}
+    rows = seen.table("candidates")
+    waiting = {(row["batch"], row["shot"]) for row in rows} - delivered
+    assert {batch for batch, _ in waiting} == {"picked"}, "the other is delivered, and shown no more"
+    assert named(seen, "ancestra-batch", "Waiting for people") == {(): len(waiting)}
+    assert named(seen, "ancestra-batch", "Batches with something left to do", 2) == {
+        ("picked", "dailies", "anc"): len(waiting)
+    }
+    released = sum(row["batch"] == "picked" for row in rows)
+    assert named(seen, "ancestra-batch", "Least budget left") == {(): near(1 - released / 400)}
+
+
+def test_failures_are_as_the_tables_say(seen: Seen) -> None:
+    failed: Counter[tuple[str, str]] = Counter()
+    for row in seen.table("candidates"):
+        failed["exception", row["model"]] += row["attempts"] - (row["passed"] is not None)
+    shown = named(seen, "ancestra-trouble", "Failed attempts, by model and cause")
+    assert shown == {key: near(count) for key, count in failed.items() if count}
+    assert sum(failed.values()) > 5
+
+
+def test_money_is_device_time_at_the_price_of_the_settings(seen: Seen) -> None:
+    cards, farm = load_catalog(), FarmSettings.model_validate(SETTINGS, by_alias=True)
+    paid = 0.0
+    for row in seen.table("candidates"):
+        price = price_of(cards[row["model"]], farm)
+        assert price is not None
+        paid += row["device_s"] * price.per_hour / 3600
+    (spent,) = seen.watch.ask('sum(ancestra_spent_money_total{show="anc", currency="EUR"})', seen.at)
+    assert spent.value == near(paid)
+
+
+def test_machines_cost_their_time_at_their_price(seen: Seen) -> None:
+    where = '{node_type="box", market="spot"}'
+    (seconds,) = seen.watch.ask(f"ancestra_node_seconds_total{where}", seen.at)
+    (money,) = seen.watch.ask(f"ancestra_node_money_total{where}", seen.at)
+    assert seconds.value > 0
+    assert money.value == near(seconds.value * PRICE_PER_HOUR / 3600)
+    assert named(seen, "ancestra-farm", "Machines, by type") == {("spot", "box"): 1}
+
+
+# ---- what grew while it was watched ----------------------------------------------------------------------------------
+
+
+def grown(seen: Seen, metric: str, **labels: str) -> float:
+    """By how much a counter grew between the first look and the last, all series with these labels together."""
+    return sum(
+        samples[-1][1] - samples[0][1]
+        for of, samples in seen.watch.raw(metric, seen.at).items()
+        if labels.items() <= dict(of).items()
+    )
+
+
+def stretched(seen: Seen, metric: str) -> float:
+    """By how much Prometheus stretches growth, for want of samples at both ends of its window.
+
+    It goes on at the same pace for half the time between two samples, at either end (functions.go, extrapolatedRate).
+    """
+    samples = max(seen.watch.raw(metric, seen.at).values(), key=len)
+    span = samples[-1][0] - samples[0][0]
+    each = span / (len(samples) - 1)
+    return (span + each / 2 + min(each * 1.1, seen.at - samples[-1][0])) / span
+
+
+def test_shares_of_a_pool_are_those_of_its_hosts_clocks_and_add_up(seen: Seen) -> None:
+    parts = ("busy", "loading", "starved", "idle")
+    whole: Counter[str] = Counter()
+    for number, part in enumerate(parts, 2):
+        for (model,), value in named(seen, "ancestra-farm", "Pools", number).items():
+            clock = {name: f"ancestra_device_{name}_seconds_total" for name in (part, "wall")}
+            expected = grown(seen, clock[part], model=model) / grown(seen, clock["wall"], model=model)
+            assert value == pytest.approx(expected, rel=0.01, abs=0.01)
+            whole[model] += value
+    assert whole
+    assert all(value == near(1) for value in whole.values())
+
+
+def test_what_grew_in_the_last_hour_is_what_the_tables_have_more(seen: Seen) -> None:
+    survivors = [row for row in seen.table("candidates") if row["outcome"] == "survivor"]
+    raw = seen.watch.raw("ancestra_survivors_total", seen.at)
+    before = sum(samples[0][1] for samples in raw.values())
+    ((value),) = named(seen, "ancestra-farm", "Survivors, last hour").values()
+    expected = (len(survivors) - before) * stretched(seen, "ancestra_survivors_total")
+    assert value == pytest.approx(expected, rel=0.01, abs=0.5)
+
+
+def test_machines_are_paid_by_the_survivor_as_the_tables_count_them(seen: Seen) -> None:
+    ((value),) = named(seen, "ancestra-farm", "Paid per survivor").values()
+    expected = grown(seen, "ancestra_node_money_total") / grown(seen, "ancestra_survivors_total")
+    assert value == pytest.approx(expected, rel=0.02)
+
+
+def test_the_farm_was_reached_with_a_token_of_its_own_and_nobody_else_was_asked(seen: Seen) -> None:
+    targets = seen.watch.targets()
+    assert [target["labels"]["job"] for target in targets] == ["ancestra"]
+    roles = [person.role for person, _ in everybody(seen.store).values() if person.name.startswith("prometheus")]
+    assert roles == ["viewer"]
