@@ -368,7 +368,7 @@ class Dispatcher:
             own = None
             if capped := self.fleet.at_cap(line, pool):
                 own = next((host for host in line.mine.values() if len(host.leases) == held), None)
-            if (capped and own is None) or show_caps.gives_way(self.fleet, line):
+            if (capped and own is None) or show_caps.gives_way(self.fleet, line, pool):
                 continue
             if len(pool.lines) > 1 and not urgency.may_serve(self.fleet, pool, line.rank, held):
                 return None

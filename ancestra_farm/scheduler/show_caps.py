@@ -12,11 +12,19 @@ from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.state import BatchState
 
 
-def gives_way(fleet: Fleet, line: Line) -> bool:
-    """Whether a batch gets no ticket now, so that another of its show, which has nothing, can begin."""
+def gives_way(fleet: Fleet, line: Line, own: Pool) -> bool:
+    """Whether a batch gets no ticket of its pool now, so that another of its show, which has nothing, can begin.
+
+    In its own pool that one begins on the very host; in another pool only where a host waits for it already.
+    """
     if line.batch.show_cap is None or not fleet.held_by(line.batch.name):
         return False
-    return any(_kept_out(fleet, pool, other, line) for pool in fleet.pools.values() for other in pool.waiting.values())
+    return any(
+        _kept_out(fleet, pool, other, line)
+        for pool in fleet.pools.values()
+        if pool is own or pool.room[0].size
+        for other in pool.waiting.values()
+    )
 
 
 def _kept_out(fleet: Fleet, pool: Pool, other: Line, line: Line) -> bool:
@@ -24,7 +32,7 @@ def _kept_out(fleet: Fleet, pool: Pool, other: Line, line: Line) -> bool:
     batch = other.batch
     if batch.show != line.batch.show or batch.name == line.batch.name or other.rank > line.rank:
         return False
-    if not pool.room[0].size or fleet.held_by(batch.name):
+    if fleet.held_by(batch.name):
         return False
     return (other.cap is None or pool.slots_each <= other.cap) and fleet.at_show_cap(other, pool)
 

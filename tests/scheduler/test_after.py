@@ -105,7 +105,7 @@ def test_a_new_controller_waits_for_the_same():
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        (batch("b", after=[{"batch": "nobody"}]), "there is no batch nobody here; there are: previs"),
+        (batch("b", after=[{"batch": "nobody"}]), "there is no batch nobody here; there are: film, previs"),
         (batch("b", after=[{"batch": "previs", "shot": "s009"}]), "batch previs has no shot s009"),
         (batch("b", after=[{"batch": "previs", "stage": "clip"}]), "no stage clip in any shot of previs"),
         (batch("b", shots=2, of_shot={0: [{"shot": "s001"}], 1: [{"shot": "s000"}]}), "none of them would ever begin"),
