@@ -189,7 +189,7 @@ def _waiting(
     for same in alike.values():
         actor = same[0]
         wants = ", ".join(f"{amount:g} {name}" for name, amount in actor.resources.items() if amount) or "nothing"
-        labels = ", ".join(f"{name}={value}" for name, value in actor.selector.items())
+        labels = ", ".join(f"{name}={value}" for name, value in sorted(actor.selector.items()))
         what = f"{len(same):,} × {actor.kind} wait for {wants}" + (f" with {labels}" if labels else "")
         if any(actor.fits(node) for node in nodes):
             yield Finding("waiting", "note", f"{what}: nodes that have it are full", "")

@@ -1,0 +1,111 @@
+"""Finished work, brought here: whole, checked, once, and never over something else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ancestra_farm.ledger.store import Store
+from tests.cli.conftest import Ancestra
+from tests.cli.small_farm import SmallFarm, batch_file, finished_store, submission
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return finished_store(tmp_path)
+
+
+def versions_below(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.rglob("MANIFEST.json"))
+
+
+def test_finished_work_is_fetched_once_and_whole(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    said = ancestra("sync", here, "--store", store.url, "--json")
+    assert said.code == 0, said.err
+    assert {row["state"] for row in said.json} == {"fetched"}
+    for version in versions_below(here):
+        below = version.relative_to(here).as_posix()
+        for file in version.iterdir():
+            assert file.read_bytes() == store.read(f"deliveries/{below}/{file.name}")
+    assert versions_below(here)
+    assert not list(here.rglob("*.part"))
+    again = ancestra("sync", here, "--store", store.url, "--json").json
+    assert {row["state"] for row in again} == {"here"}
+    assert len(again) == len(said.json)
+
+
+def test_one_that_was_cut_off_goes_on(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    assert ancestra("sync", here, "--store", store.url).code == 0
+    version = versions_below(here)[0]
+    (version / "MANIFEST.json").unlink()
+    film = next(version.glob("*.mp4"))
+    film.rename(film.with_name(film.name + ".part"))
+    said = ancestra("sync", here, "--store", store.url, "--json").json
+    assert {row["file"] for row in said if row["state"] == "fetched"} == {str(film), str(version / "MANIFEST.json")}
+    assert not list(here.rglob("*.part"))
+
+
+def test_what_is_here_and_differs_stays(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    assert ancestra("sync", here, "--store", store.url).code == 0
+    film = next(here.rglob("*.mp4"))
+    film.write_bytes(b"somebody's grade")
+    said = ancestra("sync", here, "--store", store.url)
+    assert said.code == 1
+    assert f"another file is here; it stays: {film}" in said.out
+    assert film.read_bytes() == b"somebody's grade"
+
+
+def test_what_is_damaged_in_the_store_is_not_brought_here(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    films = [path for path in store.list("deliveries") if path.endswith(".mp4")]
+    damaged, gone = films[0], films[1] if len(films) > 1 else None
+    file = store.local_path(damaged)
+    assert file is not None
+    file.write_bytes(b"flim")
+    if gone:
+        there = store.local_path(gone)
+        assert there is not None
+        there.unlink()
+    said = ancestra("sync", here, "--store", store.url)
+    assert said.code == 1
+    assert "damaged in the store" in said.out
+    assert not (here / damaged.removeprefix("deliveries/")).exists()
+    assert not (here / damaged.removeprefix("deliveries/")).with_name("MANIFEST.json").exists()
+    assert not list(here.rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", ["../../../up.mp4", "/etc/up.mp4", "a/../../../../up.mp4"])
+def test_a_manifest_cannot_lead_out_of_the_folder(ancestra: Ancestra, store: Store, tmp_path: Path, name: str) -> None:
+    here = tmp_path / "deep" / "er" / "here"
+    path = next(path for path in store.list("deliveries") if path.endswith("MANIFEST.json"))
+    manifest = json.loads(store.read(path))
+    manifest["files"][0]["name"] = name
+    store.replace(path, json.dumps(manifest).encode())
+    said = ancestra("sync", here, "--store", store.url)
+    assert said.code == 2
+    assert "would leave" in said.err
+    assert not list(tmp_path.rglob("up.mp4"))
+
+
+def test_only_what_is_wanted_is_fetched(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    shot = next(path for path in store.list("deliveries")).split("/")[2]
+    said = ancestra("sync", tmp_path / "one", "--store", store.url, "--shot", shot, "--kind", "mp4", "--json").json
+    assert said
+    assert all(row["file"].endswith((".mp4", "MANIFEST.json")) and f"/{shot}/" in row["file"] for row in said)
+    assert ancestra("sync", tmp_path / "part", "--store", store.url, "--kind", "otio", "--json").json == []
+    assert not list((tmp_path / "part").rglob("MANIFEST.json")), "a part of a version is not whole"
+    none = ancestra("sync", tmp_path / "two", "--store", store.url, "--picked", "--json").json
+    assert none == []
+    missing = ancestra("sync", tmp_path / "three", "--store", store.url, "--batch", "no")
+    assert (missing.code, (tmp_path / "three").exists()) == (2, False)
+
+
+def test_one_that_follows_ends_with_its_batch(ancestra: Ancestra, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store"), create=True)
+    SmallFarm(store).work(submission(batch_file(tmp_path)))
+    said = ancestra("sync", tmp_path / "here", "--store", store.url, "--batch", "demo", "--follow")
+    assert said.code == 0, said.err
+    assert versions_below(tmp_path / "here")
