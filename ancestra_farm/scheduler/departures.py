@@ -133,8 +133,13 @@ class Departures:
 
 
 def _some_ends(lease: Lease, left_s: float, now: float) -> bool:
-    """Whether at least one more candidate of a running ticket is likely to end within ``left_s``."""
+    """Whether at least one more candidate of a running ticket is likely to end within ``left_s``.
+
+    One that is late may take as long again as it took.
+    """
     if lease.started_at is None or left_s <= 0:
         return False
-    each_s = lease.expected_s / len(lease.ticket.positions)
-    return min(each_s, lease.expected_s - (now - lease.started_at)) <= left_s
+    took_s = now - lease.started_at
+    if took_s >= lease.expected_s:
+        return took_s <= left_s
+    return min(lease.expected_s / len(lease.ticket.positions), lease.expected_s - took_s) <= left_s

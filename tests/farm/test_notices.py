@@ -155,7 +155,8 @@ def test_an_endpoint_that_does_not_answer_is_said_to(aws):
         silent = AwsNotices(Metadata(f"http://127.0.0.1:{deaf.getsockname()[1]}", answer_s=0.2))
         with pytest.raises(MetadataUnreadable, match="timed out"):
             silent.look(NOW)
-    gone = GcpNotices(Metadata(f"http://127.0.0.1:{deaf.getsockname()[1]}"))
+        port = deaf.getsockname()[1]
+    gone = GcpNotices(Metadata(f"http://127.0.0.1:{port}"))
     with pytest.raises(MetadataUnreadable, match="refused"):
         gone.look(NOW)
     aws.silent = True

@@ -2,18 +2,22 @@
 
 from dataclasses import dataclass, field
 
-from ancestra_farm.scheduler.world import HostPlaced, Instruction, KillHost, NodeLeaving, StartHost, StopHost
+from ancestra_farm.scheduler.world import HostPlaced, Instruction, KillHost, NodeLeaving, StartHost, StopHost, Ticket
 from tests.scheduler.timed import TimedWorld
 
 
 @dataclass
 class NodeWorld(TimedWorld):
-    """Hosts stand on nodes with one slot each, the first free one. ``told``: every instruction with its time."""
+    """Hosts stand on nodes with one slot each, the first free one. ``told``: every instruction with its time.
+
+    ``gone``: nodes on which no host is placed any more. ``deaf``: hosts that hang: nothing comes back from them.
+    """
 
     nodes: tuple[str, ...] = ("n1", "n2", "n3")
     at_node: dict[str, str] = field(default_factory=dict)
     told: list[tuple[float, Instruction]] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.cpus = len(self.nodes)
@@ -44,6 +48,14 @@ class NodeWorld(TimedWorld):
             self.after(0.5, lambda: self._up(host))
         else:
             super()._up(host)
+
+    def _take_back(self, host: str, name: str) -> None:
+        if host not in self.deaf:
+            super()._take_back(host, name)
+
+    def _finish(self, host: str, ticket: Ticket, count: int) -> None:
+        if host not in self.deaf:
+            super()._finish(host, ticket, count)
 
     def notice(self, node: str, seconds: float | None, why: str = "preempted") -> None:
         """A node goes away in so many seconds, as the farm would tell: with what slots are left."""

@@ -26,6 +26,8 @@ STILLS = "{role: text_to_image, model: test/stills, candidates: 400, wave: 100}"
 CLIPS = "{role: text_to_video, model: test/clips, candidates: 24, wave: 12}"
 BATCH = batch_of(f"{{still: {STILLS}}}", shots=1)
 LONG = batch_of(f"{{clip: {CLIPS}}}", shots=1)
+WIDE = batch_of("{clip: {role: text_to_video, model: test/clips, candidates: 90, wave: 90}}", shots=1)
+SMALL = batch_of("{still: {role: text_to_image, model: test/stills, candidates: 120, wave: 40}}", shots=1)
 #: Tickets of one clip, and clips of a minute.
 SLOWLY = {"tunables": Tunables(ticket_s=0.1), "seconds": {"test/stills": 0.1, "test/clips": 60.0}}
 
@@ -34,7 +36,8 @@ def working(**options) -> NodeWorld:
     """A world whose hosts are all at work."""
     batch = options.pop("batch", BATCH)
     world = NodeWorld(**options)
-    world.submit(batch)
+    guesses = {"seconds_per_candidate": world.seconds["test/clips"]} if batch in (LONG, WIDE) else {}
+    world.submit(batch, **guesses)
     world.run_for(world.load_s + 3)
     assert len(world.at_node) == len(world.nodes)
     assert all(machine.working for machine in world.machines.values())
@@ -76,8 +79,9 @@ def test_what_has_not_started_comes_back_at_once_and_what_runs_goes_on():
 def test_what_cannot_end_in_time_is_handed_back_at_once():
     world = working(batch=LONG, **SLOWLY)
     host, at = world.on("n1"), world.now
+    held = [lease.ticket.ticket for lease in world.scheduler.dispatcher.fleet.hosts[host].leases]
     world.notice("n1", 20)
-    assert [one.host for one in world.since(Revoke, at)] == [host]
+    assert sorted(one.ticket for one in world.since(Revoke, at)) == sorted(held)
     world.run_for(1)
     assert host not in world.machines
     assert world.run()
@@ -87,14 +91,15 @@ def test_what_cannot_end_in_time_is_handed_back_at_once():
 
 def test_a_ticket_of_many_goes_on_to_the_last_moment_and_what_was_made_of_it_counts():
     world = working(
-        batch=LONG, tunables=Tunables(ticket_s=600.0, ticket_first=8), seconds={"test/stills": 0.1, "test/clips": 10.0}
+        batch=WIDE, tunables=Tunables(ticket_s=600.0, ticket_first=8), seconds={"test/stills": 0.1, "test/clips": 10.0}
     )
     host, at = world.on("n1"), world.now
+    (running,) = _started(world, host)
     world.notice("n1", 30)
-    assert not world.since(Revoke, at)
+    assert running not in {one.ticket for one in world.since(Revoke, at)}
     assert world.run()
-    (revoke,) = [(when, one) for when, one in world.told if when >= at and isinstance(one, Revoke) and one.host == host]
-    assert at + 24 < revoke[0] < at + 27
+    (taken_back,) = [when for when, one in world.told if isinstance(one, Revoke) and one.ticket == running]
+    assert at + 24 < taken_back < at + 27
     done = [e for e in world.log if isinstance(e, AttemptEnded) and e.host == host]
     assert done
     assert {attempt.cause for attempt in done} == {"judged"}
@@ -158,7 +163,7 @@ def test_what_fails_on_a_node_that_goes_is_taken_for_the_nodes_doing():
 def test_a_host_that_holds_on_to_its_node_is_ended_when_the_node_should_be_gone():
     world = working(batch=LONG, **SLOWLY)
     host, at = world.on("n1"), world.now
-    world.machines[host].working = "hangs"
+    world.deaf.add(host)
     world.tell(NodeLeaving("n1", world.now + 20, "preempted"))
     world.slots_change(2)
     world.run_for(19)
@@ -287,7 +292,7 @@ def test_a_storm_of_notices_decides_nothing(seed):
     assert world.survivors() == finished(BATCH).survivors()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     notices=st.lists(
         st.tuples(st.integers(0, 4), st.sampled_from([None, 0.0, 2.0, 6.0, 12.0, 40.0]), st.floats(0.0, 9.0)),
@@ -297,7 +302,7 @@ def test_a_storm_of_notices_decides_nothing(seed):
 )
 def test_whatever_notices_come_and_go_all_is_made_and_nobody_is_charged(notices, back):
     world = NodeWorld(nodes=("n0", "n1", "n2", "n3", "n4"), seconds={"test/stills": 0.2, "test/clips": 1.0})
-    world.submit(BATCH)
+    world.submit(SMALL)
     for node, seconds, pause in notices:
         world.run_for(pause)
         name = f"n{node}"
@@ -312,4 +317,4 @@ def test_whatever_notices_come_and_go_all_is_made_and_nobody_is_charged(notices,
     assert Counter(type(one).__name__ for _, one in world.told)["KillHost"] <= len(world.gone)
 
 
-UNDISTURBED = finished(BATCH).survivors()
+UNDISTURBED = finished(SMALL).survivors()

@@ -17,6 +17,7 @@ from ancestra_farm.scheduler.world import (
     NodeOrder,
     OrderRefused,
     Record,
+    SlotsChanged,
     StartHost,
     StopHost,
 )
@@ -39,10 +40,10 @@ def world():
 
 def order(world, kind, **about):
     """Give an order; the instructions that followed."""
-    at = world.now
-    fields = {"who": "ann", "at": at} | about
+    before = len(world.told)
+    fields = {"who": "ann", "at": world.now} | about
     world.tell(NodeOrder(NodeOrdered(kind, **fields)))
-    return [one for when, one in world.told if when >= at and not isinstance(one, Record)]
+    return [one for _, one in world.told[before:] if not isinstance(one, Record)]
 
 
 def refused(world, kind, **about):
@@ -213,3 +214,13 @@ def test_orders_about_nodes_do_not_pile_up_for_ever(world):
     again = folded([replace(given, node=f"{number:056x}") for number in range(NODE_ORDERS + 5)])
     assert len(again.state.nodes) == NODE_ORDERS
     assert f"{NODE_ORDERS + 4:056x}" in again.state.nodes
+
+
+def test_why_nothing_runs_says_that_nodes_are_blocked(world):
+    for node in NODES:
+        order(world, "block", node=node)
+    world.gone.update(NODES)
+    world.tell(SlotsChanged(0, 0, closed=NODES))
+    world.run_for(5)
+    assert world.done is not None
+    assert world.done.stuck == ("test/stills needs 1 CPU slot(s); there are 0, while 3 node(s) are blocked or go away",)
