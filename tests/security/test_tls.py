@@ -24,6 +24,7 @@ from ancestra_farm.farm.controller import Settings, shown_on
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
 from tests.api.door import OpenDoor
+from tests.farm.processes import wait_for
 
 
 @pytest.fixture
@@ -33,9 +34,7 @@ def door(store: Store) -> Iterator[OpenDoor]:
 
 
 def client_of(store: Store, patience_s: float = 0.5) -> Client:
-    client = Client.of(store, patience_s=patience_s)
-    assert client is not None
-    return client
+    return wait_for(lambda: Client.of(store, patience_s=patience_s), 60)
 
 
 def ready(door: OpenDoor) -> None:
