@@ -243,19 +243,19 @@ def test_the_command_counts_in_files_and_bytes(local_store: Store):
     assert not local_store.exists(path)
 
 
-def test_rejects_go_after_the_days_that_their_show_keeps_them(store: Store):
-    film = filmed(store)
+def test_rejects_go_after_the_days_that_their_show_keeps_them(local_store: Store):
+    film = filmed(local_store)
     show = film.plan.batch.show
-    assert media_of(store, "rejected")
+    assert media_of(local_store, "rejected")
     for days, goes in ((None, False), (36_500.0, False), (5.0, True)):
         document = json.dumps({"schema": "ancestra/show/v1", "show": show, "retention": {"rejects_days": days}})
-        Writer.begin(store, "ann", "settings").commit([SettingsGiven("show", show, document, "ann", 1.0)])
-        swept = gc(store, "ann", dry_run=True, now=later(store))
+        Writer.begin(local_store, "ann", "settings").commit([SettingsGiven("show", show, document, "ann", 1.0)])
+        swept = gc(local_store, "ann", dry_run=True, now=later(local_store))
         assert bool(swept.candidates) == goes, days
     other = json.dumps({"schema": "ancestra/show/v1", "show": "another", "retention": {"rejects_days": 0}})
     none = json.dumps({"schema": "ancestra/show/v1", "show": show})
-    Writer.begin(store, "ann", "settings").commit(
+    Writer.begin(local_store, "ann", "settings").commit(
         [SettingsGiven("show", "another", other, "ann", 1.0), SettingsGiven("show", show, none, "ann", 1.0)]
     )
-    assert gc(store, "ann", dry_run=True, now=later(store)).candidates == 0
-    assert gc(store, "ann", dry_run=True, rejects_older_than_s=0.0, now=later(store)).candidates
+    assert gc(local_store, "ann", dry_run=True, now=later(local_store)).candidates == 0
+    assert gc(local_store, "ann", dry_run=True, rejects_older_than_s=0.0, now=later(local_store)).candidates
