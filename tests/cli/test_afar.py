@@ -1,0 +1,139 @@
+"""A farm that is known by its door alone: a token and an address are enough, and no store is ever opened."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ancestra_farm.api.afar import Afar, DoorClosed, farm_at
+from ancestra_farm.api.app import build_app
+from ancestra_farm.api.client import Client
+from ancestra_farm.api.server import listening, serve_app
+from ancestra_farm.api.tls import own_certificate
+from ancestra_farm.api.tokens import OwnToken, token_path
+from ancestra_farm.ledger.errors import StoreRefused
+from ancestra_farm.ledger.store import Store
+from tests.api.door import OpenDoor
+from tests.cli.conftest import Ancestra
+from tests.cli.small_farm import batch_file, submission
+from tests.farm.batches import batch_document, write_batch
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenDoor]:
+    """A farm whose shots wait to be picked; whoever else tries to open its store is found out."""
+    store = Store.open(str(tmp_path / "store"), create=True)
+    with OpenDoor(store, submission(batch_file(tmp_path, "select: close"))) as door:
+        door.until(lambda status: len(status["waiting"]) == 2)
+        token = door.token("operator", "noor")
+        monkeypatch.setenv("ANCESTRA_STORE", door.endpoint)
+        monkeypatch.setenv("ANCESTRA_TOKEN", token)
+        monkeypatch.setenv("USER", "ada")
+
+        def opened(*_: Any, **__: Any) -> Store:
+            raise AssertionError("there is no store to open here")
+
+        monkeypatch.setattr(Store, "open", opened)
+        yield door
+
+
+def test_a_token_and_an_address_are_enough_to_look_and_to_order(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path
+) -> None:
+    branch = door.scheduler.state.batches["demo"].branches["anc_010_0020/still/0"]
+    first, *_ = branch.survivor_ids()
+    for arguments, says in (
+        (("status",), "24 stills"),
+        (("ls",), "waiting for people"),
+        (("show", "demo"), "pick some and close it"),
+        (("explain", "anc_010_0010"), "pick some and close it"),
+        (("watch", "--once"), "2 of 2 shots"),
+        (("watch", "--farm", "--once"), "procedural/stills"),
+        (("logs", "--last", "500"), "batch demo submitted by ada"),
+        (("hosts",), "procedural/stills"),
+        (("pick", first[:10]), "as noor"),
+        (("close", "anc_010_0020"), "closed anc_010_0020 still as noor"),
+        (("pause", "anc_010_0010"), "paused anc_010_0010 as noor"),
+        (("priority", "dailies"), "class dailies"),
+        (("submit", write_batch(tmp_path, batch_document(candidates=8)), "--wait"), "tiny is handed to the farm"),
+    ):
+        said = ancestra(*arguments)
+        assert said.code == 0, (arguments, said.err)
+        assert says in said.out, (arguments, said.out)
+    assert [one.who for one in door.logged()] == ["noor"] * 4
+
+
+def test_what_needs_the_store_says_so(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
+    said = ancestra("sync", tmp_path / "here")
+    assert (said.code, "from its store" in said.err) == (2, True)
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_farm_is_stopped_through_its_door_and_nobody_answers_then(ancestra: Ancestra, door: OpenDoor) -> None:
+    assert ancestra("stop").code == 0
+    door.close()
+    said = ancestra("status")
+    assert said.code == 1
+    assert "no farm answers at" in said.err
+    assert ancestra("pause", "anc_010_0010").code == 1
+
+
+def test_a_token_is_kept_for_a_door_once_the_farm_takes_it(
+    ancestra: Ancestra, door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANCESTRA_TOKEN")
+    refused = ancestra("status")
+    assert (refused.code, "ancestra token use" in refused.err) == (1, True)
+    from typer.testing import CliRunner
+
+    from ancestra_farm.cli.main import app
+
+    wrong = CliRunner().invoke(app, ["token", "use"], input="ancestra_" + "x" * 43 + "\n")
+    assert wrong.exit_code == 1
+    assert not token_path(door.store.id).exists()
+    kept = CliRunner().invoke(app, ["token", "use"], input=door.token("viewer") + "\n")
+    assert kept.exit_code == 0, kept.stderr
+    assert token_path(door.store.id).stat().st_mode & 0o777 == 0o600
+    assert ancestra("status").code == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://10.0.0.1:8470",
+        "https://10.0.0.1:8470",
+        "https://10.0.0.1:8470#abc",
+        "http://127.0.0.1",
+        "http://me@127.0.0.1:8470",
+        "http://127.0.0.1:8470/v1",
+        "http://127.0.0.1.evil.example:8470",
+        "http://127.0.0.1:port",
+    ],
+)
+def test_what_would_show_a_token_to_others_is_refused(address: str) -> None:
+    with pytest.raises(StoreRefused):
+        farm_at(address)
+
+
+def test_a_door_with_another_certificate_is_sent_nothing(door: OpenDoor) -> None:
+    listener = listening("127.0.0.1:0")
+    certificate = own_certificate()
+    port = listener.getsockname()[1]
+    server = serve_app(build_app(door.desk), listener, certificate)
+    try:
+        with pytest.raises(DoorClosed, match="certificate"):
+            Afar.at(f"https://127.0.0.1:{port}#{'0' * 64}")
+        farm = Afar.at(f"https://127.0.0.1:{port}#{certificate.fingerprint}")
+        assert farm.id == door.store.id
+        client = Client.of(farm, token=OwnToken(door.token("viewer"), "", "here"))
+        assert client is not None
+        with client:
+            assert client.status().shots
+    finally:
+        server.close()
+
+
+def test_status_tells_how_others_get_here(ancestra: Ancestra, door: OpenDoor) -> None:
+    assert set(json.loads(ancestra("status", "--json").out)["at_work"]) >= {"endpoint", "fingerprint"}

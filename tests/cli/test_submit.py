@@ -1,0 +1,238 @@
+"""Submitting to the farm that is at work, listing and showing batches, watching the farm: all through its door."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ancestra_farm.api import client as client_module
+from ancestra_farm.cli import overview, submit
+from ancestra_farm.cli.ls import state_of
+from ancestra_farm.ledger.liveness import PATH, Presence
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.scheduler.progress import ShotProgress
+from tests.api.door import OpenDoor
+from tests.cli.conftest import Ancestra
+from tests.cli.small_farm import batch_file, finished_store, submission
+from tests.cli.test_imports import loaded_by
+from tests.farm.batches import batch_document, write_batch
+from tests.models.guides.files import motion_path
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenDoor]:
+    """A farm of threads whose shots wait to be picked, and the environment that names its store."""
+    store = Store.open(str(tmp_path / "store"), create=True)
+    for name in ("ANCESTRA_ENDPOINT", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    with OpenDoor(store, submission(batch_file(tmp_path, "select: close"))) as door:
+        door.until(lambda status: len(status["waiting"]) == 2)
+        monkeypatch.setenv("ANCESTRA_STORE", store.url)
+        monkeypatch.setenv("USER", "ada")
+        yield door
+
+
+def test_a_batch_is_handed_to_the_farm_at_work_and_is_in_the_log_on_return(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path
+) -> None:
+    file = write_batch(tmp_path, batch_document(candidates=8))
+    said = ancestra("submit", file, "--as", "noor")
+    assert said.code == 0, said.err
+    assert "tiny is handed to tester" in said.out
+    assert "tiny" in door.scheduler.state.batches
+    before = door.writer.number
+    assert door.scheduler.state.batches["tiny"].submitted.who.startswith("noor")
+    waited = ancestra("submit", file, "--wait")
+    assert waited.code == 0, waited.err
+    assert "done after" in waited.out
+    assert [batch.revision for batch in door.scheduler.state.batches.values() if batch.name == "tiny"] == [1]
+    assert door.writer.number >= before
+
+
+def test_files_are_uploaded_once(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
+    from ancestra_farm.batch.load import canonical
+
+    (tmp_path / "cards").mkdir()
+    card = load_catalog(None)["procedural/clips"].model_copy(update={"id": "test/guided", "guides": ("previz",)})
+    (tmp_path / "cards" / "guided.yaml").write_text(canonical(card))
+    motion_path(tmp_path / "way.json", {"points": [(0, 0.5, 0.5), (1, 0.3, 0.5)]})
+    document = {
+        "schema": "ancestra/v1",
+        "batch": "guided",
+        "show": "anc",
+        "stages": {"clip": {"role": "text_to_video", "model": "test/guided", "candidates": 1}},
+        "shots": [
+            {
+                "shot": "anc_000",
+                "frames": 12,
+                "prompt": {"text": "tissue"},
+                "guides": [{"kind": "motion_path", "source": "way.json"}],
+            }
+        ],
+    }
+    file = write_batch(tmp_path, document, "guided.yaml")
+    first = ancestra("submit", file, "--cards", tmp_path / "cards")
+    assert first.code == 0, first.err
+    assert "uploaded: " in first.out
+    again = ancestra("submit", file, "--cards", tmp_path / "cards")
+    assert again.code == 0, again.err
+    assert "there already: " in again.out
+    assert "uploaded: " not in again.out
+    assert len(door.store.list("materials")) == 1
+
+
+def test_a_batch_that_cannot_be_planned_makes_no_store(ancestra: Ancestra, tmp_path: Path) -> None:
+    file = batch_file(tmp_path)
+    file.write_text(file.read_text().replace("role: text_to_image", "role: text_to_painting"))
+    said = ancestra("submit", file, "--store", tmp_path / "store")
+    assert said.code == 2
+    assert "demo.yaml:" in said.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_with_nobody_at_work_it_says_how_the_farm_comes_up(
+    ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    said = ancestra("submit", batch_file(tmp_path), "--store", tmp_path / "store")
+    assert said.code == 2
+    assert "--address http://HOST:8265" in said.err
+    assert "ancestra resume --detach --stay" in said.err
+    assert ancestra("up", "--store", tmp_path / "store").code == 2
+
+
+def test_a_head_that_is_not_there_is_said(ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ancestra("submit", batch_file(tmp_path), "--store", tmp_path / "store", "--address", "http://127.0.0.1:1")
+    assert said.code == 1
+    assert "no answer from http://127.0.0.1:1" in said.err
+
+
+def test_a_farm_out_of_reach_is_told_with_the_way_to_it(
+    ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(str(tmp_path / "store"), create=True)
+    far = Presence("noor", "head-1", "another machine", 1, "1", 4, 0.0, "http://127.0.0.1:8470")
+    monkeypatch.setattr(submit, "LOOK_S", 0.01)
+    monkeypatch.setattr(client_module, "PAUSE_S", 0.01)
+    beats = iter(range(1000))
+
+    def alive(_store: Store) -> Presence:
+        return Presence(*[getattr(far, name) for name in ("who", "host", "machine", "pid", "started", "epoch")],
+                        float(next(beats)), far.endpoint)  # fmt: skip
+
+    monkeypatch.setattr(client_module, "who_is_alive", alive)
+    monkeypatch.setattr("ancestra_farm.ledger.liveness.who_is_alive", alive)
+    said = ancestra("submit", batch_file(tmp_path), "--store", store.url, "--address", "http://127.0.0.1:1")
+    assert said.code == 1
+    assert "ssh -L 8470:127.0.0.1:8470 head-1" in said.err
+    assert "ANCESTRA_ENDPOINT=http://127.0.0.1:8470" in said.err
+
+
+def test_a_farm_is_reached_through_a_tunnel(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = Presence(**{**_fields(door.presence), "machine": "another machine", "host": "head-1"})
+    far = Presence(**{**_fields(far), "endpoint": "http://127.0.0.1:1"})
+    monkeypatch.setattr(client_module, "who_is_alive", lambda _store: far)
+    monkeypatch.setenv("ANCESTRA_ENDPOINT", door.endpoint)
+    said = ancestra("submit", write_batch(tmp_path, batch_document(candidates=8)))
+    assert said.code == 0, said.err
+    assert "tiny" in door.scheduler.state.batches
+
+
+def _fields(presence: Presence) -> dict[str, object]:
+    return {name: getattr(presence, name) for name in Presence.__dataclass_fields__}
+
+
+def test_up_says_who_is_at_work_already(ancestra: Ancestra, door: OpenDoor) -> None:
+    said = ancestra("up")
+    assert said.code == 0, said.err
+    assert "is at work there already" in said.out
+
+
+def test_batches_are_listed_with_owner_class_and_cost(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
+    assert ancestra("submit", write_batch(tmp_path, batch_document(candidates=8)), "--as", "noor").code == 0
+    door.until(lambda status: all(shot["state"] == "done" for shot in status["shots"] if shot["batch"] == "tiny"))
+    demo, tiny = ancestra("ls", "--json").json
+    assert (demo["batch"], demo["state"], demo["owner"], demo["shots"]) == ("demo", "waiting_for_people", "ada", 2)
+    assert (tiny["batch"], tiny["state"], tiny["show"], tiny["done"]) == ("tiny", "done", "anc", 1)
+    assert demo["device_h"] > 0
+    assert [row["batch"] for row in ancestra("ls", "--unfinished", "--json").json] == ["demo"]
+    assert [row["batch"] for row in ancestra("ls", "--show", "anc", "--json").json] == ["tiny"]
+    assert [row["batch"] for row in ancestra("ls", "--owner", "noor", "--json").json] == ["tiny"]
+    assert "no batch is as you say" in ancestra("ls", "--owner", "nobody").out
+    assert "waiting for people" in ancestra("ls").out
+
+
+def test_a_batch_is_shown_whole(ancestra: Ancestra, door: OpenDoor) -> None:
+    said = ancestra("show", "demo", "--json").json
+    assert said["batch"]["batch"] == "demo"
+    assert {row["shot"] for row in said["stages"]} == {"anc_010_0010", "anc_010_0020"}
+    assert {one["shot"] for one in said["waiting"]} == {"anc_010_0010", "anc_010_0020"}
+    assert all(one["says"] for one in said["why"])
+    shown = ancestra("show", "demo", "anc_010_0010").out
+    assert "pick some and close it" in shown
+    assert "anc_010_0020" not in shown
+    missing = ancestra("show", "nothing")
+    assert (missing.code, "there is no batch nothing" in missing.err) == (2, True)
+
+
+def test_what_is_listed_of_a_farm_at_rest_comes_from_its_log(ancestra: Ancestra, finished: Store) -> None:
+    (row,) = ancestra("ls", "--store", finished.url, "--json").json
+    assert (row["batch"], row["state"], row["done"], row["versions"] > 0) == ("demo", "done", 2, True)
+    assert ancestra("show", "demo", "--store", finished.url, "--json").json["why"] == []
+
+
+def test_a_batch_stands_as_its_shots_stand() -> None:
+    def shots(*states: str) -> list[ShotProgress]:
+        return [ShotProgress("b", "s", f"{n}", state, 1, (), ()) for n, state in enumerate(states)]  # type: ignore[arg-type]
+
+    assert state_of(shots("done", "running"), paused=False) == "running"
+    assert state_of(shots("done", "running"), paused=True) == "paused"
+    assert state_of(shots("done", "done"), paused=True) == "done"
+    assert state_of(shots("starved", "done"), paused=False) == "failed"
+    assert state_of(shots("cancelled", "cancelled"), paused=False) == "cancelled"
+    assert state_of(shots("cancelled", "done"), paused=False) == "done"
+
+
+def test_the_whole_farm_is_shown_on_one_screen(ancestra: Ancestra, door: OpenDoor) -> None:
+    said = ancestra("watch", "--farm", "--once")
+    assert said.code == 0, said.err
+    assert "is at work" in said.out
+    assert "procedural/stills" in said.out
+    assert "waiting for people: anc_010_0010 still (demo), anc_010_0020 still (demo)" in said.out
+
+
+def test_a_farm_that_is_at_rest_cannot_be_watched_as_one(ancestra: Ancestra, tmp_path: Path) -> None:
+    store = finished_store(tmp_path)
+    said = ancestra("watch", "--farm", "--store", store.url)
+    assert (said.code, "nobody is at work there" in said.err) == (2, True)
+    assert PATH not in store.list()
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=8, max_size=8))
+def test_shares_of_time_add_up(seconds: list[float]) -> None:
+    before, more = seconds[:4], seconds[4:]
+    key = (("model", "m"),)
+
+    def samples(values: list[float]) -> overview.Samples:
+        pairs = zip(overview.PARTS, values, strict=True)
+        return {f"ancestra_device_{part}_seconds_total": {key: value} for part, value in pairs}
+
+    now = samples([one + other for one, other in zip(before, more, strict=True)])
+    found = list(overview.shares(samples(before), now, "m").values())
+    if any(share is not None for share in found):
+        assert sum(share or 0.0 for share in found) == pytest.approx(1.0)
+    else:
+        assert sum(before) == 0.0
+        assert sum(more) == 0.0
+
+
+def test_what_needs_no_log_loads_none(door: OpenDoor) -> None:
+    for command in (("ls",), ("show", "demo"), ("logs",), ("watch", "--farm", "--once")):
+        code, loaded, said = loaded_by(*command)
+        assert code == 0, said
+        assert not {"ray", "torch", "pyarrow", "cv2"} & set(loaded), command
