@@ -134,9 +134,11 @@ def _limit(bay: Bay, rank: int, now: float) -> float:
 
 
 def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """On which node types a host is to come up, and on which instead where no such node is to be had.
+    """On which node types a host is to come up, and on which instead where one is there that has room.
 
-    Spot first. Others for what is urgent, while no spot node comes, and while there are such nodes anyway.
+    Spot first. Others for what is urgent, while no spot node comes, and while there are such nodes anyway. Nodes are
+    brought for the first of the two only, as long as it takes. So what may have others brought wishes for all in one,
+    and which of them comes first is said by the priority that they have in the manifest.
     """
     if bay.make is None:
         return (), ()
@@ -144,8 +146,10 @@ def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ..
     others = tuple(name for name in bay.make.types if name not in spot)
     if not spot or not others:
         return bay.make.types, ()
+    if pool.rank == 0 or now < bay.scarce_until:
+        return spot + others, ()
     there = any(node_type in others for _, node_type in fleet.told.nodes)
-    return spot, others if there or pool.rank == 0 or now < bay.scarce_until else ()
+    return spot, others if there else ()
 
 
 def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:

@@ -121,7 +121,7 @@ class Slots:
         self.fleet.add(host)
         needs = needs_of(pool.card)
         first, then = scaling.where(self.fleet, bay, pool, now)
-        host.picky = bool(first) and not then and len(first) < len(bay.types)
+        host.picky = bool(first) and len(first) < len(bay.types)
         return StartHost(
             name, pool.model, pool.document, needs.gpus, needs.cpus, needs.memory_gib, needs.accelerators, first, then
         )
