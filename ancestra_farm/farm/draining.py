@@ -37,7 +37,8 @@ class DrainRefused(Exception):
 def drain(node: str, why: str, at: float | None) -> None:
     """Have a node drained that goes away at ``at`` (Unix seconds; None: when it is empty). It cannot be undone.
 
-    A node that drains already, or is gone, is left as it is. May wait for Ray's head. Raises DrainRefused.
+    Of a node that drains already only the time is changed; one that is gone is left alone. May wait for Ray's head.
+    Raises DrainRefused.
     """
     address = ray.get_runtime_context().gcs_address
     deadline_ms = 0 if at is None else max(int(at * 1000), int(time.time() * 1000) + 1000)
@@ -87,12 +88,12 @@ class Drains:
         """A node's own agent has heard that it goes away; None if that was heard already."""
         if node in self._told and not _earlier(notice.at, self._told[node]):
             return None
-        self._told[node] = notice.at
         self.ask(node, notice.why, notice.at)
         return self._leaves(NodeLeaving(node, notice.at, notice.why))
 
     def ask(self, node: str, why: str, at: float | None) -> None:
         """Have Ray drain a node, now and again until it does."""
+        self._told[node] = at
         self.leaving.add(node)
         if node != self._here:
             self._owed[node] = (why, at)
@@ -102,9 +103,8 @@ class Drains:
         """Called every second: news of nodes that Ray drains, for whatever reason."""
         found = draining_nodes()
         for node, at in found.items():
-            if node in self._owed:
-                del self._owed[node]  # the scheduler knows of it, and why
-            elif node not in self.leaving and node not in self._told:
+            self._owed.pop(node, None)
+            if node not in self._told or _earlier(at, self._told[node]):
                 self._told[node] = at
                 self._put(partial(self._leaves, NodeLeaving(node, at, "Ray drains it")))
         if self._owed:
@@ -134,4 +134,5 @@ def _try_to_drain(node: str, why: str, at: float | None) -> None:
 
 
 def _earlier(at: float | None, than: float | None) -> bool:
-    return at is not None and (than is None or at < than)
+    """By more than a second: Ray rounds to milliseconds, and nothing is decided in less."""
+    return at is not None and (than is None or at < than - 1.0)

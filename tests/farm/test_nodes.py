@@ -16,7 +16,7 @@ from tests.farm.small_cluster import MARKS, add_node, in_thread, small_cluster
 from tests.farm.soundness import faults_of
 from tests.farm.threads import ThreadFarm, submission
 
-pytestmark = MARKS
+pytestmark = list(MARKS)
 
 
 @pytest.fixture(scope="module")
