@@ -1,7 +1,8 @@
 """A Ray to work on: one started here for the length of a run, or one that is joined.
 
 A local Ray keeps to itself: its own short temporary folder (sockets in it have at most 107 characters of path), a small
-object store since no pixels pass through it, no dashboard, no usage reports, and Ray's own token on every connection.
+object store since no pixels pass through it, no dashboard, no usage reports, nothing that listens beyond loopback, and
+Ray's own token on every connection.
 Closing it ends what it started and nothing else.
 """
 
@@ -13,14 +14,16 @@ import socket
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
+import ray._private.ray_constants
 import ray._private.worker
 from ray._raylet import Config  # type: ignore[attr-defined] # compiled, without types
 
+from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.farm.exposure import NoAnswer, refuse_open
 from ancestra_farm.farm.scratch import scratch, sweep
 
@@ -28,12 +31,14 @@ from ancestra_farm.farm.scratch import scratch, sweep
 OBJECT_STORE_BYTES = 80 * 2**20
 #: Read by Ray when it starts. No reports to anybody, no metrics that each worker exports on a port of its own, no
 #: warning about the way accelerators will be hidden in some later version (a host hides them itself), and no minute of
-#: waiting for a head that was killed: nobody starts that of a local Ray again.
+#: waiting for a head that was killed: nobody starts that of a local Ray again. And no cluster: one of a single machine
+#: keeps to loopback, which Ray does by itself on every system but Linux, going by this variable.
 ENVIRONMENT = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 
 #: Ray asks for its token in clusters it starts, but sends none to one it joins unless told; one without does not mind.
@@ -66,6 +71,7 @@ def ray_cluster(
             _refuse_open(address)  # before it is sent a token that it did not ask for
         with (
             _environment(TOKENS),
+            _keeping_to_loopback() if _only_on_loopback(address) else nullcontext(),
             _connected(address=address, log_to_driver=verbose, logging_level=level),
         ):
             _keep_token_private()
@@ -79,6 +85,7 @@ def ray_cluster(
     with (
         scratch(under=_short_folder()) as folder,
         _environment(TOKENS | ENVIRONMENT),
+        _keeping_to_loopback(),
         _warnings_of_deaths(shown=verbose),
         _connected(
             address="local",
@@ -107,6 +114,33 @@ def _knock(address: str) -> bool:
     except OSError as error:
         raise ClusterUnreachable(f"there is no Ray at {address}: {error}") from error
     return True
+
+
+def _only_on_loopback(address: str) -> bool:
+    """Whether the Ray at a loopback address is at no other one of this machine, as those that we start."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or not on_loopback(f"http://{address}"):
+        return False
+    try:
+        socket.create_connection((ray.util.get_node_ip_address(), int(port)), KNOCK_S).close()
+    except OSError:
+        return bool(host)
+    return False
+
+
+@contextmanager
+def _keeping_to_loopback() -> Iterator[None]:
+    """Meanwhile this machine's address is 127.0.0.1, to Ray, which otherwise takes loopback for what others reach.
+
+    Ray has read the variable when it was imported. Where the name is gone a test says so.
+    """
+    constants: Any = ray._private.ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _refuse_open(address: str) -> None:
