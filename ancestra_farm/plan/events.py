@@ -28,6 +28,8 @@ BranchEnd = Literal["kept_enough", "tried_all", "budget", "superseded", "closed"
 #: Of a stage: ``close``, ``more`` (candidates), ``retry`` (what failed, or what a filter rejected). Of a shot, or of a
 #: whole batch where no shot is named: ``pause``, ``unpause``, ``cancel``; of a batch: ``priority``.
 OrderKind = Literal["pick", "unpick", "close", "restore", "more", "retry", "pause", "unpause", "cancel", "priority"]
+#: What happens to hosts that people will ask for.
+HostChange = Literal["ready", "lost", "drained", "killed", "failed_to_start"]
 #: What people order of machines and hosts.
 NodeOrderKind = Literal["drain", "block", "forgive"]
 
@@ -307,7 +309,7 @@ class HostNoted:
 
     pool: str
     host: str
-    what: Literal["ready", "lost", "drained", "killed", "failed_to_start"]
+    what: HostChange
     message: str
     at: float
     node_type: str = ""

@@ -83,7 +83,7 @@ def _nodes(fleet: Fleet, farm: FarmSettings) -> dict[tuple[str, Market], int]:
 def _queues(fleet: Fleet) -> dict[tuple[str, Priority], int]:
     waiting: Counter[tuple[str, Priority]] = Counter()
     for pool in fleet.pools.values():
-        for line in pool.waiting.values():
+        for line in pool.lines.values():  # those with nothing left, too: nought is an answer
             waiting[pool.model, line.batch.priority] += line.queued
     return dict(waiting)
 

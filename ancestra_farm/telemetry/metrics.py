@@ -7,14 +7,14 @@ becomes durable. So a restart shows the same totals, and nothing is counted that
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ancestra_farm import __version__
-from ancestra_farm.plan.events import Event, HostNoted, HostTimed, NodeNoticed, NodeOrdered
+from ancestra_farm.plan.events import Event, HostChange, HostNoted, HostTimed, NodeNoticed, NodeOrdered, NodeOrderKind
 from ancestra_farm.plan.plain import Codec
 from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
 from ancestra_farm.telemetry.tallied import Labels, Tallied
@@ -33,6 +33,13 @@ class _Folded:
 
 
 _FOLDED = Codec(_Folded)
+
+#: Counters of one label, and what it can say.
+_KNOWN = {
+    "ancestra_store_errors_total": ("commit", "tables"),
+    "ancestra_node_notices_total": ("preempted", "drained"),
+    "ancestra_node_orders_total": get_args(NodeOrderKind),
+}
 
 
 def _family(row: MetricRow) -> _Family:
@@ -62,8 +69,11 @@ class Metrics(Collector):
         self._folded_commit = 0
         self._shown: dict[str, frozenset[Labels]] = {}
         self._advanced: dict[tuple[str, Labels], float] = {}
-        for part in ("commit", "tables"):
-            self.count_store_errors(part, 0)  # there from the start, so that the first error is seen as a step
+        # There from the start: Prometheus sees no growth in a series that begins with its first count.
+        for name, values in _KNOWN.items():
+            for value in values:
+                self._count(name, (value,), 0)
+        self._publish()
         self.registry.register(self)
 
     # ---- from the log ----------------------------------------------------------------------------------------------
@@ -107,7 +117,8 @@ class Metrics(Collector):
             case HostTimed():
                 self._fold_timing(event)
             case HostNoted():
-                self._count("ancestra_host_changes_total", (event.pool, event.what), 1)
+                for what in get_args(HostChange):
+                    self._count("ancestra_host_changes_total", (event.pool, what), what == event.what)
             case NodeNoticed():
                 cause = "drained" if event.leaves_at is None else "preempted"
                 self._count("ancestra_node_notices_total", (cause,), 1)

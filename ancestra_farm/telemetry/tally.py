@@ -8,6 +8,7 @@ to, the events say.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 from ancestra_farm.batch.farm_settings import farm_settings_of
 from ancestra_farm.batch.schema import Batch
@@ -17,6 +18,7 @@ from ancestra_farm.plan.events import (
     BranchClosed,
     BranchOpened,
     CandidateGivenUp,
+    Cause,
     EpochTaken,
     Event,
     HostNoted,
@@ -24,6 +26,7 @@ from ancestra_farm.plan.events import (
     NodeOrdered,
     NodesPaid,
     OrderGiven,
+    OrderKind,
     Repaired,
     SettingsGiven,
     StitchEnded,
@@ -150,6 +153,8 @@ class Tally:
             for branch in before.branches.values():
                 self._supersede(branch)
         self._batches[event.batch] = batch
+        for order in get_args(OrderKind):
+            self._add("ancestra_orders_total", (*batch.labels, order), 0)
 
     def _opened(self, batch: BatchTally, event: BranchOpened) -> None:
         where = (event.shot, event.stage)
@@ -164,6 +169,11 @@ class Tally:
             batch.forget_waves(event.branch)
         labels = (*batch.labels, event.stage, batch.model_of(event.shot, event.stage))
         batch.branches[event.branch] = BranchTally(labels, event.shot, event.stage)
+        # There from the start: Prometheus sees no growth in a series that begins with its first count.
+        for name in ("ancestra_survivors_total", "ancestra_candidate_device_seconds_total"):
+            self._add(name, labels, 0)
+        for cause in get_args(Cause):
+            self._add("ancestra_attempts_total", (*labels, cause), 0)
 
     def _supersede(self, branch: BranchTally) -> None:
         """Everything that stands in a branch stands for nothing any more."""

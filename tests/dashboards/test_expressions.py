@@ -1,4 +1,5 @@
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import promql_parser as promql
 import pytest
 
 from ancestra_farm.telemetry.boards import foreign
+from ancestra_farm.telemetry.boards.asked import OF_CLUSTER, OF_NODE, OF_SESSION
 from ancestra_farm.telemetry.boards.rules import RECORDINGS
 from ancestra_farm.telemetry.catalogue import CATALOGUE
 from tests.dashboards.asked import Asked, filled, of_panels, of_rules, selectors
@@ -84,15 +86,11 @@ def test_metrics_of_ray_are_those_of_the_installed_ray() -> None:
 
 
 def test_choices_of_ray_have_the_names_of_rays_own_dashboards() -> None:
-    import json
-
     from ray.dashboard.modules import metrics
 
     base = Path(metrics.__file__).parent / "dashboards" / "default_grafana_dashboard_base.json"
     theirs = {one["name"]: one for one in json.loads(base.read_text())["templating"]["list"]}
-    from ancestra_farm.telemetry.boards.asked import OF_RAY
-
-    for variable in OF_RAY:
+    for variable in (OF_SESSION, OF_NODE, OF_CLUSTER):
         assert variable.every == theirs[variable.name]["allValue"]
         assert f", {variable.label})" in theirs[variable.name]["definition"]
     assert theirs["datasource"]["query"] == "prometheus"

@@ -24,18 +24,18 @@ OF_CLASS = Variable("class", "class", f"ancestra_batches{{{FARM}}}", "Class", "d
 OF_BATCH = Variable("batch", "batch", f"ancestra_shots{{{SHOW}}}", "Batch", "Batches with something left to do.")
 OF_LOOK = Variable("look", "look", f"ancestra_look_steps{{{FARM}}}", "Look", "Looks in training.")
 #: Ray's dashboards have these three, by these names and with these values for "All".
-OF_RAY = (
-    Variable("SessionName", "SessionName", "ray_node_cpu_count", "Ray session", "One Ray session.", ".+", many=False),
-    Variable(
-        "Instance",
-        "instance",
-        'ray_node_cpu_count{SessionName=~"$SessionName"}',
-        "Ray node",
-        "Ray nodes by their address.",
-        ".+",
-    ),
-    Variable("Cluster", "ray_io_cluster", "ray_node_cpu_count", "Ray cluster", "One Ray cluster.", many=False),
+OF_SESSION = Variable(
+    "SessionName", "SessionName", "ray_node_cpu_count", "Ray session", "One Ray session.", ".+", many=False
 )
+OF_NODE = Variable(
+    "Instance",
+    "instance",
+    'ray_node_cpu_count{SessionName=~"$SessionName"}',
+    "Ray node",
+    "Ray nodes by their address.",
+    ".+",
+)
+OF_CLUSTER = Variable("Cluster", "ray_io_cluster", "ray_node_cpu_count", "Ray cluster", "One Ray cluster.", many=False)
 
 
 def total(metric: str, where: str, *by: str) -> str:

@@ -243,8 +243,8 @@ _YIELD = Row(
             "bars",
             (
                 Query(
-                    f"sort_desc(max by (show, stage, model) (ancestra_device_seconds_per_survivor{{{SHOW}}}))",
-                    "{{show}} {{stage}} · {{model}}",
+                    f"sort_desc(max by (show, class, stage, model) (ancestra_device_seconds_per_survivor{{{SHOW}}}))",
+                    "{{show}} {{class}} {{stage}} · {{model}}",
                 ),
             ),
             unit="s",
@@ -276,7 +276,8 @@ _YIELD = Row(
                 Query(total(f"ancestra_candidates_{outcome}", SHOW), outcome.replace("_", " "))
                 for outcome in ("promoted", "not_promoted", "reused", "superseded")
             ),
-            width=16,
+            width=24,
+            height=6,
         ),
     ),
 )

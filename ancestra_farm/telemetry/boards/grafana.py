@@ -47,15 +47,13 @@ def _datasource() -> Json:
 
 def _variable(variable: Variable) -> Json:
     every = {"text": ["All"], "value": ["$__all"]} if variable.many else {"text": "All", "value": "$__all"}
-    query = f"label_values({variable.series}, {variable.label})"
     return {
         "name": variable.name,
         "type": "query",
         "label": variable.caption,
         "description": variable.about,
         "datasource": _SOURCE,
-        "query": query,
-        "definition": query,
+        "query": f"label_values({variable.series}, {variable.label})",
         "refresh": 2,
         "sort": 1,
         "multi": variable.many,
@@ -76,7 +74,6 @@ def _alerts_on_graphs() -> Json:
         "datasource": _SOURCE,
         "expr": 'ALERTS{alertname=~"Ancestra.*", alertstate="firing"}',
         "titleFormat": "{{alertname}}",
-        "step": "60s",
     }
 
 

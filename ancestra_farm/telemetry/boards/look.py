@@ -79,7 +79,7 @@ _LEARNING = Row(
             decimals=2,
         ),
         Panel(
-            "Samples",
+            "Samples, by look",
             "Pictures drawn with each look so far.",
             "lines",
             (Query(total("ancestra_look_samples", _LOOK, "look"), "{{look}}"),),

@@ -4,9 +4,10 @@ from ancestra_farm.telemetry.boards.asked import (
     FARM,
     GLANCE,
     MODEL,
+    OF_CLUSTER,
     OF_FARM,
     OF_MODEL,
-    OF_RAY,
+    OF_SESSION,
     RATE,
     RAY_SESSION,
     growth,
@@ -129,7 +130,7 @@ _FAILURES = Row(
             "exception counts against the candidate; a crash of many charges nobody and is halved; host_lost charges "
             "nobody.",
             "stack",
-            (Query(f"60 * {per_second('ancestra_attempts_total', _FAILED, 'cause')}", "{{cause}}"),),
+            (Query(f"60 * {per_second('ancestra_attempts_total', _FAILED, 'cause')} > 0", "{{cause}}"),),
             decimals=2,
             width=8,
         ),
@@ -139,7 +140,7 @@ _FAILURES = Row(
             "bars",
             (
                 Query(
-                    f"sort_desc({total('ancestra_attempts_total', _FAILED, 'model', 'cause')})",
+                    f"sort_desc({total('ancestra_attempts_total', _FAILED, 'model', 'cause')} > 0)",
                     "{{model}} · {{cause}}",
                 ),
             ),
@@ -160,7 +161,7 @@ _FAILURES = Row(
             "bars",
             (
                 Query(
-                    f"sort_desc({total('ancestra_candidates_failed', MODEL, 'stage', 'cause')})",
+                    f"sort_desc({total('ancestra_candidates_failed', MODEL, 'stage', 'cause')} > 0)",
                     "{{stage}} · {{cause}}",
                 ),
             ),
@@ -320,6 +321,6 @@ TROUBLE_BOARD = Board(
     uid="ancestra-trouble",
     title="Ancestra · Trouble",
     about="What is failing, and why.",
-    variables=(OF_FARM, OF_MODEL, *OF_RAY),
+    variables=(OF_FARM, OF_MODEL, OF_SESSION, OF_CLUSTER),
     rows=(_NOW, _ALERTS, _FAILURES, _HOSTS, _STORE),
 )
