@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.load import canonical
 from ancestra_farm.plan.events import Event
 from ancestra_farm.scheduler import Scheduler
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.results import Results
+from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.snapshot import StateCodec
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.world import OrderRefused
@@ -24,10 +27,11 @@ DRAFTS = "{role: text_to_image, model: test/stills, candidates: 40, wave: 10, ke
 CHAIN = "{role: image_to_video, model: test/clips, from: still, best: 2, candidates: 6, wave: 3, keep: 2}"
 
 BACK = {
-    BatchState: {"plan", "branches"},
+    BatchState: {"plan", "branches", "batches"},
     ShotState: {"plan"},
     StageState: {"batch", "shot", "plan", "started_from"},
     Branch: {"stage"},
+    Settings: {"prices"},
 }
 
 
@@ -37,6 +41,8 @@ def spelled(value: Any) -> Any:
         return sorted((position, spelled(result)) for position, result in value.items())
     if isinstance(value, HashIndex):
         return (value.bits, value._seen, value._slices)
+    if isinstance(value, BaseModel):
+        return canonical(value)
     if dataclasses.is_dataclass(value):
         skipped = BACK.get(type(value), set())
         names = [field.name for field in dataclasses.fields(value) if field.name not in skipped]
