@@ -243,9 +243,11 @@ def _jobs(head: "Head", store: str | None) -> Iterator[Finding]:
 
 def _inside(head: "Head", store: str | None, python: str) -> Iterator[Finding]:
     """The same doctor on the head: what it finds there, each under its name after ``head:``."""
+    from ancestra_farm.farm.job import begin
+
     words = [python, "-m", "ancestra_farm.cli.main", "doctor", "--json", *(["--store", store] if store else [])]
     submission_id = f"ancestra-doctor-{uuid.uuid4().hex[:8]}"
-    head.submit(shlex.join(words), submission_id, {"ancestra": "doctor"})
+    begin(head, shlex.join(words), submission_id, {"ancestra": "doctor"})
     until = time.monotonic() + INSIDE_S
     while (job := head.job(submission_id)) is not None and not job.ended and time.monotonic() < until:
         time.sleep(LOOK_S)

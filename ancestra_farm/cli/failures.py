@@ -40,6 +40,7 @@ _FAILED = frozenset(
         "ClusterUnreachable",
         "DoorClosed",
         "EndpointGone",
+        "HeadNotReady",
         "HeadRefused",
         "HeadUnreachable",
         "JobBroke",

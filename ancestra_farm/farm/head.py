@@ -40,6 +40,10 @@ class HeadUnreachable(Exception):
     """Nothing answers at the head's address, or nothing that is a Ray head."""
 
 
+class HeadNotReady(HeadUnreachable):
+    """The head answers and takes no jobs yet, as for some seconds after its start. Nothing was begun; try again."""
+
+
 class HeadRefused(Exception):
     """The head refuses us, or is one that must not be talked to; the message says which, and what to do."""
 
@@ -229,13 +233,18 @@ class Head:
         return _job(row) if _is_job(row) else None
 
     def submit(self, entrypoint: str, submission_id: str, metadata: Mapping[str, str]) -> bool:
-        """Start a job on the head; False where the id is taken. ``entrypoint``: a line for the head's shell."""
+        """Start a job on the head; False where the id is taken. ``entrypoint``: a line for the head's shell.
+
+        Raises HeadNotReady, too.
+        """
         body = {"entrypoint": entrypoint, "submission_id": submission_id, "metadata": dict(metadata), "runtime_env": {}}
         try:
             self._ask("POST", "/api/jobs/", body)
         except _Failed as failed:
             if self.job(submission_id) is not None:
                 return False  # Ray says 500 to an id that is taken; or it was us, and the answer got lost
+            if _NO_AGENT in str(failed):
+                raise HeadNotReady(f"{self.address} takes no jobs yet: its agent is not up") from failed
             raise HeadRefused(f"{self.address} did not take the job: {failed}") from failed
         return True
 
@@ -312,6 +321,10 @@ class Head:
             return json.loads(data)
         except ValueError as error:
             raise HeadUnreachable(f"what answers at {self.address} is no Ray head") from error
+
+
+#: What Ray says before the agent of the head is up.
+_NO_AGENT = "No available agent"
 
 
 class _Failed(HeadRefused):

@@ -12,11 +12,11 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ancestra_farm.farm.head import Head, HeadRefused, Job
+from ancestra_farm.farm.head import Head, HeadNotReady, HeadRefused, Job
 from ancestra_farm.ledger.errors import StoreError, StoreRefused
 from ancestra_farm.ledger.liveness import HEARTBEAT_S, Presence, who_is_alive
 from ancestra_farm.ledger.store import Store
@@ -33,7 +33,9 @@ STORE_KEY = "ancestra_store"
 AGAIN_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 #: One that held so long before it broke begins at the first of them again.
 HELD_S = 600.0
-#: A head that just started takes tens of seconds for its first job; a long log takes more to fold.
+#: A head that just started takes tens of seconds until it takes jobs, and for its first one; a long log takes more to
+#: fold.
+READY_S = 120.0
 UP_S = 300.0
 LOOK_S = 0.5
 #: Lines of a job's log that are shown where it did not come up.
@@ -91,11 +93,25 @@ def begin_job(head: Head, store: Store, wanted: Wanted) -> Job:
     if at_work:
         return at_work[-1]
     submission_id = f"ancestra-{store.id[:13]}-{1 + max(map(_number, ours), default=0)}"
-    head.submit(wanted.command(store), submission_id, {STORE_KEY: store.id, "ancestra_url": store.url})
+    begin(head, wanted.command(store), submission_id, {STORE_KEY: store.id, "ancestra_url": store.url})
     found = head.job(submission_id)
     if found is None or found.metadata.get(STORE_KEY) != store.id:
         raise HeadRefused(f"{head.address} did not begin the job {submission_id}, and did not say why")
     return found
+
+
+def begin(head: Head, command: str, submission_id: str, metadata: Mapping[str, str]) -> None:
+    """Have a job begun, by us or by somebody else under this id. A head that has just started is waited for."""
+    until = time.monotonic() + READY_S
+    while True:
+        try:
+            head.submit(command, submission_id, metadata)
+        except HeadNotReady:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK_S)
+        else:
+            return
 
 
 def _number(job: Job) -> int:

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from ancestra_farm.farm.head import Head, HeadRefused, HeadUnreachable, RayNode, WaitingActor, address_of, satisfies
+from ancestra_farm.farm.head import (
+    Head,
+    HeadNotReady,
+    HeadRefused,
+    HeadUnreachable,
+    RayNode,
+    WaitingActor,
+    address_of,
+    satisfies,
+)
 
 TOKEN = "a" * 64
 Answer = tuple[int, Any]
@@ -166,13 +175,27 @@ def test_a_job_whose_id_is_taken_is_the_others() -> None:
 def test_a_job_that_is_not_taken_says_why() -> None:
     def answers(method: str, path: str, who: str) -> Answer:
         if method == "POST":
+            return 400, b"TypeError: entrypoint must be a string"
+        return (404, b"does not exist") if who else (401, b"")
+
+    with (
+        head_that(answers) as asked,
+        Head(asked.url, token=TOKEN) as head,
+        pytest.raises(HeadRefused, match="entrypoint must be a string"),
+    ):
+        head.submit("true", "farm-1", {})
+
+
+def test_a_head_that_takes_no_jobs_yet_is_told_from_one_that_refuses() -> None:
+    def answers(method: str, path: str, who: str) -> Answer:
+        if method == "POST":
             return 500, b"No available agent to submit job, please try again later."
         return (404, b"does not exist") if who else (401, b"")
 
     with (
         head_that(answers) as asked,
         Head(asked.url, token=TOKEN) as head,
-        pytest.raises(HeadRefused, match="No available agent"),
+        pytest.raises(HeadNotReady, match="takes no jobs yet"),
     ):
         head.submit("true", "farm-1", {})
 
