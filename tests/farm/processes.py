@@ -57,7 +57,7 @@ class Attended:
 
     def processes(self) -> list[tuple[int, str]]:
         """(process id, command line) of every process of this run."""
-        return list(marked(self.mark))
+        return list(_marked(self.mark))
 
     def kill_all(self) -> None:
         """Kill -9 everything this run has started, and wait until nothing of it is left."""
@@ -126,7 +126,7 @@ class Persisting:
         self.run.process.wait(60)
 
 
-def marked(mark: str) -> Iterator[tuple[int, str]]:
+def _marked(mark: str) -> Iterator[tuple[int, str]]:
     """(process id, command line) of every process with this mark in its environment."""
     wanted = f"{MARK}={mark}".encode()
     for entry in Path("/proc").iterdir():
