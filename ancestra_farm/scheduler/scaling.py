@@ -23,7 +23,7 @@ from ancestra_farm.scheduler.lines import Line, kind_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.prices import price_of
 from ancestra_farm.scheduler.state import Branch
-from ancestra_farm.scheduler.warming import needed_soon
+from ancestra_farm.scheduler.warming import NODE_S, needed_soon
 from ancestra_farm.scheduler.waves import first_rung, goes_on, next_size, survivors_wanted
 
 #: For so many target waits after no spot node came, others are taken for every class.
@@ -154,7 +154,7 @@ def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ..
 
 def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
     """Hosts that wait for a spot node, and have for too long. Their bay is scarce for a while from now on."""
-    late = now - fleet.farm.scaling.target_wait_s
+    late = now - max(fleet.farm.scaling.target_wait_s, 2 * NODE_S)
     found = [
         host
         for host in fleet.starting.values()

@@ -1,0 +1,151 @@
+"""Ray's real autoscaler: nodes come for a farm's work, are replaced when they are lost, and go when it is done."""
+
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ancestra_farm.api.offline import take
+from ancestra_farm.batch.farm_settings import FarmSettings
+from ancestra_farm.batch.load import canonical
+from ancestra_farm.farm.scratch import scratch
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.plan.events import NodesPaid, SettingsGiven
+from ancestra_farm.scheduler.world import ChangeSettings
+from tests.farm.batches import batch_document, write_batch
+from tests.farm.growing import environment
+from tests.farm.logs import attempts_of, events_of
+from tests.farm.processes import Attended, Persisting, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+
+PRICE = 36.0
+FARM = {
+    "schema": "ancestra/farm/v1",
+    "node_types": {
+        "l4-spot": {
+            "gpus": 1, "cpus": 2, "memory_gib": 8, "vram_gib": 24, "accelerator": "L4", "market": "spot",
+            "price_per_hour": PRICE, "max_nodes": 2,
+        },
+    },
+    "scaling": {"target_wait_s": 20, "idle_s": 2},
+}  # fmt: skip
+CANDIDATES = 60
+
+
+def write_card(folder):
+    """The farm's own stills, for hosts that want a GPU."""
+    card = load_catalog()["procedural/stills"]
+    fields = card.model_dump(mode="json", by_alias=True, exclude_none=True)
+    on_gpu = {**fields, "id": "test/on-gpu", "gpus": 1, "vram_gib": 16.0, "seconds_per_candidate": 1.0}
+    folder.mkdir()
+    (folder / "on-gpu.yaml").write_text(yaml.safe_dump(on_gpu))
+    return folder
+
+
+class Growing(Persisting):
+    """A Ray with the real autoscaler in another process, and farms on it."""
+
+    def __init__(self, folder, short):
+        self.run = Attended(
+            folder,
+            module="tests.farm.growing",
+            environment=environment(short, uuid.uuid4().hex),
+            place=str(folder),
+            farm=FARM,
+        )
+        self.given = 0
+
+    def nodes(self):
+        """(Process id, type) of every node but the head."""
+        return [(pid, kind) for pid in self.run.pids("/raylet/raylet ") if (kind := type_of(pid))]
+
+
+def type_of(pid):
+    """The node type that a raylet was started as; empty for the head's, and for one that is gone."""
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return next(
+        (entry.partition(b"=")[2].decode() for entry in environ if entry.startswith(b"RAY_NODE_TYPE_NAME=")), ""
+    )
+
+
+class Watch:
+    """Counts nodes by looking at processes, a few times a second: the most at once, and node-seconds."""
+
+    def __init__(self, growing):
+        self.growing = growing
+        self.most = 0
+        self.node_s = 0.0
+        self.looked_at = time.monotonic()
+
+    def look(self):
+        """The nodes there are, by type."""
+        kinds = Counter(kind for _, kind in self.growing.nodes())
+        now = time.monotonic()
+        self.node_s += kinds.total() * (now - self.looked_at)
+        self.most, self.looked_at = max(self.most, kinds.total()), now
+        return kinds
+
+    def until(self, met, within_s=300.0):
+        """Look until a condition is met."""
+
+        def looked():
+            time.sleep(0.25)  # looking at every process and the whole log takes its share of the machine
+            return met(self.look())
+
+        return wait_for(looked, within_s)
+
+
+def given_settings(store):
+    """The farm's settings, by order."""
+    farm = canonical(FarmSettings.model_validate(FARM))
+    take(store, [ChangeSettings(SettingsGiven("farm", "", farm, "wrangler", time.time()))], "wrangler", "settings")
+
+
+def paid(url):
+    """What the log says of nodes."""
+    return [event for event in events_of(url) if isinstance(event, NodesPaid)]
+
+
+def test_nodes_come_for_work_are_replaced_when_lost_and_go_when_it_is_done(tmp_path):
+    cards = write_card(tmp_path / "cards")
+    document = batch_document(
+        model="test/on-gpu", candidates=CANDIDATES, wave=CANDIDATES, parameters={"delay_s": 1.0, "fault_rate": 0.0}
+    )
+    batch = write_batch(tmp_path, document)
+    store = Store.open(str(tmp_path / "store"), create=True)
+    url = store.url
+    given_settings(store)
+    with scratch("g-", "/tmp") as short:
+        growing = Growing(tmp_path, short)
+        try:
+            wait_for(lambda: growing.said("ready"), 200)
+            watch = Watch(growing)
+            assert watch.look() == {}
+            growing.give(batch=str(batch), store=url, cards=str(cards), stay=True, who="tester")
+            watch.until(lambda _: len({attempt.host for attempt in attempts_of(url, "judged")}) == 2)
+            assert watch.look() == {"l4-spot": 2}  # three are asked for, and there may be two
+            lost, _ = growing.nodes()[0]
+            os.kill(lost, signal.SIGKILL)
+            watch.until(lambda _: attempts_of(url, "host_lost"))
+            watch.until(lambda _: len({attempt.host for attempt in attempts_of(url, "judged")}) == 3)
+            watch.until(lambda _: len(attempts_of(url, "judged")) == CANDIDATES)
+            watch.until(lambda kinds: not kinds)
+            watch.until(lambda _: paid(url) and paid(url)[-1].nodes == 0)
+            assert watch.most <= 3  # the one that was lost is believed to be there for a while
+            assert {event.node_type for event in paid(url)} == {"l4-spot"}
+            node_s = sum(event.node_s for event in paid(url))
+            assert sum(event.cost for event in paid(url)) == pytest.approx(node_s * PRICE / 3600)
+            assert 0.8 <= node_s / watch.node_s <= 1.3
+            assert Counter(attempt.cause for attempt in attempts_of(url)).keys() == {"judged", "host_lost"}
+        finally:
+            growing.run.close()
