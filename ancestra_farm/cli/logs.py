@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,7 +132,7 @@ class Stream:
             time.sleep(LOOK_S)
         return found
 
-    def _remembered(self) -> "Iterator[Told]":
+    def _remembered(self) -> Generator[Told, None, bool]:
         """From the door; comes to False where it remembers too little to begin with."""
         from ancestra_farm.api.client import EndpointGone
         from ancestra_farm.scheduler.world import OrderRefused

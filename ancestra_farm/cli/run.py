@@ -198,7 +198,8 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
     from ancestra_farm.ledger.store import Store
 
     try:
-        client = Client.of(Store.open(store), wanted.who)
+        opened = Store.open(store)
+        client = Client.of(opened, wanted.who)
     except StoreMissing:
         return False
     if client is None:
@@ -208,7 +209,7 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
     with client:
         ready = prepared(file, wanted.cards)
         plan, name = ready.plan, ready.plan.batch.batch
-        ready.upload(client.store)
+        ready.upload(opened)
         try:
             taken = client.submit(plan.document, plan.card_documents)
         except EndpointGone as gone:

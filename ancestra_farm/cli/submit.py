@@ -90,8 +90,8 @@ def submit(
         refuse_early(opened, ready.plan)
     upload(ready, opened)
     for last in [False] * (TRIES - 1) + [True]:
-        client = found or at_work(opened, who)
-        client = client or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
+        found = found or at_work(opened, who)
+        client = found or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
         found = None
         with client:
             try:
