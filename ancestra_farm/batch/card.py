@@ -4,12 +4,23 @@ from functools import lru_cache
 from itertools import product
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from ancestra_farm.batch.base import Bool, Float, Int, Model, Rate, Scalar
 
-ModelId = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$")]
+
+def _check_id(value: str) -> str:
+    if any(part.strip(".") == "" for part in value.split("/")):
+        raise ValueError(f"{value!r} is no name of a model: none of its parts is just dots")
+    return value
+
+
+ModelId = Annotated[
+    str,
+    Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$"),
+    AfterValidator(_check_id),
+]
 
 #: Looked up among the classes of the installed diffusers; it becomes part of no path and no expression.
 ClassName = Annotated[str, Field(max_length=120, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

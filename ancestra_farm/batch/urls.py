@@ -136,7 +136,7 @@ def _remote(scheme: str, rest: str) -> str:
 
 
 def _check_bucket(scheme: str, bucket: str) -> None:
-    if _is_address(bucket) or bucket.rstrip(".").lower() in _METADATA_NAMES:
+    if is_address(bucket) or bucket.rstrip(".").lower() in _METADATA_NAMES:
         raise ValueError(f"{bucket!r} is a network address, not a bucket; the farm reads no metadata services")
     if ":" in bucket:
         raise ValueError(f"{bucket!r} has a port or password; an endpoint comes from the environment")
@@ -146,7 +146,7 @@ def _check_bucket(scheme: str, bucket: str) -> None:
         )
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
     """Whether a resolver would read ``host`` as a numeric address, in any of the spellings inet_aton takes."""
     bare = host.strip("[]").split("%", maxsplit=1)[0].rstrip(".").lower()
     if _NUMERIC_HOST.fullmatch(bare):
