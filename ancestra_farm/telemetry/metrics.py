@@ -153,7 +153,8 @@ class Metrics(Collector):
             self._set("ancestra_epoch", (), self._tally.epoch)
         for labels, seconds in self._tally.take_ratios():
             self._set("ancestra_device_seconds_per_survivor", labels, seconds)
-        self.replace("ancestra_oldest_wave_timestamp_seconds", self._tally.oldest_waves())
+        if (oldest := self._tally.take_oldest_waves()) is not None:
+            self.replace("ancestra_oldest_wave_timestamp_seconds", oldest)
 
     # ---- measured by this process ----------------------------------------------------------------------------------
 

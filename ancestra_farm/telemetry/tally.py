@@ -52,6 +52,7 @@ class Tally:
         self._survivors: Counter[Labels] = Counter()
         self._moved_ratios: set[Labels] = set()
         self._markets: dict[str, str] = {}
+        self._moved_waves = True
         self.epoch: int | None = None
 
     def fold(self, event: Event) -> None:
@@ -60,6 +61,7 @@ class Tally:
             self._of_farm(event)
         elif isinstance(event, BatchSubmitted):
             self._submitted(event)
+            self._moved_waves = True
         elif (batch := self._batches.get(event.batch)) is not None:
             self._of_batch(batch, event)
 
@@ -79,6 +81,7 @@ class Tally:
                 pass
 
     def _of_batch(self, batch: BatchTally, event: Event) -> None:
+        self._moved_waves |= not isinstance(event, AttemptEnded)
         match event:
             case BranchOpened():
                 self._opened(batch, event)
@@ -105,6 +108,7 @@ class Tally:
         """Go on from what another tally remembered; it is this one's from now on."""
         self._batches, self._survivors, self.epoch = tallied.batches, tallied.survivors, tallied.epoch
         self._markets = tallied.markets
+        self._moved_waves = True
         self._device_s = defaultdict(float, tallied.device_s)
         self._moved_ratios = set(self._device_s)
 
@@ -115,8 +119,14 @@ class Tally:
             (labels, self._device_s[labels] / self._survivors[labels]) for labels in moved if self._survivors[labels]
         )
 
-    def oldest_waves(self) -> dict[Labels, float]:
-        """When the oldest wave that is still open was released, by (show, class); paused work left out."""
+    def take_oldest_waves(self) -> dict[Labels, float] | None:
+        """When the oldest wave that is still open was released, by (show, class); paused work left out.
+
+        None where nothing has moved it since the last call.
+        """
+        if not self._moved_waves:
+            return None
+        self._moved_waves = False
         oldest: dict[Labels, float] = {}
         for batch in self._batches.values():
             if "" in batch.paused:

@@ -8,12 +8,16 @@ Series = dict[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """``fires``: series under which it fires ``at`` so many minutes; ``quiet``: under which it does not."""
+    """``fires``: series under which it fires ``at`` so many minutes; ``quiet``: under which it does not.
+
+    ``every``: minutes from one value to the next.
+    """
 
     alert: str
     at: int
     fires: Series
     quiet: Series
+    every: int = 1
 
 
 STAGE = 'farm="a", show="s", class="shot", stage="still", model="m"'
@@ -123,8 +127,9 @@ CASES = (
         "AncestraSurvivorRateCollapsed",
         26 * 60,
         # A day of 20 of 100 a minute, then half an hour and more of 2 of 100.
-        {judged(): "0+100x1600", f"ancestra_survivors_total{{{STAGE}}}": "0+20x1510 30200+2x100"},
-        {judged(): "0+100x1600", f"ancestra_survivors_total{{{STAGE}}}": "0+20x1510 30200+10x100"},
+        {judged(): "0+500x320", f"ancestra_survivors_total{{{STAGE}}}": "0+100x302 30200+10x20"},
+        {judged(): "0+500x320", f"ancestra_survivors_total{{{STAGE}}}": "0+100x302 30200+50x20"},
+        every=5,
     ),
     Case(
         "AncestraAttemptsFail",

@@ -20,10 +20,10 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "prometheus" / RULES
 
 
-def told(series: Series, minutes: int, expr: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """One test as promtool wants it."""
+def told(series: Series, minutes: int, expr: str, samples: list[dict[str, Any]], every: int = 1) -> dict[str, Any]:
+    """One test as promtool wants it. ``every``: minutes from one value of a series to the next."""
     return {
-        "interval": "1m",
+        "interval": f"{every}m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [{"expr": expr, "eval_time": f"{minutes}m", "exp_samples": samples}],
     }
@@ -31,7 +31,7 @@ def told(series: Series, minutes: int, expr: str, samples: list[dict[str, Any]])
 
 def firing(case: Case, series: Series, count: int) -> dict[str, Any]:
     expr = f'count(ALERTS{{alertname="{case.alert}", alertstate="firing"}})'
-    return told(series, case.at, expr, [{"labels": "{}", "value": count}] if count else [])
+    return told(series, case.at, expr, [{"labels": "{}", "value": count}] if count else [], case.every)
 
 
 def run(folder: Path, rules: Path, tests: list[dict[str, Any]]) -> None:
@@ -82,10 +82,10 @@ def test_the_recorded_shares_of_a_pool_add_up_to_its_time(rules: Path, tmp_path:
 @needs_promtool
 def test_what_else_is_recorded_is_what_grew(rules: Path, tmp_path: Path) -> None:
     series = {
-        f"ancestra_survivors_total{{{STAGE}}}": "0+2x2000",
-        f'ancestra_attempts_total{{{STAGE}, cause="judged"}}': "0+10x2000",
-        'ancestra_spent_money_total{farm="a", show="s", currency="EUR"}': "0+3x2000",
-        'ancestra_node_money_total{farm="a", node_type="n", market="spot", currency="EUR"}': "0+4x2000",
+        f"ancestra_survivors_total{{{STAGE}}}": "0+10x320",
+        f'ancestra_attempts_total{{{STAGE}, cause="judged"}}': "0+50x320",
+        'ancestra_spent_money_total{farm="a", show="s", currency="EUR"}': "0+15x320",
+        'ancestra_node_money_total{farm="a", node_type="n", market="spot", currency="EUR"}': "0+20x320",
     }
     expected = {
         "farm:ancestra_survivors:increase1h": 120,
@@ -94,7 +94,7 @@ def test_what_else_is_recorded_is_what_grew(rules: Path, tmp_path: Path) -> None
         "farm_stage:ancestra_survivors:yield30m": 0.2,
         "farm_stage:ancestra_survivors:yield1d": 0.2,
     }
-    tests = [told(series, 1600, f"sum({name})", [{"labels": "{}", "value": v}]) for name, v in expected.items()]
+    tests = [told(series, 1600, f"sum({name})", [{"labels": "{}", "value": v}], 5) for name, v in expected.items()]
     run(tmp_path, rules, tests)
     assert expected.keys() == {rule.name for rule in RECORDINGS if "_device_" not in rule.name}
 
