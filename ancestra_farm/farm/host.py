@@ -103,13 +103,13 @@ class Host:
     @ray.method(concurrency_group="control")
     def where(self) -> str:
         """Ray's id of the node this host is on, in hex."""
-        return str(ray.get_runtime_context().get_node_id())
+        return _here()
 
     @ray.method(concurrency_group="control")
     def notice(self) -> tuple[str, Notice] | None:
         """Wait until this machine's cloud says that it goes away; (its id, what was said). None: nobody would say."""
         notices = notices_here()
-        return None if notices is None else (self.where(), wait_for_notice(notices, on_risk=leaves_on_risk()))
+        return None if notices is None else (_here(), wait_for_notice(notices, on_risk=leaves_on_risk()))
 
     @ray.method(concurrency_group="control")
     def wait_started(self, ticket: str) -> bool | None:
@@ -140,6 +140,10 @@ class Host:
         if self._pipeline is None:
             raise RuntimeError(f"host {self._host} was given work before it was set up")
         return self._pipeline
+
+
+def _here() -> str:
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def one_thread_each() -> None:

@@ -45,7 +45,7 @@ def environment(folder: Path, token: str) -> dict[str, str]:
         "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "RAY_raylet_start_wait_time_s": "120",  # half a minute is not enough where many share a machine
+        "RAY_raylet_start_wait_time_s": "60",  # half a minute is not enough where many share a machine
     }
 
 
