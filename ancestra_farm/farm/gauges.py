@@ -9,6 +9,7 @@ def live_values(glance: Glance) -> dict[str, dict[tuple[str, ...], float]]:
     return {
         "ancestra_slots": {(device,): there_are for device, (there_are, _) in glance.slots.items()},
         "ancestra_slots_held": {(device,): held for device, (_, held) in glance.slots.items()},
+        "ancestra_slots_planned": {(device,): planned for device, planned in glance.planned.items()},
         "ancestra_nodes": {of: float(number) for of, number in glance.nodes.items()},
         "ancestra_class_queue_candidates": {of: float(number) for of, number in glance.queues.items()},
         "ancestra_shots": {

@@ -15,6 +15,8 @@ from ancestra_farm.scheduler.state import BatchState, FarmState
 
 #: Shots that need nothing and nobody any more.
 OVER = frozenset({"done", "cancelled"})
+#: Kinds of slots, and whether they are of GPUs.
+DEVICES = (("cpu", False), ("gpu", True))
 #: Stages that spend nothing more unless somebody orders it.
 _ENDED = frozenset({"done", "starved", "cancelled"})
 
@@ -41,7 +43,8 @@ class Glance:
 
     ``queues``: candidates that wait to be handed out, by (model, class). ``batches``: those with something left to do.
     ``spent``: what each show has paid for its attempts so far, in ``currency``. ``nodes``: how many are up, by (node
-    type, market); only types that farm.yaml names.
+    type, market); only types that farm.yaml names. ``planned``: slots there are to be for the work that waits, by
+    device; none where nodes do not come and go.
     """
 
     slots: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class Glance:
     spent: Mapping[str, float] = field(default_factory=dict)
     currency: str = ""
     nodes: Mapping[tuple[str, Market], int] = field(default_factory=dict)
+    planned: Mapping[str, float] = field(default_factory=dict)
 
 
 def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) -> Glance:
@@ -58,11 +62,7 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
     for shot in progress:
         shots.setdefault(shot.batch, []).append(shot)
     return Glance(
-        slots={
-            device: fleet.kind_of_slots(on_gpu=on_gpu)
-            for device, on_gpu in (("cpu", False), ("gpu", True))
-            if fleet.known
-        },
+        slots={device: fleet.kind_of_slots(on_gpu=on_gpu) for device, on_gpu in DEVICES if fleet.known},
         queues=_queues(fleet),
         batches=tuple(
             _batch(state.batches[name], own)
@@ -72,6 +72,11 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
         spent=dict(state.settings.spent),
         currency=state.settings.farm.currency,
         nodes=_nodes(fleet, state.settings.farm),
+        planned={
+            device: sum(bay.planned for bay in fleet.bays.values() if bay.on_gpu == on_gpu)
+            for device, on_gpu in DEVICES
+            if fleet.grows and fleet.known
+        },
     )
 
 

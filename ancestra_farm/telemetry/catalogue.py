@@ -171,6 +171,14 @@ CATALOGUE: tuple[MetricRow, ...] = (
     MetricRow(
         "ancestra_slots", "gauge", "", ("device",), "Device slots there are for hosts; device: cpu or gpu.", live=True
     ),
+    MetricRow(
+        "ancestra_slots_planned",
+        "gauge",
+        "",
+        ("device",),
+        "Device slots there are to be for the work that waits, within all caps; absent where nodes do not come and go.",
+        live=True,
+    ),
     MetricRow("ancestra_slots_held", "gauge", "", ("device",), "Device slots that hosts hold.", live=True),
     MetricRow("ancestra_queue_tickets", "gauge", "", ("model",), "Tickets with hosts, not ended.", live=True),
     MetricRow(

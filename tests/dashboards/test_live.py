@@ -265,6 +265,9 @@ def test_money_is_device_time_at_the_price_of_the_settings(seen: Seen) -> None:
         paid += row["device_s"] * price.per_hour / 3600
     (spent,) = seen.watch.ask('sum(ancestra_spent_money_total{show="anc", currency="EUR"})', seen.at)
     assert spent.value == near(paid)
+    survivors = sum(row["outcome"] == "survivor" for row in seen.table("candidates"))
+    each = named(seen, "ancestra-batch", "Money per survivor, by show")
+    assert each == {("EUR", "anc"): near(paid / survivors)}
 
 
 def test_machines_cost_their_time_at_their_price(seen: Seen) -> None:

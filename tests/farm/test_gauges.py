@@ -10,6 +10,7 @@ GLANCE = Glance(
     spent={"anc": 12.5},
     currency="EUR",
     nodes={("a100", "spot"): 3},
+    planned={"gpu": 16.0},
 )
 
 
@@ -20,6 +21,7 @@ def test_a_glance_is_shown_under_the_labels_of_the_catalogue() -> None:
         metrics.advance(name, totals)
     ocean = {"show": "anc", "class": "shot", "batch": "ocean"}
     assert metrics.value("ancestra_slots", device="gpu") == 8
+    assert metrics.value("ancestra_slots_planned", device="gpu") == 16
     assert metrics.value("ancestra_slots_held", device="gpu") == 7.5
     assert metrics.value("ancestra_class_queue_candidates", model="wan/2.2", **{"class": "dailies"}) == 12
     assert metrics.value("ancestra_shots", **ocean, state="running") == 2

@@ -2,6 +2,7 @@
 
 from ancestra_farm.telemetry.boards.asked import (
     BATCH,
+    FARM,
     OF_BATCH,
     OF_CLASS,
     OF_FARM,
@@ -17,6 +18,7 @@ from ancestra_farm.telemetry.boards.board import Board, Column, Panel, Query, Ro
 
 STATES = ("done", "running", "waiting_for_people", "starved", "failed", "paused")
 OUTCOMES = ("survivor", "rejected", "failed", "quarantined", "lost", "skipped", "undecided", "pending")
+_MONEY = f'{FARM}, show=~"$show"'
 _JUDGED = f'{SHOW}, cause="judged"'
 
 
@@ -268,6 +270,20 @@ _YIELD = Row(
             width=8,
         ),
         Panel(
+            "Money per survivor, by show",
+            "Since the farm began: what all attempts of a show cost, over the survivors of all its stages.",
+            "bars",
+            (
+                Query(
+                    f"sort_desc({total('ancestra_spent_money_total', _MONEY, 'show', 'currency')} / on (show) "
+                    f"group_left () ({total('ancestra_survivors_total', SHOW, 'show')} > 0))",
+                    "{{show}}, {{currency}}",
+                ),
+            ),
+            decimals=3,
+            width=8,
+        ),
+        Panel(
             "Drafts, and what was not made again",
             "Promoted drafts are made in full; the others passed and stop there. Reused: judged in an earlier revision "
             "or round; superseded: belongs to one.",
@@ -276,8 +292,7 @@ _YIELD = Row(
                 Query(total(f"ancestra_candidates_{outcome}", SHOW), outcome.replace("_", " "))
                 for outcome in ("promoted", "not_promoted", "reused", "superseded")
             ),
-            width=24,
-            height=6,
+            width=16,
         ),
     ),
 )

@@ -232,12 +232,14 @@ _WORK = Row(
             width=8,
         ),
         Panel(
-            "Slots, held and there",
-            "Device slots by kind. The gap is capacity without a host.",
+            "Slots: planned, there and held",
+            "Device slots by kind. Planned beyond what is there: nodes are asked for and have not come. There beyond "
+            "held: capacity without a host.",
             "lines",
             (
                 Query(total("ancestra_slots", FARM, "device"), "{{device}}, there"),
                 Query(total("ancestra_slots_held", FARM, "device"), "{{device}}, held"),
+                Query(total("ancestra_slots_planned", FARM, "device"), "{{device}}, planned"),
             ),
             width=8,
         ),
