@@ -53,9 +53,10 @@ _MEMBER: frozenset[Right] = frozenset()
 _VIEWER: frozenset[Right] = frozenset({"ask"})
 _ARTIST: frozenset[Right] = _VIEWER.union({"pick", "unpick", "restore"})
 _SUPERVISOR: frozenset[Right] = _ARTIST.union({"close", "more", "retry"})
+_MACHINES: frozenset[Right] = frozenset({"drain", "block", "forgive"})
 _WRANGLER: frozenset[Right] = _SUPERVISOR.union(
-    {"pause", "unpause", "cancel", "priority", "submit", "show_settings", "farm_settings", "stop"}
-).union({"drain", "block", "forgive"})
+    _MACHINES, {"pause", "unpause", "cancel", "priority", "submit", "show_settings", "farm_settings", "stop"}
+)
 _OPERATOR: frozenset[Right] = _WRANGLER.union({"act_for_others"})
 #: The one table of rights that a token gives, everywhere.
 RIGHTS: dict[Role, frozenset[Right]] = {

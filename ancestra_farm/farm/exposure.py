@@ -6,12 +6,12 @@ the answer: a head that forgot `RAY_AUTH_MODE=token` looks like any other to who
 """
 
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ancestra_farm.farm.head import HOW_TO_CLOSE
 
 if TYPE_CHECKING:
-    import grpc
+    import grpc  # type: ignore[import-untyped] # its types are a package of their own
 
 #: A head that is there answers in milliseconds; one under load in a second or two.
 ANSWER_S = 10.0
@@ -62,7 +62,8 @@ def _ask_gcs(channel: "grpc.Channel") -> None:
     """One entry of the cluster's key-value table, which also holds the functions that its workers run."""
     from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc  # noqa: PLC0415 - as above
 
-    request = gcs_service_pb2.InternalKVGetRequest(namespace=b"session", key=b"session_name")
+    messages: Any = gcs_service_pb2  # made at run time
+    request = messages.InternalKVGetRequest(namespace=b"session", key=b"session_name")
     gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel).InternalKVGet(request, timeout=ANSWER_S, wait_for_ready=True)
 
 
@@ -70,7 +71,8 @@ def _ask_client_server(channel: "grpc.Channel") -> None:
     """The resources of the cluster, as `ray.init("ray://…")` asks for them."""
     from ray.core.generated import ray_client_pb2, ray_client_pb2_grpc  # noqa: PLC0415 - as above
 
-    request = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
+    messages: Any = ray_client_pb2  # as above
+    request = messages.ClusterInfoRequest(type=messages.ClusterInfoType.PING)
     ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(request, timeout=ANSWER_S, wait_for_ready=True)
 
 
