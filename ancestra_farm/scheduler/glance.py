@@ -18,7 +18,7 @@ OVER = frozenset({"done", "cancelled"})
 #: Kinds of slots, and whether they are of GPUs.
 DEVICES = (("cpu", False), ("gpu", True))
 #: Stages that spend nothing more unless somebody orders it.
-_ENDED = frozenset({"done", "starved", "cancelled"})
+_ENDED = frozenset({"done", "starved", "cancelled", "waiting_for_people"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,13 @@ def _batch(batch: BatchState, shots: list[ShotProgress]) -> BatchGlance:
 
 
 def _to_go_s(batch: BatchState, shot: ShotProgress, stage: StageProgress) -> float:
+    """Device-seconds that a stage may still spend. A position with a draft counts once, promoted or not."""
     if stage.state in _ENDED:
         return 0.0
-    ended = stage.judged + stage.failed + stage.skipped
+    tried = max(stage.judged + stage.failed + stage.skipped, stage.drafts)
     card = batch.shots[shot.shot].stages[stage.stage].plan.card
-    each_s = stage.device_s / stage.judged if stage.judged else card.seconds_per_candidate
-    return max(0, stage.wanted - ended) * each_s
+    each_s = stage.device_s / tried if tried and stage.device_s else card.seconds_per_candidate
+    return max(0, stage.wanted - tried) * each_s
 
 
 def _budgets_left(batch: BatchState, shots: list[ShotProgress]) -> dict[str, float]:

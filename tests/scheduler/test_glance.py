@@ -69,6 +69,16 @@ def test_work_to_go_is_what_stages_want_at_what_theirs_cost_and_falls_to_nothing
     assert glance(world).batches == ()
 
 
+@pytest.mark.parametrize("draft", ["", ", draft: {promote: 0.4}"])
+def test_what_waits_for_people_has_no_work_to_go(draft: str) -> None:
+    world = World(seed=1)
+    world.submit(batch_of(f"{{still: {STILLS.replace('wave: 10', f'wave: 10, select: close{draft}')}}}"))
+    world.run()
+    (shown,) = glance(world).batches
+    assert shown.shots == {"waiting_for_people": 2}
+    assert shown.to_go_s == 0
+
+
 def test_budgets_are_shown_by_the_part_that_is_left() -> None:
     world = World(seed=1)
     world.submit(batch_of(STAGES, budget={"candidates": 60, "device_hours": 1.0}))
