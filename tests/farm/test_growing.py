@@ -36,7 +36,7 @@ FARM = {
     },
     "scaling": {"target_wait_s": 20, "idle_s": 2},
 }  # fmt: skip
-CANDIDATES = 60
+CANDIDATES = 90
 
 
 def write_card(folder):
