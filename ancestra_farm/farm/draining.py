@@ -42,7 +42,7 @@ def drain(node: str, why: str, at: float | None) -> None:
     """
     address = ray.get_runtime_context().gcs_address
     deadline_ms = 0 if at is None else max(int(at * 1000), int(time.time() * 1000) + 1000)
-    reason = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    reason = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION  # type: ignore[attr-defined] # generated
     try:
         accepted, refusal = GcsClient(address=address).drain_node(node, reason, why, deadline_ms)
     except (RuntimeError, ValueError, OSError) as error:  # Ray's own are RuntimeErrors
