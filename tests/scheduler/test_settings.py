@@ -8,7 +8,7 @@ import pytest
 from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.batch.show_settings import ShowSettings
-from ancestra_farm.plan.events import OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import EpochTaken, HostNoted, OrderGiven, SettingsGiven
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler import Scheduler
 from ancestra_farm.scheduler.retell import retell
@@ -20,7 +20,7 @@ from ancestra_farm.scheduler.world import ChangeSettings, Order, OrderRefused, R
 from tests.scheduler.elastic import ElasticWorld, farm_of
 from tests.scheduler.test_share import LONG, long, short
 from tests.scheduler.timed import TimedWorld
-from tests.scheduler.world import STILLS, World, batch_of, submission
+from tests.scheduler.world import CARDS, STILLS, World, batch_of, submission
 
 #: A machine without GPUs that two hosts of the test's models fit on, at 3.60 an hour: 1.80 for an hour of a host.
 CPU = {"gpus": 0, "vram_gib": 0, "cpus": 2, "memory_gib": 8, "price_per_hour": 3.6, "max_nodes": 8}
@@ -253,6 +253,21 @@ def test_what_a_show_spends_is_device_seconds_at_the_price_of_its_hosts():
     spent = world.scheduler.state.settings.spent["s"]
     assert spent == pytest.approx(world.scheduler.state.batches["long"].device_s / 3600 * 1.8)
     assert spent > 0
+
+
+def test_a_show_is_charged_for_the_node_its_host_stands_on_and_else_for_the_cheapest():
+    scheduler = Scheduler()
+    two = {"cheap": {**CPU, "price_per_hour": 2.0, "market": "spot"}, "dear": {**CPU, "price_per_hour": 5.0}}
+    changes(scheduler, farm_given(node_types=two))
+    settings, card = scheduler.state.settings, CARDS["test/stills"]
+    scheduler.apply(HostNoted("test/stills", "e1-host", "ready", "", 1.0, "dear"))
+    assert settings.pay("s", "digest", card, "e1-host", 3600.0) == pytest.approx(2.5)
+    assert settings.pay("s", "digest", card, "e1-other", 3600.0) == pytest.approx(1.0)
+    scheduler.apply(HostNoted("test/stills", "e1-host", "ready", "", 1.0, "gone from the settings"))
+    assert settings.pay("s", "digest", card, "e1-host", 3600.0) == pytest.approx(1.0)
+    assert settings.spent["s"] == pytest.approx(4.5)
+    scheduler.apply(EpochTaken(2, "bea", "run", 2.0))
+    assert settings.standing == {}
 
 
 def test_a_show_that_has_spent_its_money_waits_and_goes_on_when_it_has_more():
