@@ -22,12 +22,16 @@ from ancestra_farm.scheduler.hosts import Host
 from ancestra_farm.scheduler.lines import Line, kind_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.prices import price_of
-from ancestra_farm.scheduler.state import Branch
+from ancestra_farm.scheduler.state import BatchState, Branch
 from ancestra_farm.scheduler.warming import NODE_S, needed_soon
 from ancestra_farm.scheduler.waves import first_rung, goes_on, next_size, survivors_wanted
 
 #: For so many target waits after no spot node came, others are taken for every class.
 SCARCE_WAITS = 6
+
+
+Work = tuple[float, int]
+"""Device-seconds, and how many candidates of them there can be at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ class Wish:
 def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
     """Say how many slots there are to be in each bay, for the work of these pools: those that could come up at all."""
     soon = needed_soon(fleet)
+    batches = {line.batch.name: line.batch for pool in fleet.pools.values() for line in pool.lines.values()}
+    ahead = {name: ahead_of(fleet, batch) for name, batch in batches.items()}
     wishes: list[Wish] = []
     for pool in pools:
-        own = wishes_of(fleet, pool)
+        own = wishes_of(fleet, pool, ahead)
         pool.warm = not own and pool.digest in soon
         wishes += [Wish(pool.digest, soon[pool.digest], 1, pool.sizes)] if pool.warm else own
     nodes = nodes_for(wishes, fleet.bays, now)
@@ -60,12 +66,12 @@ def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
             pool.ample_since = now
 
 
-def wishes_of(fleet: Fleet, pool: Pool) -> list[Wish]:
+def wishes_of(fleet: Fleet, pool: Pool, ahead: Mapping[str, Mapping[str, Work]]) -> list[Wish]:
     """How many hosts a pool's work asks for, by class: one at least where there is any."""
     work_s: dict[int, float] = {}
     most: dict[int, int] = {}
     for line in pool.lines.values():
-        seconds, candidates = work_of(fleet, pool, line)
+        seconds, candidates = work_of(fleet, pool, line, ahead[line.batch.name].get(pool.digest, (0.0, 0)))
         if seconds > 0 and candidates:
             rank = line.batch.rank
             caps = [whole(cap / pool.slots_each) for cap in (line.cap, line.batch.show_cap) if cap is not None]
@@ -78,19 +84,28 @@ def wishes_of(fleet: Fleet, pool: Pool) -> list[Wish]:
     ]
 
 
-def work_of(fleet: Fleet, pool: Pool, line: Line) -> tuple[float, int]:
-    """(device-seconds, candidates at once) that a batch still has for a pool, within its budget and its show's money.
+def ahead_of(fleet: Fleet, batch: BatchState) -> dict[str, Work]:
+    """What the open stages of a batch will still release, by the digest of its model.
 
-    The seconds are of what is released, and of what its stages will release: all of it where they try everything; where
-    they stop at enough survivors only of the next wave, since nobody knows whether there is another. At once there is
-    never more than that wave.
+    The seconds are of all of it where a stage tries everything; where it stops at enough survivors only of the next
+    wave, since nobody knows whether there is another. At once there is never more than that wave.
     """
-    batch = line.batch
-    seconds, candidates = pool.work_s(line), line.queued + line.going
+    found: dict[str, Work] = {}
     for branch in batch.branches.values():
-        if branch.closed is None and not branch.stage.held and branch.stage.plan.model_digest == pool.digest:
-            candidates += next_size(branch) if goes_on(branch) else 0
-            seconds += _unreleased(branch) * pool.seconds_each(kind_of(branch, first_rung(branch)))
+        if branch.closed is not None or branch.stage.held:
+            continue
+        digest = branch.stage.plan.model_digest
+        seconds, at_once = found.get(digest, (0.0, 0))
+        each_s = fleet.pools[digest].seconds_each(kind_of(branch, first_rung(branch)))
+        next_wave = next_size(branch) if goes_on(branch) else 0
+        found[digest] = (seconds + _unreleased(branch) * each_s, at_once + next_wave)
+    return found
+
+
+def work_of(fleet: Fleet, pool: Pool, line: Line, ahead: Work) -> Work:
+    """What a batch still has for a pool, released or ``ahead``, within its budget and its show's money."""
+    batch = line.batch
+    seconds, candidates = pool.work_s(line) + ahead[0], line.queued + line.going + ahead[1]
     if batch.budget_s is not None:
         seconds = min(seconds, batch.budget_s - batch.device_s)
     money, price = batch.settings.money_left(batch.show), price_of(pool.card, fleet.farm)
