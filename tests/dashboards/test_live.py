@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from ancestra_farm.api.people import everybody
+from ancestra_farm.api.tls import own_certificate
 from ancestra_farm.batch.farm_settings import FARM_SCHEMA, FarmSettings
 from ancestra_farm.farm.run import checked_submission
+from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.read import read_table
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.catalog import load_catalog
@@ -22,6 +24,7 @@ from tests.dashboards.asked import filled, panels, selectors
 from tests.dashboards.live import FARM, FailingHands, Sample, Watch, last_scrape_has, watched
 from tests.dashboards.programs import needs_prometheus
 from tests.farm.batches import batch_document, with_clips, write_batch
+from tests.farm.processes import wait_for
 
 pytestmark = needs_prometheus
 
@@ -338,3 +341,16 @@ def test_the_farm_was_reached_with_a_token_of_its_own_and_nobody_else_was_asked(
     assert [target["labels"]["job"] for target in targets] == ["ancestra"]
     roles = [person.role for person, _ in everybody(seen.store).values() if person.name.startswith("prometheus")]
     assert roles == ["viewer"]
+
+
+def test_a_farm_that_shows_a_certificate_is_scraped_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("ANCESTRA_TOKEN", raising=False)
+    store = Store.open(str(tmp_path / "store"), create=True)
+    with OpenDoor(store, shown=own_certificate()) as door:
+        wait_for(lambda: who_is_alive(store), 60)
+        with watched(store, tmp_path) as watch:
+            (target,) = watch.targets()
+            assert target["scrapeUrl"] == f"{door.endpoint}/v1/metrics"
+            assert door.endpoint.startswith("https:")
+            assert target["lastError"] == ""
