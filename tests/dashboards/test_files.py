@@ -9,10 +9,15 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as grafana
 
+from ancestra_farm.farm.gauges import live_totals, live_values
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.telemetry.boards.files import BOARDS, all_files, write_files
 from ancestra_farm.telemetry.boards.grafana import WIDTH, dashboard_of
 from ancestra_farm.telemetry.catalogue import CATALOGUE
+from ancestra_farm.telemetry.metrics import Metrics
+from tests.cli.small_farm import finished_store
 from tests.dashboards.programs import needs_promtool, promtool
+from tests.farm.test_gauges import GLANCE
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
 DASHBOARDS = {board.uid: dashboard_of(board, BOARDS) for board in BOARDS}
@@ -114,7 +119,13 @@ def test_prometheus_takes_the_configuration(tmp_path: Path) -> None:
 
 
 @needs_promtool
-def test_prometheus_has_nothing_to_say_about_our_metrics() -> None:
-    from ancestra_farm.telemetry.metrics import Metrics
-
-    promtool("check", "metrics", stdin=Metrics().render())
+def test_prometheus_has_nothing_to_say_about_our_metrics(tmp_path: Path) -> None:
+    metrics = Metrics()
+    for commit in read_commits(finished_store(tmp_path)):
+        metrics.fold_commit(commit.number, commit.events)
+    metrics.show(live_values(GLANCE))
+    for name, totals in live_totals(GLANCE).items():
+        metrics.advance(name, totals)
+    metrics.observe_commit(0.02)
+    metrics.observe_ticket("procedural/stills", "still", 12.0)
+    promtool("check", "metrics", stdin=metrics.render())
