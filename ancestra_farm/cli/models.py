@@ -171,6 +171,18 @@ def _show(card: "ModelCard", *, as_json: bool) -> None:
             typer.echo(f"{rung:<11} " + ", ".join(f"{name} {_text(value)}" for name, value in settings.items()))
 
 
+def _needs(card: "ModelCard") -> str:
+    """What a host of it holds while it is up."""
+    if not card.vram_gib:
+        what = "a CPU slot"
+    elif card.gpus > 1:
+        what = f"{card.gpus} GPUs of one node, {card.vram_gib:g} GiB on each"
+    else:
+        what = f"{card.vram_gib:g} GiB on {'a GPU' if card.share is None else f'{card.share:g} of a GPU'}"
+    kinds = f", {' or '.join(card.accelerators)}" if card.accelerators else ""
+    return what + kinds + (f", {card.memory_gib:g} GiB of memory" if card.memory_gib else "")
+
+
 def _lines(card: "ModelCard") -> Iterator[tuple[str, str]]:
     from ancestra_farm.batch.base import rate_text
 
@@ -187,7 +199,7 @@ def _lines(card: "ModelCard") -> Iterator[tuple[str, str]]:
         shape = "any number" if frames.step == 1 else f"{frames.step}k+{frames.offset}"
         rate = f", at {rate_text(card.rate)} a second" if card.rate is not None else ""
         yield "frames", f"{shape} from {frames.min} to {frames.max}{rate}"
-    yield "needs", f"{card.vram_gib:g} GiB on a GPU" if card.vram_gib else "a CPU slot"
+    yield "needs", _needs(card)
     if card.pipeline is not None:
         yield "pipeline", f"{card.pipeline}, {card.dtype}" + (f", variant {card.variant}" if card.variant else "")
     if card.source is not None:
