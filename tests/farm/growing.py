@@ -3,7 +3,7 @@
 The real autoscaler (v2) with the provider that it brings for trying it out on one machine: nodes are processes, their
 GPUs are numbers. It is started here, in a process of its own with `environment`, and not by Ray's `AutoscalingCluster`,
 whose start and end stop every Ray on the machine. Takes jobs like `tests.farm.persisting`; says ``{"ready": true}``,
-then how each ended.
+then how each ended. ``{"node_s": true}`` asks how long nodes were up.
 """
 
 import dataclasses
@@ -11,11 +11,13 @@ import json
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import ray
 import yaml
+from ray._raylet import GcsClient
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FakeMultiNodeProvider
 from ray.cluster_utils import Cluster
 
@@ -94,6 +96,13 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def node_s() -> float:
+    """Seconds that nodes were up for, but for the head, as Ray's own record of their starts and ends has it."""
+    now_ms = time.time() * 1000
+    nodes = GcsClient(address=ray.get_runtime_context().gcs_address).get_all_node_info().values()
+    return sum(((node.end_time_ms or now_ms) - node.start_time_ms) / 1000 for node in nodes if not node.is_head_node)
+
+
 def run(job: dict[str, Any]) -> None:
     """Run one job to its end and say how it ended."""
     tunables = Tunables(**job.pop("tunables", {}))
@@ -121,7 +130,11 @@ def main(place: str, farm: dict[str, Any]) -> None:
     print(json.dumps({"ready": cluster.address}), flush=True)
     jobs = []
     for line in sys.stdin:
-        jobs.append(threading.Thread(target=run, args=(json.loads(line),)))
+        job = json.loads(line)
+        if "node_s" in job:
+            print(json.dumps({"node_s": node_s()}), flush=True)
+            continue
+        jobs.append(threading.Thread(target=run, args=(job,)))
         jobs[-1].start()
     for job in jobs:
         job.join()

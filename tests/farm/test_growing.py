@@ -79,20 +79,16 @@ def type_of(pid):
 
 
 class Watch:
-    """Counts nodes by looking at processes, a few times a second: the most at once, and node-seconds."""
+    """Counts nodes by looking at processes, a few times a second. ``most``: at once."""
 
     def __init__(self, growing):
         self.growing = growing
         self.most = 0
-        self.node_s = 0.0
-        self.looked_at = time.monotonic()
 
     def look(self):
         """The nodes there are, by type."""
         kinds = Counter(kind for _, kind in self.growing.nodes())
-        now = time.monotonic()
-        self.node_s += kinds.total() * (now - self.looked_at)
-        self.most, self.looked_at = max(self.most, kinds.total()), now
+        self.most = max(self.most, kinds.total())
         return kinds
 
     def until(self, met, within_s=300.0):
@@ -145,7 +141,9 @@ def test_nodes_come_for_work_are_replaced_when_lost_and_go_when_it_is_done(tmp_p
             assert {event.node_type for event in paid(url)} == {"l4-spot"}
             node_s = sum(event.node_s for event in paid(url))
             assert sum(event.cost for event in paid(url)) == pytest.approx(node_s * PRICE / 3600)
-            assert 0.8 <= node_s / watch.node_s <= 1.3
+            growing.give(node_s=True)
+            known_s = wait_for(lambda: growing.said("node_s"), 60)[0]["node_s"]
+            assert 1.0 <= node_s / known_s <= 1.1
             assert Counter(attempt.cause for attempt in attempts_of(url)).keys() == {"judged", "host_lost"}
         finally:
             growing.run.close()
