@@ -19,7 +19,7 @@ from typing import Any
 from tests.cluster.manifests import launcher
 
 HEAD, WORKER = "10.77.0.1", "10.77.0.2"
-PATIENCE_S = 150.0
+PATIENCE_S = 120.0
 #: Of a socket in /proc/net/tcp that waits for connections.
 LISTENING = "0A"
 
@@ -38,20 +38,19 @@ def main() -> None:
             "RAY_HEAD_IP": HEAD,
             "RAY_enable_worker_prestart": "0",
         }
-        refused = _without_token(config, environment, place)
         nets = _networks()
         kinds = config["available_node_types"]
         worker = next(name for name, kind in kinds.items() if kind["resources"].get("GPU"))
-        start = {"head": config["head_start_ray_commands"][-1], "worker": config["worker_start_ray_commands"][-1]}
-        _start(nets["head"], start["head"], HEAD, kinds[config["head_node_type"]], environment, place)
-        _wait("the head", lambda: _ask(nets["head"], _NODES, environment))
-        _start(nets["worker"], start["worker"], WORKER, kinds[worker], environment, place)
-        nodes = _wait("two nodes", lambda: (found := _ask(nets["head"], _NODES, environment)) and found[1:] and found)
-        _wait("the dashboard", lambda: _ask(nets["head"], _DASHBOARD, environment))
+        head_line, worker_line = (config[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker"))
+        head = Started(nets["head"], head_line, HEAD, kinds[config["head_node_type"]], environment, place)
+        head.wait(nets["head"], _NODES, "1")
+        other = Started(nets["worker"], worker_line, WORKER, kinds[worker], environment, place)
+        nodes = other.wait(nets["head"], _NODES, "2")
+        head.wait(nets["head"], _DASHBOARD)
         strangers = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH")}
         seen = {
             "worker": worker,
-            "refused_without_token": refused,
+            "refused_without_token": _without_token(config, environment, place),
             "nodes": nodes,
             "listening": {name: _listening(net) for name, net in nets.items()},
             "lets_in": _ask(nets["worker"], _EXPOSURE, strangers | {"RAY_AUTH_MODE": "disabled"}),
@@ -64,7 +63,8 @@ def _networks() -> dict[str, int]:
     """Two networks joined by one cable: the pid of a process in each."""
     other = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
     ours = Path("/proc/self/ns/net").readlink()
-    _wait("a network", lambda: Path(f"/proc/{other.pid}/ns/net").readlink() != ours)
+    while other.poll() is None and Path(f"/proc/{other.pid}/ns/net").readlink() == ours:
+        time.sleep(0.05)
     for line in (
         "ip link set lo up",
         "ip link add cable type veth peer name other",
@@ -87,14 +87,38 @@ def _words(command: str, address: str, place: Path) -> list[str]:
     return [*words, f"--node-ip-address={address}", *where, "--block"]
 
 
-def _start(net: int, command: str, address: str, kind: dict, environment: dict[str, str], place: Path) -> None:
-    overrides = {
-        "RAY_OVERRIDE_RESOURCES": json.dumps(kind["resources"]),
-        "RAY_OVERRIDE_LABELS": json.dumps(dict(kind["labels"])),
-    }
-    log = (place / f"{address}.log").open("w")
-    words = ["nsenter", "--target", str(net), "--net", "--", *_words(command, address, place)]
-    subprocess.Popen(words, env=environment | overrides, stdout=log, stderr=subprocess.STDOUT)
+class Started:
+    """A node that is started, and started again where it ends: Ray gives up on a machine that is too busy for it."""
+
+    def __init__(
+        self, net: int, command: str, address: str, kind: dict, environment: dict[str, str], place: Path
+    ) -> None:
+        self._words = ["nsenter", "--target", str(net), "--net", "--", *_words(command, address, place)]
+        self._environment = environment | {
+            "RAY_OVERRIDE_RESOURCES": json.dumps(kind["resources"]),
+            "RAY_OVERRIDE_LABELS": json.dumps(dict(kind["labels"])),
+        }
+        self._log = place / f"{address}.log"
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("a") as log:
+            return subprocess.Popen(self._words, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self, net: int, program: str, *arguments: str) -> Any:
+        """What a program says that waits for something inside a network; this one ends where it says nothing."""
+        until = time.monotonic() + PATIENCE_S
+        words = ["nsenter", "--target", str(net), "--net", "--", sys.executable, "-c", program, HEAD, *arguments]
+        asking = subprocess.Popen(words, env=self._environment, stdout=subprocess.PIPE, text=True)
+        while asking.poll() is None and time.monotonic() < until:
+            if self._process.poll() is not None:
+                self._process = self._start()
+            time.sleep(0.2)
+        asking.kill()
+        said, _ = asking.communicate()
+        if asking.returncode != 0:
+            raise SystemExit(f"waited {PATIENCE_S:.0f} s for a node:\n{self._log.read_text()[-3000:]}")
+        return json.loads(said.splitlines()[-1])
 
 
 def _without_token(config: dict, environment: dict[str, str], place: Path) -> bool:
@@ -133,28 +157,30 @@ def _readable(address: str, everywhere: str) -> str:
     return ".".join(str(int(last[at : at + 2], 16)) for at in (6, 4, 2, 0))
 
 
-def _wait(what: str, ready: Any) -> Any:
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        found = ready()
-        if found:
-            return found
-        time.sleep(0.3)
-    raise SystemExit(f"waited {PATIENCE_S:.0f} s for {what}")
-
-
 _NODES = """
-import json, sys
+import json, sys, time
 from ray._raylet import GcsClient
-found = GcsClient(address=sys.argv[1] + ":6379").get_all_node_info(timeout=10)
+found = []
+while len(found) < int(sys.argv[2]):
+    time.sleep(0.5)
+    try:
+        nodes = GcsClient(address=sys.argv[1] + ":6379").get_all_node_info(timeout=10)
+        found = [node for node in nodes.values() if node.state == 0]
+    except Exception:
+        pass
 print(json.dumps([
     {"address": node.node_manager_address, "labels": dict(node.labels), "resources": dict(node.resources_total)}
-    for node in found.values() if node.state == 0
+    for node in found
 ]))
 """
 _DASHBOARD = """
-import json, socket
-socket.create_connection(("127.0.0.1", 8265), 2).close()
+import json, socket, time
+while True:
+    try:
+        socket.create_connection(("127.0.0.1", 8265), 2).close()
+        break
+    except OSError:
+        time.sleep(0.5)
 print(json.dumps(True))
 """
 _EXPOSURE = """
