@@ -7,7 +7,7 @@ import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed, on_terminal
 from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, StoreOption, person
-from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, TimeoutOption, ending_lines, left_behind
+from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, ending_lines, left_behind
 from ancestra_farm.cli.summary import shell_word
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ PythonOption = Annotated[str, typer.Option("--python", help="The head's Python t
 WaitOption = Annotated[
     bool, typer.Option("--wait", help="Watch the batch until nothing of it is left to do for now; Ctrl-C stops that.")
 ]
+PatienceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", help="With --wait: so many seconds at most, exit code 3 then.", min=0.001, show_default=False
+    ),
+]
 
 #: Controllers that end in the middle of a submission; more than one is rare.
 TRIES = 3
@@ -56,7 +62,7 @@ def submit(
     store: StoreOption,
     address: HeadOption = None,
     wait: WaitOption = False,
-    timeout: TimeoutOption = None,
+    timeout: PatienceOption = None,
     cards: CardsOption = None,
     who: PersonOption = "",
     listen: ListenOption = None,
