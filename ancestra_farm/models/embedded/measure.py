@@ -211,7 +211,8 @@ def guide_figures(pipeline: WanVACEPipeline, each: int = 2, frames: int = render
 
     The mean of `along` over the clips. Prompts say nothing of motion: the guide has to.
     """
-    rng, found = np.random.default_rng([HELD_OUT, 9]), []
+    rng = np.random.default_rng([HELD_OUT, 9])
+    found: list[float] = []
     for motion in (one for one in MOTIONS if one not in ("hold", "open")):
         for at in range(each):
             camera = renders.camera_of(Facts("sea", "day", "far", None, motion), HELD_OUT + 70_000 + at)
