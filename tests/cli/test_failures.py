@@ -41,10 +41,15 @@ def test_every_kind_of_error_has_its_exit_code(error: Exception, code: int | Non
 
 def test_the_names_of_errors_that_end_commands_exist() -> None:
     """They are known by name, so that naming them imports nothing; a class that is renamed is noticed here."""
+    from ancestra_farm.api.afar import DoorClosed
     from ancestra_farm.api.client import EndpointGone
     from ancestra_farm.api.people import NotAllowed
     from ancestra_farm.api.server import AddressTaken
+    from ancestra_farm.api.tls import CertificateRefused
     from ancestra_farm.farm.cluster import ClusterUnreachable
+    from ancestra_farm.farm.exposure import ClusterOpen
+    from ancestra_farm.farm.head import HeadNotReady, HeadRefused, HeadUnreachable
+    from ancestra_farm.farm.job import JobBroke
     from ancestra_farm.farm.look_training import LookBroke
     from ancestra_farm.farm.run import AlreadyAtWork, RunBroke
     from ancestra_farm.models.diffusion.weights import WeightsMissing, WeightsRefused
@@ -57,6 +62,13 @@ def test_the_names_of_errors_that_end_commands_exist() -> None:
         *(type(error).__name__ for error in (BatchRefused([]), CatalogRefused(), PlanRefused(), OrderRefused())),
         *(
             AddressTaken.__name__,
+            CertificateRefused.__name__,
+            ClusterOpen.__name__,
+            DoorClosed.__name__,
+            HeadNotReady.__name__,
+            HeadRefused.__name__,
+            HeadUnreachable.__name__,
+            JobBroke.__name__,
             WeightsMissing.__name__,
             WeightsRefused.__name__,
             EndpointGone.__name__,
