@@ -46,11 +46,15 @@ async def order(call: "Call") -> wire.Taken:
 
 
 def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
-    """Every node that is up and has hosts, carries the label of a node type, or is closed to hosts; by id."""
+    """Every node that is up and has hosts, carries the label of a node type, or is closed to hosts; by id.
+
+    Those that people blocked are there from the order on, before Ray's side has told that they are closed.
+    """
     fleet, going = scheduler.dispatcher.fleet, scheduler.dispatcher.departures.going
     hosts = Counter(host.node for host in fleet.hosts.values() if host.node is not None)
     found = []
-    for node in sorted({*hosts, *fleet.told.closed, *(node for node, _ in fleet.told.nodes)}):
+    blocked = {node for node, departure in going.items() if departure.blocked}
+    for node in sorted({*hosts, *blocked, *fleet.told.closed, *(node for node, _ in fleet.told.nodes)}):
         departure = going.get(node)
         if departure is None:
             found.append(wire.NodeStanding(node=node, state="in use", hosts=hosts[node]))

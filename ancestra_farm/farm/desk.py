@@ -81,8 +81,6 @@ def _told(commit: int, event: Event) -> wire.EventOut:
         fields = {name: value for name, value in fields.items() if name not in {"document", "cards"}}
     if isinstance(event, SettingsGiven):  # webhooks' URLs stand in it; who may see them asks for the settings
         fields = {name: value for name, value in fields.items() if name != "document"}
-    elif isinstance(event, SettingsGiven):
-        del fields["document"]  # webhooks' URLs are not everybody's
     return wire.EventOut(commit=commit, kind=kind, event=fields)
 
 
