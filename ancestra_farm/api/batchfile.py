@@ -18,6 +18,7 @@ from ancestra_farm.filters.settings import default_settings, ranking_scores
 from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.ledger.materials import fetched_source, missing_materials, put_material
 from ancestra_farm.ledger.points import reached
+from ancestra_farm.ledger.revoked import revocations
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.build import stage_faults
 from ancestra_farm.models.catalog import load_catalog
@@ -35,8 +36,11 @@ class Prepared:
         """Put everything the batch names into the store: before the batch itself. Repeatable.
 
         ``told``: called with each file that is there, and whether it had to be sent: what was sent before stays.
-        Raises SourceChanged where a file has changed since it was checked, StoreUnavailable.
+        Raises PlanRefused for what was revoked in this store, SourceChanged where a file has changed since it was
+        checked, StoreUnavailable.
         """
+        if taken_back := revoked(store, digests_in(self.plan.document)):
+            raise PlanRefused("; ".join(taken_back))
         missing = set(missing_materials(store, [material.digest for material in self.materials]))
         for material in self.materials:
             put_material(store, material.file, material.digest)
@@ -74,10 +78,22 @@ def _looked_at(guide: Guide, file: Path, length: Length) -> list[GuideFault]:
     return faults_of(guide, file, length)
 
 
+def revoked(store: Store, named: Mapping[str, str]) -> list[str]:
+    """Of what is ``named`` (digest → whose), what somebody took their consent back for, as sentences."""
+    if not named:
+        return []
+    gone = revocations(store)
+    return [f"{named[digest]} may not be used: {gone[digest]}" for digest in named if digest in gone]
+
+
 def lacking(store: Store, document: str) -> list[Fault]:
-    """What a sound batch (canonical JSON) names and no host could read: not in the store, or without a digest."""
+    """What a sound batch (canonical JSON) names and no host may or could read.
+
+    Revoked, not in the store, or without a digest.
+    """
     named = digests_in(document)
-    faults = [
+    faults = [Fault(place="document", message=message) for message in revoked(store, named)]
+    faults += [
         Fault(place="document", message=f"the store has no {named[digest]} ({digest}); `ancestra run` puts it there")
         for digest in missing_materials(store, named)
     ]

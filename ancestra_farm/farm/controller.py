@@ -38,6 +38,8 @@ from ancestra_farm.telemetry.metrics import Metrics
 
 #: Seconds before each new try after the store failed in the middle of a commit.
 STORE_RETRIES_S = (1.0, 5.0, 15.0)
+#: An epoch that held so long began well: a failure after it is the first one again.
+EPOCH_HELD_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,20 @@ class Controller:
         the store stays away.
         """
         store = Store.open(self._store_url)
-        for retry_s in (*STORE_RETRIES_S, None):
+        waits = list(STORE_RETRIES_S)
+        while True:
+            began = time.monotonic()
             try:
                 return self._run_epoch(store, submit)
             except StoreUnavailable:
                 # Whether the last commit took place is unknown; a new epoch folds whatever is there. A batch that was
                 # taken in already is the same batch again, which changes nothing.
-                if retry_s is None:
+                if time.monotonic() - began >= EPOCH_HELD_S:
+                    waits = list(STORE_RETRIES_S)
+                if not waits:
                     raise
                 self._store_errors += 1
-                time.sleep(retry_s)
-        raise AssertionError("the last try either returns or raises")
+                time.sleep(waits.pop(0))
 
     def _run_epoch(self, store: Store, submit: Submit | None) -> Ending:
         metrics = Metrics()

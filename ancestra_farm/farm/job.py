@@ -13,11 +13,12 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ancestra_farm.farm.head import Head, HeadNotReady, HeadRefused, Job
-from ancestra_farm.ledger.errors import StoreError, StoreRefused
+from ancestra_farm.ledger.errors import StoreError, StoreRefused, StoreUnavailable
 from ancestra_farm.ledger.liveness import HEARTBEAT_S, Presence, who_is_alive
 from ancestra_farm.ledger.store import Store
 
@@ -211,11 +212,14 @@ def _run(store: Store, given: argparse.Namespace) -> "Summary":
 
 
 def keep_at_work(store: Store, run: "Callable[[], Summary]", *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Run, and again where the controller broke; the exit code. ``run``: one life of a controller.
+    """Run, and again where the controller broke or the store stayed away; the exit code.
+
+    ``run``: one life of a controller.
 
     Whoever breaks too often is left for a person to look at: the work is in the store, and a new job goes on with it.
     """
-    from ancestra_farm.farm.run import AlreadyAtWork, RunBroke  # noqa: PLC0415 - as in `_run`
+    from ancestra_farm.farm.cluster import ClusterUnreachable  # noqa: PLC0415 - as in `_run`
+    from ancestra_farm.farm.run import AlreadyAtWork, RunBroke  # noqa: PLC0415
 
     waits = list(AGAIN_S)
     while True:
@@ -225,16 +229,17 @@ def keep_at_work(store: Store, run: "Callable[[], Summary]", *, sleep: Callable[
         except AlreadyAtWork as at_work:
             _say(str(at_work))
             return 0
-        except RunBroke as broke:
+        except (RunBroke, StoreUnavailable, ClusterUnreachable) as broke:
             if time.monotonic() - began >= HELD_S:
                 waits = list(AGAIN_S)
             if not waits:
                 return _fail(f"given up after {len(AGAIN_S)} tries: {broke}")
             _say(f"{broke}; it is begun anew in {waits[0]:.0f} s")
             sleep(waits.pop(0))
-            if (presence := _somebody_else(store)) is not None:
-                _say(f"{presence} has taken {store.url} over")
-                return 0
+            with suppress(StoreUnavailable):  # the next life finds out, and counts
+                if (presence := _somebody_else(store)) is not None:
+                    _say(f"{presence} has taken {store.url} over")
+                    return 0
         else:
             _say(f"{summary.how.replace('_', ' ')}: {summary.message}" if summary.message else summary.how)
             return 1 if summary.how == "failed" else 0

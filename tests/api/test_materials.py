@@ -12,10 +12,11 @@ import pytest
 from ancestra_farm.api.batchfile import lacking, prepared
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.ledger.errors import SourceChanged
+from ancestra_farm.ledger.revoked import revoke
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.models.catalog import load_catalog
-from ancestra_farm.plan.plan import Plan
+from ancestra_farm.plan.plan import Plan, PlanRefused
 from tests.api.door import OpenDoor
 from tests.farm.batches import write_batch
 from tests.models.guides.files import motion_path
@@ -71,6 +72,19 @@ def test_the_door_refuses_a_batch_whose_material_is_not_in_the_store(guided: Any
         assert "the store has no guide motion_path of shot anc_000" in refused.data.decode()
         ready.upload(store)
         assert door.ask("POST", "/v1/batches", body).status == 200
+
+
+def test_what_was_revoked_is_refused_whichever_way_it_is_handed_in(guided: Any, store: Store) -> None:
+    ready = prepared(*guided)
+    ready.upload(store)
+    plan = ready.plan
+    revoke(store, ready.materials[0].digest, "noor", "she changed her mind", 1.7e9)
+    with pytest.raises(PlanRefused, match=r"guide motion_path of shot anc_000 may not be used: .* says noor"):
+        ready.upload(store)
+    with OpenDoor(store) as door:
+        refused = door.ask("POST", "/v1/batches", {"document": plan.document, "cards": dict(plan.card_documents)})
+    assert refused.status == 409
+    assert "she changed her mind" in refused.data.decode()
 
 
 def test_the_door_refuses_a_guide_without_a_digest(guided: Any, store: Store) -> None:

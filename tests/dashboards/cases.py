@@ -111,7 +111,10 @@ CASES = (
     Case(
         "AncestraPreemptionStorm",
         20,
-        {'ancestra_node_notices_total{farm="a", cause="preempted"}': "0+1x30"},
+        {  # without notice: what vanished, with the counter of notices standing at nought as it does
+            'ancestra_node_notices_total{farm="a", cause="preempted"}': "0x30",
+            'ancestra_host_changes_total{farm="a", model="m", change="lost"}': "0+1x30",
+        },
         {
             'ancestra_node_notices_total{farm="a", cause="preempted"}': "0x10 1x20",
             'ancestra_node_notices_total{farm="a", cause="drained"}': "0+1x30",

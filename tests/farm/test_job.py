@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ancestra_farm.farm import job as job_module
+from ancestra_farm.farm.cluster import ClusterUnreachable
 from ancestra_farm.farm.job import AGAIN_S, JobBroke, Wanted, keep_at_work, main
 from ancestra_farm.farm.run import AlreadyAtWork, RunBroke, Summary
+from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
 
@@ -58,6 +60,11 @@ def test_a_controller_that_breaks_is_begun_anew(store: Store, capsys: pytest.Cap
     assert keep_at_work(store, lives(RunBroke("killed"), RunBroke("again"), None), sleep=slept.append) == 0
     assert slept == list(AGAIN_S[:2])
     assert "begun anew" in capsys.readouterr().out
+
+
+def test_a_store_that_stays_away_for_a_while_does_not_end_the_job(store: Store) -> None:
+    away = StoreUnavailable("503 Slow Down")
+    assert keep_at_work(store, lives(away, ClusterUnreachable("the head is coming"), None), sleep=lambda _s: None) == 0
 
 
 def test_one_that_breaks_again_and_again_is_left_to_people(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,8 @@ def _kind_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) 
     for part in card.parts:
         if part not in anatomy.components:
             yield f"{kind.pipeline} has no part {part}; {did_you_mean(part, anatomy.components, 'parts')}"
+    if card.gpus > 1:
+        yield f"gpus: {card.gpus}: a pipeline runs on one GPU here; the others would be paid for and stand idle"
     if card.dtype == "uint8":
         yield "dtype uint8 is for drawn pictures; a pipeline runs in float32, bfloat16 or float16"
 

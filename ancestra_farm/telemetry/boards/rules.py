@@ -177,8 +177,9 @@ FLEET_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "AncestraPreemptionStorm",
-        '(sum by (farm) (increase(ancestra_node_notices_total{cause="preempted"}[30m])) or '
-        'sum by (farm) (increase(ancestra_host_changes_total{change="lost"}[30m]))) >= 5',
+        # Their labels differ, so that this is all series of both: hosts that vanish without a notice count too.
+        'sum by (farm) (increase(ancestra_node_notices_total{cause="preempted"}[30m]) or '
+        'increase(ancestra_host_changes_total{change="lost"}[30m])) >= 5',
         "0m",
         "warning",
         "{{ $value }} machines or hosts of {{ $labels.farm }} went in half an hour.",

@@ -62,6 +62,7 @@ def test_a_card_that_fits_has_no_faults():
         ({"pipeline": "StableVideoDiffusionPipeline", "roles": ["image_to_video"], "looks": True}, "loads no adapters"),
         ({"source": None}, "no source"),
         ({"dtype": "uint8"}, "dtype uint8"),
+        ({"gpus": 4, "vram_gib": 40}, "a pipeline runs on one GPU here"),
         ({"parameters": {"cfg": {"type": "float", "default": 5}}}, "takes no argument cfg"),
         (
             {"parameters": {"guidence_scale": {"type": "float", "default": 5}}},

@@ -1,0 +1,1 @@
+"""A farm on a cluster that grows, shown: `make cluster-demo`."""
