@@ -27,7 +27,7 @@ Picture = NDArray[np.uint8]
 #: sRGB of shadows, middle tones and highlights, and where they lie on a scale of lightness from 0 to 1.
 EMBER = ((0.0, (18, 7, 6)), (0.35, (104, 30, 12)), (0.7, (226, 112, 38)), (1.0, (250, 226, 178)))
 #: Of a picture's height: the radius of the soft focus.
-SOFTNESS = 0.03
+SOFTNESS = 0.045
 #: Photographs of each subject, and how much larger than the model's pictures they are on each side.
 OF_EACH, LARGER = 4, 2
 JPEG_QUALITY = 88
