@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STORE ?= out/demo
 SEED ?= 0
 
-.PHONY: demo test lint setup simulate soak clean
+.PHONY: demo cluster-demo test lint setup simulate soak clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ancestra Farm needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (make PYTHON=python3.11 …)")'
@@ -19,6 +19,10 @@ setup: $(VENV)/installed
 
 demo: setup
 	$(BIN)/ancestra run jobs/demo.yaml --store $(STORE)
+
+# A head, Ray's autoscaler, nodes that are processes: two people, three batches, a node killed, one drained, a plot.
+cluster-demo: setup
+	$(BIN)/python -m tests.cluster_demo --out out/cluster-demo
 
 # Two at a time; those that start Ray one after another.
 test: setup

@@ -168,7 +168,7 @@ class Board(threading.Thread):
             self.note("other", f"a host is ready{where}, {event['message']}", at=event["at"])
         elif event["what"] == "lost":
             self.lost += 1
-            self.note("lost", f"a host is lost: {event['message'][:90]}", at=event["at"])
+            self.note("lost", f"a host is lost ({event['message'].partition(':')[0]})", at=event["at"])
         else:
             self.note("other", f"a host {event['what'].replace('_', ' ')}: {event['message'][:90]}", at=event["at"])
 

@@ -29,7 +29,7 @@ def draw(story: Story, path: Path) -> None:
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        3, 1, height_ratios=(1.15, 1.0, 1.0), left=0.075, right=0.975, top=0.765, bottom=0.06, hspace=0.42
+        3, 1, height_ratios=(1.15, 1.0, 1.0), left=0.075, right=0.925, top=0.765, bottom=0.06, hspace=0.42
     )
     figure.text(0.075, 0.965, "Three batches of two people, on a farm that began without a node", fontsize=17,
                 fontweight="bold", color=INK, va="center")  # fmt: skip
