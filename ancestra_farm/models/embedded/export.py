@@ -1,6 +1,7 @@
 """From what training kept to the checkpoint that ships: one folder in diffusers layout, fp16 safetensors."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,10 @@ def export(pipeline: WanPipeline, folder: Path, guided: WanVACETransformer3DMode
     if guided is not None:
         shutil.rmtree(folder / "transformer")
         guided.to(torch.float16).save_pretrained(folder / "transformer", safe_serialization=True)
+    for config in folder.glob("*/config.json"):  # diffusers notes where a part was loaded from: nobody's business
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings.pop("_name_or_path", None)
+        config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     weighs = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if weighs > MOST_BYTES:
         raise TooLarge(f"{folder} weighs {weighs} bytes; at most {MOST_BYTES} may ship")
