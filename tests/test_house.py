@@ -51,3 +51,17 @@ def test_every_fault_in_the_architecture_is_shown_by_a_test_that_is_there():
     assert len(named) > 40
     for file, name in named:
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file} has no {name}"
+
+
+def test_tests_that_may_not_meet_are_run_by_one_worker(tmp_path):
+    # Some versions of pytest and xdist do not understand each other's groups, and say nothing.
+    file = tmp_path / "test_group.py"
+    file.write_text(
+        "import pytest\npytestmark = pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('n', range(8))\ndef test_it(worker_id, n):\n    print('by', worker_id)\n"
+    )
+    words = ["-m", "pytest", "-n", "2", "--dist", "loadgroup", "-rP", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    run = subprocess.run([sys.executable, *words, file], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len(re.findall(r"^by gw", run.stdout, re.MULTILINE)) == 8
+    assert len(set(re.findall(r"^by (gw\d)", run.stdout, re.MULTILINE))) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from tests.filters import truth
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("gate")]  # its thousands are drawn once
 STILL, LARGER = (128, 80), (256, 144)
 
 
