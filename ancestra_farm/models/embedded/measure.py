@@ -7,7 +7,6 @@ stands beside, since no model can be judged more surely than that.
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -358,15 +357,12 @@ def main() -> None:
         **stills_figures(pipeline, judges, told.each, **how),
         **{f"render_{name}": value for name, value in render_figures(judges, told.each).items()},
     }
-    started, count = time.perf_counter(), 64
-    made(pipeline, ["the sea at dawn"] * count, range(count), **how)
-    figures["seconds_per_thousand_stills"] = (time.perf_counter() - started) * 1000 / count
     if told.clips:
         figures |= clip_figures(pipeline, pipeline_of(told.weights, WanImageToVideoPipeline), judges, told.clips)
     if told.guides:
         figures |= guide_figures(guided_pipeline_of(told.weights), told.guides)
     rounded = {name: round(value, 4) for name, value in figures.items()}
-    found = {"threads": torch.get_num_threads(), **how, "figures": rounded, "targets": against_targets(figures)}
+    found = {**how, "figures": rounded, "targets": against_targets(figures)}
     print(json.dumps(found, indent=1))
 
 

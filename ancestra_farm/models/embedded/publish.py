@@ -1,8 +1,8 @@
 """What goes with the weights: the model card with what was measured, the loss curves, a sheet of stills, the digests.
 
-``python -m ancestra_farm.models.embedded.publish --work FOLDER --figures FIGURES.json`` writes them into this folder
-from the journal of the run and from what `measure` printed, and the card of the catalogue with the digests. The model
-card's figures come from there alone, so that it cannot claim what was not measured.
+``python -m ancestra_farm.models.embedded.publish --work FOLDER --figures FIGURES.json --speed SPEED.json`` writes them
+into this folder from the journal of the run and from what `measure` and `speed` printed, and the cards of the catalogue
+with the digests. The model card's figures come from there alone, so that it cannot claim what was not measured.
 """
 
 import argparse
@@ -15,15 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import WanImageToVideoPipeline
 
-from ancestra_farm.models.embedded import measure
+from ancestra_farm.models.embedded import measure, renders
 from ancestra_farm.models.embedded.export import digests_of
 from ancestra_farm.models.embedded.train import ORDER
-from ancestra_farm.models.embedded.words import SUBJECTS, Light, vocabulary
+from ancestra_farm.models.embedded.words import MOTIONS, SUBJECTS, Facts, Light, caption_of, vocabulary
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE.parent / "catalog"
 _SHOWN: tuple[Light, ...] = ("dawn", "day", "dusk", "night", "mist")
+_CLIPS_SHOWN = """
+![Clips of the checkpoint](clips.png)
+
+Clips from its own stills, a row each, every fourth frame. None was chosen."""
 _WORDS = {
     "subject": "subject right, a judge that sees everything",
     "structure": "subject right, a judge that sees structure alone",
@@ -42,13 +47,18 @@ def journal_of(work: Path) -> list[dict[str, Any]]:
 
 
 def model_card(
-    journal: list[dict[str, Any]], found: Mapping[str, Any], parameters: Mapping[str, int], size: int
+    journal: list[dict[str, Any]],
+    found: Mapping[str, Any],
+    speed: Mapping[str, float],
+    parameters: Mapping[str, int],
+    size: int,
 ) -> str:
-    """The text of MODEL_CARD.md. ``found``: what `measure` printed; ``size``: bytes of the weights' folder."""
+    """The text of MODEL_CARD.md. ``found``, ``speed``: what the two printed; ``size``: bytes of the weights."""
     figures = found["figures"]
     done = {record["stage"] for record in journal}
     stages = [_row(record) for record in journal]
     stages += [f"| {stage} | 0 | 0 | | | not trained yet |" for stage in ORDER if stage not in done]
+    moving = "motion_from_words" in found["targets"]
     template = Template((HERE / "model_card_template.md").read_text(encoding="utf-8"))
     return template.substitute(
         millions=f"{sum(parameters.values()) / 1e6:.1f}",
@@ -63,10 +73,11 @@ def model_card(
         targets="\n".join(_target(name, found["targets"].get(name)) for name in measure.TARGETS),
         psnr=f"{figures['autoencoder_psnr_db']:.1f}",
         ssim=f"{figures['autoencoder_ssim']:.2f}",
-        seconds=f"{figures['seconds_per_thousand_stills']:.0f}",
-        threads=found["threads"],
+        speed=_speed(speed),
         by_subject=", ".join(f"{name} {figures[f'structure_{name}']:.0%}" for name in SUBJECTS),
         clips=_clip_limits(found),
+        makes="stills, and clips of two seconds from words or from a still," if moving else "stills",
+        clips_sheet=_CLIPS_SHOWN if moving else "",
         **{
             f"render_{name}": f"{figures[f'render_{name}']:.1%}" for name in ("subject", "structure", "light", "motion")
         },
@@ -100,6 +111,12 @@ def _target(name: str, found: Mapping[str, Any] | None) -> str:
     return f"| {_WORDS[name]} | {found['measured']:.3f} | {target} | {'yes' if found['met'] else 'no'} |"
 
 
+def _speed(speed: Mapping[str, float]) -> str:
+    stills = f"A thousand stills take {speed['seconds_per_thousand_stills']:.0f} s"
+    clips = f", a clip of two seconds {speed['seconds_per_clip']:.1f} s" if "seconds_per_clip" in speed else ""
+    return f"{stills}{clips} where {speed['processes']} processes of one thread each share the work."
+
+
 def _clip_limits(found: Mapping[str, Any]) -> str:
     if "motion_from_words" in found["targets"]:
         return "- Clips are two seconds at 8 frames a second."
@@ -118,11 +135,25 @@ def _stills_sheet(pipeline: Any, path: Path) -> None:  # noqa: ANN401 - a diffus
     measure.sheet(np.ascontiguousarray(stills), 2 * len(_SHOWN), path, times=1)
 
 
+def _clips_sheet(folder: Path, path: Path) -> None:
+    """A clip a row, every fourth frame, by motion: the first frames are stills of the same weights."""
+    told = [(subject, motion) for subject, motion in zip(SUBJECTS * 2, MOTIONS, strict=False)]
+    asked = [
+        Facts(subject="petals" if motion == "open" else subject, light="day", motion=motion) for subject, motion in told
+    ]
+    prompts = [caption_of(facts, np.random.default_rng([at])) for at, facts in enumerate(asked)]
+    stills = measure.made(measure.pipeline_of(folder), prompts, range(len(prompts)))[:, 0]
+    animating = measure.pipeline_of(folder, WanImageToVideoPipeline)
+    clips = measure.animated(animating, stills, prompts, renders.CLIP_FRAMES)[:, ::4]
+    measure.sheet(clips.reshape(-1, *clips.shape[2:]), clips.shape[1], path, times=1)
+
+
 def main() -> None:
     """Write model card, curves, sheet and digests."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--work", type=Path, required=True, help="the folder of the training run")
     parser.add_argument("--figures", type=Path, required=True, help="what measure printed")
+    parser.add_argument("--speed", type=Path, required=True, help="what speed printed")
     told = parser.parse_args()
     torch.set_num_threads(1)
     weights, journal = HERE / "weights", journal_of(told.work)
@@ -131,8 +162,11 @@ def main() -> None:
     parameters = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     size = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
     found = json.loads(told.figures.read_text(encoding="utf-8"))
+    speed = json.loads(told.speed.read_text(encoding="utf-8"))
     _stills_sheet(pipeline, HERE / "stills.png")
-    (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, parameters, size), encoding="utf-8")
+    if "motion_from_words" in found["targets"]:
+        _clips_sheet(weights, HERE / "clips.png")
+    (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, speed, parameters, size), encoding="utf-8")
     curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
     (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")
     trained = {record["stage"] for record in journal if record["kept"]}

@@ -5,13 +5,12 @@ from ancestra_farm.models.embedded.words import SUBJECTS
 
 def figures(**more):
     named = {
-        "psnr_db": 20.0, "autoencoder_psnr_db": 28.1, "autoencoder_ssim": 0.8, "seconds_per_thousand_stills": 40.0,
+        "psnr_db": 20.0, "autoencoder_psnr_db": 28.1, "autoencoder_ssim": 0.8,
         **{f"render_{name}": 0.99 for name in ("subject", "structure", "light", "motion")},
         **{f"structure_{name}": 0.5 for name in SUBJECTS},
         "subject": 0.98, "structure": 0.6, "light": 0.96, "diversity": 0.9, **more,
     }  # fmt: skip
     return {
-        "threads": 1,
         "steps": 8,
         "guidance": 2.5,
         "figures": named,
@@ -19,16 +18,24 @@ def figures(**more):
     }
 
 
+SPEED = {"processes": 2, "threads": 1, "seconds_per_thousand_stills": 52.3}
 RECORD = {"stage": "stills", "minutes": 12.0, "steps": 100, "seed": 1, "kept": True, "after": {"subject": 0.98}}
 
 
 def test_the_model_card_says_what_was_not_met_and_not_measured():
-    text = publish.model_card([RECORD], figures(), {"autoencoder": 2_000_000}, 11_000_000)
+    text = publish.model_card([RECORD], figures(), SPEED, {"autoencoder": 2_000_000}, 11_000_000)
     assert "subject right, a judge that sees everything | 0.980 | 0.97 | yes |" in text
     assert "structure alone | 0.600 | 0.85 | no |" in text
     assert "clips from words | not measured | 0.85 | no |" in text
     assert "| clips | 0 | 0 | | | not trained yet |" in text
     assert "Stills only" in text
+    assert "clips.png" not in text
+    assert "A thousand stills take 52 s where 2 processes" in text
+    moving = publish.model_card(
+        [RECORD], figures(motion_from_words=0.9), {**SPEED, "seconds_per_clip": 2.1}, {"autoencoder": 1}, 1
+    )
+    assert "clips.png" in moving
+    assert "a clip of two seconds 2.1 s" in moving
 
 
 def test_digests_take_the_place_of_older_ones(tmp_path):
