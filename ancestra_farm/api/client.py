@@ -19,12 +19,12 @@ import urllib3
 from pydantic import BaseModel, ValidationError
 
 from ancestra_farm.api import wire
-from ancestra_farm.api.afar import Afar, Place
+from ancestra_farm.api.afar import Afar, Place, at_work_in
 from ancestra_farm.api.connection import connections
 from ancestra_farm.api.people import NotAllowed
 from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
-from ancestra_farm.ledger.liveness import Presence, who_is_alive
+from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.world import OrderRefused
 
@@ -76,7 +76,7 @@ class Client:
 
         Raises NotAllowed where there is no token and none can be made.
         """
-        presence = _at_work(store)
+        presence = at_work_in(store)
         if presence is None:
             return None
         return cls(store, presence, token or own_token(store), who, patience_s)
@@ -220,7 +220,7 @@ class Client:
         """Find out who is at work now. Raises EndpointGone when it is nobody, or nobody who can be reached."""
         self._known = ""
         time.sleep(PAUSE_S)
-        presence = _at_work(self.store)
+        presence = at_work_in(self.store)
         if presence is None:
             raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
         never = presence.epoch == self._presence.epoch and not _reachable(presence, self._endpoint)
@@ -302,10 +302,6 @@ def _named_endpoint() -> str:
             "end of a tunnel, http://127.0.0.1:PORT"
         )
     return named
-
-
-def _at_work(place: Place) -> Presence | None:
-    return place.presence() if isinstance(place, Afar) else who_is_alive(place)
 
 
 def _reachable(presence: Presence, endpoint: str) -> bool:
