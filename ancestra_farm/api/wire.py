@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ancestra_farm.batch.base import Float, Int, Model, Name
+from ancestra_farm.batch.base import Float, Int, Model, Name, PersonName
 from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import NodeOrderKind
 from ancestra_farm.scheduler.progress import ShotProgress
@@ -28,9 +28,6 @@ OrderId = Annotated[
         description="Made by whoever orders. The same order again under the same id is acknowledged and changes "
         "nothing, so it can be repeated when an answer was lost. Left out: one is made here.",
     ),
-]
-PersonName = Annotated[
-    str, Field(min_length=1, max_length=120, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+( [^\s\x00-\x1f\x7f-\x9f]+)*$")
 ]
 #: What can be tried again: an outcome, or a cause of failure.
 RetryCause = Literal["failed", "quarantined", "lost", "exception", "out_of_memory", "deadline", "crash", "host_lost"]

@@ -38,6 +38,10 @@ Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Bool = Annotated[bool, Strict()]
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=NAME_PATTERN), AfterValidator(_check_name)]
+#: What a person is called: words with one blank between them, no control characters (it is shown in terminals).
+PersonName = Annotated[
+    str, Field(min_length=1, max_length=120, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+( [^\s\x00-\x1f\x7f-\x9f]+)*$")
+]
 
 #: Decimal spellings people write for the NTSC family, and what they mean; the decimals themselves are never exact.
 NTSC_RATES = {"23.976": "24000/1001", "23.98": "24000/1001", "29.97": "30000/1001", "59.94": "60000/1001"}

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ancestra_farm.batch.base import Float, Int, Model, Name, Rate
+from ancestra_farm.batch.base import Float, Int, Model, Name, PersonName, Rate
 from ancestra_farm.batch.document import read_file
 from ancestra_farm.batch.load import accepted
 from ancestra_farm.batch.problems import BatchRefused
@@ -33,10 +33,6 @@ ShowRole = Literal["viewer", "submitter", "reviewer", "supervisor"]
 Occasion = Literal["waits_for_picks", "starved", "budget", "delivered"]
 """What people are told of: a stage waits for picks, a shot is starved, 80 % of a budget is gone, a shot is out."""
 OCCASIONS: tuple[Occasion, ...] = ("waits_for_picks", "starved", "budget", "delivered")
-
-PersonName = Annotated[
-    str, Field(min_length=1, max_length=120, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+( [^\s\x00-\x1f\x7f-\x9f]+)*$")
-]
 
 #: Hosts that answer with a machine's own credentials, and are therefore never called.
 _METADATA_HOSTS = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
