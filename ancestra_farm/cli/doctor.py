@@ -176,7 +176,9 @@ def loopback(port: int) -> Finding:
 
 def ray_token() -> Finding:
     """Whether others on this machine can read the token that gives full control of Ray. Only its mode is looked at."""
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    from ancestra_farm.farm.head import token_file
+
+    path = token_file()
     if os.environ.get("RAY_AUTH_TOKEN"):
         return Finding("Ray token", "good", "in the environment", "")
     if not path.exists():

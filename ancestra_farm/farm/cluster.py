@@ -25,6 +25,7 @@ from ray._raylet import Config  # type: ignore[attr-defined] # compiled, without
 
 from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.farm.exposure import NoAnswer, refuse_open
+from ancestra_farm.farm.head import token_file
 from ancestra_farm.farm.scratch import scratch, sweep
 
 #: Ray's own least size is 75 MiB. Rows and tickets are a few KB each.
@@ -204,16 +205,11 @@ def _warnings_of_deaths(*, shown: bool) -> Iterator[None]:
         module.print_to_stdstream = printing
 
 
-def _token_file() -> Path:
-    """Where Ray keeps its token, and makes one where there is none and none is named."""
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-
-
 def _make_token() -> None:
     """Ray would make a token that everybody on the machine can read until we notice; so it finds one that is made."""
     if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         return
-    token = _token_file()
+    token = token_file()
     try:
         token.parent.mkdir(parents=True, exist_ok=True)
         descriptor, fresh = tempfile.mkstemp(prefix=".auth_token.", dir=token.parent)  # of mode 0600
@@ -229,6 +225,6 @@ def _make_token() -> None:
 def _keep_token_private() -> None:
     """A token that `ray` made is one that everybody on the machine can read; it is full control of the cluster."""
     with contextlib.suppress(OSError):  # there is none, or it lies on what is mounted for reading only
-        found = _token_file().stat()
+        found = token_file().stat()
         if found.st_uid == os.getuid() and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            _token_file().chmod(stat.S_IRUSR | stat.S_IWUSR)
+            token_file().chmod(stat.S_IRUSR | stat.S_IWUSR)

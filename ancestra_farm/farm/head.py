@@ -139,13 +139,17 @@ def address_of(text: str) -> str:
     return f"{scheme}://{found.host}:{port}"
 
 
+def token_file() -> Path:
+    """Where Ray keeps its token on this machine, and makes one where there is none and none is named."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
 def ray_token() -> str:
     """Ray's token on this machine, empty where there is none: looked for where Ray itself looks, in its order."""
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return token
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     try:
-        return path.read_text().strip()
+        return token_file().read_text().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 
