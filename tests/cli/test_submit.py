@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ancestra_farm.api import afar
 from ancestra_farm.api import client as client_module
 from ancestra_farm.cli import overview, submit
 from ancestra_farm.cli.ls import state_of
@@ -127,7 +128,7 @@ def test_a_farm_out_of_reach_is_told_with_the_way_to_it(
         return Presence(*[getattr(far, name) for name in ("who", "host", "machine", "pid", "started", "epoch")],
                         float(next(beats)), far.endpoint)  # fmt: skip
 
-    monkeypatch.setattr(client_module, "who_is_alive", alive)
+    monkeypatch.setattr(afar, "who_is_alive", alive)
     monkeypatch.setattr("ancestra_farm.ledger.liveness.who_is_alive", alive)
     said = ancestra("submit", batch_file(tmp_path), "--store", store.url, "--address", "http://127.0.0.1:1")
     assert said.code == 1
@@ -140,7 +141,7 @@ def test_a_farm_is_reached_through_a_tunnel(
 ) -> None:
     far = Presence(**{**_fields(door.presence), "machine": "another machine", "host": "head-1"})
     far = Presence(**{**_fields(far), "endpoint": "http://127.0.0.1:1"})
-    monkeypatch.setattr(client_module, "who_is_alive", lambda _store: far)
+    monkeypatch.setattr(afar, "who_is_alive", lambda _store: far)
     monkeypatch.setenv("ANCESTRA_ENDPOINT", door.endpoint)
     said = ancestra("submit", write_batch(tmp_path, {**batch_document(candidates=8), "batch": "far"}))
     assert said.code == 0, said.err
