@@ -5,9 +5,7 @@ where that lies, the version is whole. What is here already is not fetched again
 written over.
 """
 
-import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -150,6 +148,8 @@ class Fetcher:
                 self._done.add(folder)
 
     def _version(self, folder: str, below: str, manifest: bytes) -> Iterator[FileRow]:
+        from ancestra_farm.ledger.materials import settle
+
         entries = entries_of(folder, manifest)
         whole = True
         for entry in entries:
@@ -166,17 +166,18 @@ class Fetcher:
             elif not target.exists():
                 part = target.with_name(target.name + PART)
                 part.write_bytes(manifest)
-                _settle(part, target)
+                settle(part, target)
                 yield FileRow(str(target), len(manifest), "fetched")
             else:
                 yield FileRow(str(target), len(manifest), "here")
 
     def _file(self, path: str, below: str, entry: "Entry") -> FileRow:
         from ancestra_farm.ledger.errors import NotThere
+        from ancestra_farm.ledger.materials import file_sha256, settle
 
         target = self._place(below)
         if target.exists():
-            same = target.is_file() and target.stat().st_size == entry.bytes and _sha256(target) == entry.sha256
+            same = target.is_file() and target.stat().st_size == entry.bytes and file_sha256(target) == entry.sha256
             return FileRow(str(target), entry.bytes, "here" if same else "another file is here; it stays")
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + PART)
@@ -184,10 +185,10 @@ class Fetcher:
             self._store.fetch(path, part)
         except NotThere:
             return FileRow(str(target), entry.bytes, "gone from the store")
-        if _sha256(part) != entry.sha256:
+        if file_sha256(part) != entry.sha256:
             part.unlink()
             return FileRow(str(target), entry.bytes, "damaged in the store: not what its manifest says")
-        _settle(part, target)
+        settle(part, target)
         return FileRow(str(target), entry.bytes, "fetched")
 
     def _place(self, below: str) -> Path:
@@ -218,15 +219,3 @@ def entries_of(folder: str, manifest: bytes) -> list[Entry]:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise CommandFailed(f"{folder}/{MANIFEST} is damaged; `ancestra verify` says more", FAILED) from error
-
-
-def _settle(part: Path, target: Path) -> None:
-    """Give a whole file its name, durably."""
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(target)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,17 +1,18 @@
-"""Collecting what nobody needs: media that nothing names, files left by the killed, rejects kept for their time.
+"""Collecting what nobody needs: media that nothing names, what was left half done, rejects kept for their time.
 
 What is kept, always: every medium that an attempt in the log names, but for rejects that are old enough; of these,
 whatever was picked or delivered and everything it was made from; thumbnails; material that any submission in the log
 names, since what was made with it can be asked for again; and anything younger than a grace, since a host, or whoever
-hands a batch in, may be about to name it. Rejects are named as collected in the log before the first of them goes, so
-a kill leaves orphans for the next time and never a row that names what is gone. Deliveries and the log are never
-touched.
+hands a batch in, may be about to name it: of an upload that was broken off, all parts while one of them is as young.
+Rejects are named as collected in the log before the first of them goes, so a kill leaves orphans for the next time and
+never a row that names what is gone. Deliveries and the log are never touched.
 """
 
 import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store, material_path
 from ancestra_farm.ledger.tables import Projection, rebuild
 from ancestra_farm.ledger.tail import read_commits
+from ancestra_farm.ledger.uploads import FOLDER as UPLOADS
+from ancestra_farm.ledger.uploads import waiting
 from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, MediaCollected, SettingsGiven
 
 #: Nothing younger than this is collected: longer than any ticket may take, and than clocks are apart.
@@ -51,7 +54,7 @@ class Pile:
 class Swept:
     """What was collected, or would be.
 
-    ``orphans``: media and material that nothing names; ``leftovers``: files in the making.
+    ``orphans``: media and material that nothing names; ``leftovers``: files in the making, parts of uploads.
 
     ``rejects``: media of old rejects, and so many ``candidates``. ``young``: files spared for their age alone.
     """
@@ -149,9 +152,20 @@ def _look(store: Store, rejects_older_than_s: float | None, grace_s: float, now:
         else:
             found.orphans[path] = size
     probes = [(path, store.size(path), store.modified(path)) for path in store.list("probe")]
-    for path, size, modified in (*store.leftovers(), *probes):
+    for path, size, modified in (*store.leftovers(), *probes, *_uploads(store)):
         (found.leftovers if modified < now - grace_s else found.young)[path] = size
     return found
+
+
+def _uploads(store: Store) -> Iterator[tuple[str, int, float]]:
+    """Parts of files that are being uploaded, or were: path, bytes, when the last part of its file came."""
+    for paths in waiting(store).values():
+        seen = []
+        for path in paths:
+            with suppress(NotThere):  # the last part may have come meanwhile
+                seen.append((path, store.size(path), store.modified(path)))
+        last = max((modified for _, _, modified in seen), default=0.0)
+        yield from ((path, size, last) for path, size, _ in seen)
 
 
 class _Named:
@@ -276,7 +290,7 @@ def _collect(store: Store, writer: Writer, found: _Found, who: str, now: float, 
         if not _put_since(store, path, before):
             store.delete_collected(path)
     for path in found.leftovers:
-        if path.startswith("probe/"):
+        if path.startswith(("probe/", f"{UPLOADS}/")):
             store.delete(path)
         else:
             store.delete_leftover(path)

@@ -11,10 +11,17 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ancestra_farm.ledger.errors import NotThere, SourceChanged, StoreFull, StoreRefused, StoreUnavailable
+from ancestra_farm.ledger.errors import (
+    MaterialDamaged,
+    NotThere,
+    SourceChanged,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
 from ancestra_farm.ledger.points import reached
 
 #: Names of files in the making. They are never listed and never part of a store.
@@ -27,6 +34,9 @@ _BLOCK_BYTES = 1 << 22
 
 class LocalFolder:
     """The backend over one folder. Keys are relative POSIX paths, checked by `Store`."""
+
+    #: A copy on one machine, or in one studio's network, is begun anew sooner than it is cut into parts and joined.
+    resumes = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -83,6 +93,10 @@ class LocalFolder:
         with _writing(target), self._written(target, blocks) as temporary:
             os.replace(temporary, target)  # noqa: PTH105 - one call, no Path
             _sync_folder(target.parent)
+
+    def join(self, key: str, parts: Sequence[str], sha256: str, *, checked: bool) -> None:  # noqa: ARG002 - all is read
+        """One file of others, one after the other, new or not. Raises NotThere, MaterialDamaged."""
+        self._replace(key, joined(sha256, (self.read(part) for part in parts)))
 
     def read(self, key: str) -> bytes:
         """The bytes of a file; NotThere if there is none."""
@@ -173,12 +187,22 @@ class LocalFolder:
             temporary.unlink(missing_ok=True)
 
 
-def blocks_of(file: Path, sha256: str) -> Iterator[bytes]:
+def joined(sha256: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same blocks. Raises MaterialDamaged at their end, where the SHA-256 (hex) of all of them is another."""
+    state = hashlib.sha256()
+    for block in blocks:
+        state.update(block)
+        yield block
+    if state.hexdigest() != sha256:
+        raise MaterialDamaged(f"what arrived has other bytes than its digest says, sha256:{sha256}; send it again")
+
+
+def blocks_of(file: Path, sha256: str, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
     """The bytes of a file in blocks. Raises SourceChanged, at their end where their SHA-256 is another."""
     state = hashlib.sha256()
     try:
         with file.open("rb") as source:
-            while block := source.read(_BLOCK_BYTES):
+            while block := source.read(block_bytes):
                 state.update(block)
                 yield block
     except OSError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreRefused
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store, fetch_url, material_path
+from ancestra_farm.ledger.uploads import Progressed, forget, part_bytes, put_in_parts, size_of, untold
 
 #: Where material lies in a store.
 FOLDER = "materials"
@@ -44,9 +45,21 @@ def node_cache() -> Path:
     return Path(users) / "ancestra-farm" / FOLDER
 
 
-def put_material(store: Store, file: Path, digest: str) -> str:
-    """Keep a file in the store; where it lies there. Repeatable. Raises SourceChanged where it has another digest."""
-    return store.put_material(file, sha256_of(digest))
+def put_material(store: Store, file: Path, digest: str, progressed: Progressed = untold) -> str:
+    """Keep a file in the store; where it lies there. Repeatable; a large one goes on where it was broken off.
+
+    Raises SourceChanged where it has another digest.
+    """
+    sha256 = sha256_of(digest)
+    size = size_of(file)
+    if store.resumes and size > part_bytes(size):
+        if not store.keeps(file, sha256):
+            return put_in_parts(store, file, sha256, progressed)
+        forget(store, sha256)  # of somebody who ended between the last step and the next to last
+    missing = not store.has_material(sha256, size)
+    path = store.put_material(file, sha256)
+    progressed(size, size if missing else 0)
+    return path
 
 
 def missing_materials(store: Store, digests: Iterable[str]) -> list[str]:
@@ -90,7 +103,7 @@ class NodeMaterials:
             return _cached(sha256, lambda file: self._store.fetch(path, file), self._cache or node_cache(), path)
         if not here.is_file():
             raise NotThere(f"{here} is not there; hand the batch in again that names this material")
-        if _sha256(here) != sha256:
+        if file_sha256(here) != sha256:
             raise MaterialDamaged(f"{here} has been changed; hand the batch in again that names this material")
         return here
 
@@ -106,10 +119,10 @@ def fetched_source(url: str, digest: str | None, cache: Path | None = None) -> P
         return _cached(sha256_of(digest), lambda file: fetch_url(url, file), cache, url)
     with _only_one(cache / "sources", hashlib.sha256(url.encode()).hexdigest()) as part:
         fetch_url(url, part)
-        sha256 = _sha256(part)
+        sha256 = file_sha256(part)
         file = cache / sha256[:2] / sha256
         file.parent.mkdir(parents=True, exist_ok=True)
-        _settle(part, file)
+        settle(part, file)
     return file
 
 
@@ -117,14 +130,14 @@ def _cached(sha256: str, fetch: Callable[[Path], None], cache: Path, whence: str
     """The file in the cache, fetched if it is not there or is not what its name says."""
     file = cache / sha256[:2] / sha256
     with _only_one(file.parent, sha256) as part:
-        if file.is_file() and _sha256(file) == sha256:
+        if file.is_file() and file_sha256(file) == sha256:
             return file
         fetch(part)
         reached("materials.before_rename")
-        if _sha256(part) != sha256:
+        if file_sha256(part) != sha256:
             part.unlink()
             raise MaterialDamaged(f"{whence} has other bytes than its digest says, sha256:{sha256}")
-        _settle(part, file)
+        settle(part, file)
     return file
 
 
@@ -137,13 +150,14 @@ def _only_one(folder: Path, name: str) -> Iterator[Path]:
         yield folder / f"{name}.part"
 
 
-def _settle(part: Path, file: Path) -> None:
-    """Give a whole file its name, durably."""
+def settle(part: Path, file: Path) -> None:
+    """Give a whole file on this machine its name, durably."""
     with part.open("rb") as written:
         os.fsync(written.fileno())
     part.replace(file)
 
 
-def _sha256(file: Path) -> str:
+def file_sha256(file: Path) -> str:
+    """The SHA-256 of a file on this machine, hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -9,14 +9,15 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import fsspec
 
 from ancestra_farm.ledger.errors import NotThere, StoreRefused, StoreUnavailable
-from ancestra_farm.ledger.local import blocks_of
+from ancestra_farm.ledger.local import blocks_of, joined
 from ancestra_farm.ledger.retry import patiently
 
 #: S3 answers a conditional write that meets another one in flight with 409 and asks to try again.
@@ -51,6 +52,8 @@ class Bucket:
         except ImportError as error:
             extra = _EXTRAS.get(scheme, scheme)
             raise StoreRefused(f"{url}: install ancestra-farm[{extra}] for stores at {scheme}:// ({error})") from error
+        #: Only there are parts joined without being sent again, by a file system that knows how.
+        self.resumes = scheme == "s3"
         if scheme == "s3":
             self.fs.retries = 1  # the tries are botocore's; s3fs would multiply them
         self.root = str(root).rstrip("/")
@@ -141,6 +144,35 @@ class Bucket:
 
             patiently(attempt, _timed_out)
 
+    def join(self, key: str, parts: Sequence[str], sha256: str, *, checked: bool) -> None:
+        """One object of others, one after the other, new or not. Raises NotThere, MaterialDamaged.
+
+        ``checked``: they are known to come to ``sha256`` (hex); otherwise every byte is read first.
+        """
+        path = f"{self.root}/{key}"
+        if len(parts) < 2:
+            self.replace(key, b"".join(joined(sha256, map(self.read, parts))))
+            return
+        if not self.resumes:
+            with tempfile.TemporaryDirectory(prefix="anc-upload-") as folder:
+                whole = Path(folder) / "file"
+                with whole.open("wb") as target:
+                    for block in joined(sha256, map(self.read, parts)):
+                        target.write(block)
+                self.replace_from(key, whole, sha256)
+            return
+        if not checked:
+            deque(joined(sha256, map(self.read, parts)), maxlen=0)
+
+        def attempt(_: int) -> None:
+            with _errors(path):
+                self._merge(path, [f"{self.root}/{part}" for part in parts])
+
+        patiently(attempt, _timed_out)
+
+    def _merge(self, path: str, parts: list[str]) -> None:
+        self.fs.merge(path, parts, **self._in_time(len(parts) << 23))
+
     def fetch(self, key: str, file: Path) -> None:
         """Download an object to ``file``; NotThere if there is none."""
         path = f"{self.root}/{key}"
@@ -226,6 +258,10 @@ class Memory(Bucket):
 
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.resumes = True
+
     def _create(self, path: str, data: bytes) -> bool:
         with self._lock:
             if self.fs.exists(path):
@@ -235,6 +271,9 @@ class Memory(Bucket):
 
     def _sent(self, path: str, file: Path) -> bool:
         return self._create(path, file.read_bytes())
+
+    def _merge(self, path: str, parts: list[str]) -> None:
+        self.fs.pipe_file(path, b"".join(map(self.fs.cat_file, parts)))
 
     def _holds(self, path: str, data: bytes) -> bool:  # noqa: ARG002 - as the base has it
         return False  # no answer is ever lost

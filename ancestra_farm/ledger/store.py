@@ -10,7 +10,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +36,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class Backend(Protocol):
-    """What a store needs of the place it is in. Keys are relative and already checked."""
+    """What a store needs of the place it is in. Keys are relative and already checked.
+
+    ``resumes``: whether large files are better brought in parts that are joined there.
+    """
+
+    resumes: bool
 
     def create(self, key: str, data: bytes) -> bool:
         """Write under a new name, atomically and durably; False where the name exists."""
@@ -49,6 +54,14 @@ class Backend(Protocol):
 
     def replace_from(self, key: str, file: Path, sha256: str) -> None:
         """As `replace`, of a file on this machine. Raises SourceChanged, and writes nothing then."""
+
+    def join(self, key: str, parts: Sequence[str], sha256: str, *, checked: bool) -> None:
+        """One file of others, one after the other, new or not, atomically and durably.
+
+        ``checked``: they are known to come to ``sha256`` (hex); otherwise it is found out, by reading them.
+
+        Raises NotThere, MaterialDamaged, and writes nothing then.
+        """
 
     def read(self, key: str) -> bytes:
         """All bytes; raises NotThere."""
@@ -224,6 +237,32 @@ class Store:
         if not self._backend.create_from(path, file, sha256) and not self._is_sound(path, file, sha256):
             self._backend.replace_from(path, file, sha256)
         return path
+
+    @property
+    def resumes(self) -> bool:
+        """Whether large files are better brought in parts that are joined there (`uploads`)."""
+        return self._backend.resumes
+
+    def join_material(self, sha256: str, parts: Sequence[str], *, checked: bool) -> str:
+        """Keep as material what ``parts`` (paths) come to, one after the other; where it lies. Repeatable.
+
+        ``checked``: they are known to come to ``sha256`` (hex); otherwise they are read.
+
+        Raises NotThere where one of them is gone, MaterialDamaged where they come to something else.
+        """
+        path = material_path(sha256)
+        self._backend.join(path, [check_path(part) for part in parts], sha256, checked=checked)
+        return path
+
+    def has_material(self, sha256: str, size: int) -> bool:
+        """Whether there is material of this digest (hex) and length; nothing of it is read."""
+        path = material_path(sha256)
+        return self._backend.exists(path) and self._backend.size(path) == size
+
+    def keeps(self, file: Path, sha256: str) -> bool:
+        """Whether `put_material` would leave what is there as it is."""
+        path = material_path(sha256)
+        return self._backend.exists(path) and self._is_sound(path, file, sha256)
 
     def _is_sound(self, path: str, file: Path, sha256: str) -> bool:
         """Whether material may stay as it is: in a folder it is read, in a bucket it has its length and is young."""
