@@ -34,7 +34,7 @@ from ancestra_farm.scheduler.world import OrderRefused
 EPOCH_HEADER = "Ancestra-Epoch"
 #: Names of loopback. The port is whatever the request came in on, forwarded or not.
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-#: Seconds for a body to arrive whole.
+#: Seconds for a body to arrive whole, where its row says nothing else.
 BODY_S = 20.0
 
 _LOG = logging.getLogger(__name__)
@@ -114,7 +114,11 @@ async def _served(desk: Desk, row: Row, request: Request) -> Response:
     person = await _who(desk, row, request)
     _same_epoch(desk, request)
     query = _query(row, request)
-    body = None if row.body is None else _parsed(row.body, await _body(request, row.body_bytes))
+    body: object = None
+    if row.raw:
+        body = await _body(request, row, "application/octet-stream")
+    elif row.body is not None:
+        body = _parsed(row.body, await _body(request, row, "application/json"))
     found = await row.handler(Call(desk, person, query, body))
     if isinstance(found, BaseModel):
         return Response(found.model_dump_json(), media_type="application/json")
@@ -168,22 +172,24 @@ def _query(row: Row, request: Request) -> BaseModel | None:
         raise _invalid(_faults(error, "query")) from None
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: Request, row: Row, media: str) -> bytes:
+    most, within_s = row.body_bytes, row.body_s or BODY_S
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise Refusal("too-large", f"the body has {int(length):,} bytes; at most {most:,} are read")
     data = bytearray()
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             async for chunk in request.stream():
                 data += chunk
                 if len(data) > most:
                     raise Refusal("too-large", f"the body has more than the {most:,} bytes that are read")
     except TimeoutError:
-        raise Refusal("too-slow", f"the body did not arrive within {BODY_S:.0f} s") from None
-    if data and content_type != "application/json":
-        raise Refusal("not-json", "the body has to be JSON: Content-Type: application/json")
+        raise Refusal("too-slow", f"the body did not arrive within {within_s:.0f} s") from None
+    if data and content_type != media:
+        what = "bytes" if row.raw else "JSON"
+        raise Refusal("not-bytes" if row.raw else "not-json", f"the body has to be {what}: Content-Type: {media}")
     return bytes(data)
 
 

@@ -20,9 +20,17 @@ from ancestra_farm.ledger.materials import fetched_source, missing_materials, pu
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.revoked import revocations
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.uploads import Count, Progressed, untold
 from ancestra_farm.models.build import stage_faults
 from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.plan.plan import Plan, PlanRefused
+
+Told = Callable[[Material, int], None]
+"""Told of each file once it is there, and how many of its bytes had to be sent."""
+
+
+def told_nobody(_material: Material, _sent: int) -> None:
+    """For whoever wants to know nothing of files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +40,19 @@ class Prepared:
     plan: Plan
     materials: tuple[Material, ...]
 
-    def upload(self, store: Store, told: Callable[[Material, bool], None] = lambda _material, _sent: None) -> None:
-        """Put everything the batch names into the store: before the batch itself. Repeatable.
+    def upload(self, store: Store, told: Told = told_nobody, progressed: Progressed = untold) -> None:
+        """Put everything the batch names into the store: before the batch itself. Repeatable: what was sent stays.
 
-        ``told``: called with each file that is there, and whether it had to be sent: what was sent before stays.
         Raises PlanRefused for what was revoked in this store, SourceChanged where a file has changed since it was
         checked, StoreUnavailable.
         """
         if taken_back := revoked(store, digests_in(self.plan.document)):
             raise PlanRefused("; ".join(taken_back))
-        missing = set(missing_materials(store, [material.digest for material in self.materials]))
         for material in self.materials:
-            put_material(store, material.file, material.digest)
+            count = Count(progressed)
+            put_material(store, material.file, material.digest, count)
             reached("materials.after_put")
-            told(material, material.digest in missing)
+            told(material, count.sent)
 
 
 def prepared(file: Path, cards: Path | None) -> Prepared:

@@ -6,6 +6,7 @@ another port meanwhile, which the presence in the store says.
 """
 
 import dataclasses
+import io
 import json
 import os
 import socket
@@ -18,9 +19,9 @@ from urllib.parse import urlencode
 import urllib3
 from pydantic import BaseModel, ValidationError
 
-from ancestra_farm.api import wire
+from ancestra_farm.api import uploads, wire
 from ancestra_farm.api.afar import Afar, Place, at_work_in
-from ancestra_farm.api.connection import connections
+from ancestra_farm.api.connection import READ_S, connections
 from ancestra_farm.api.people import NotAllowed
 from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
@@ -29,11 +30,15 @@ from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
 from ancestra_farm.scheduler.world import OrderRefused
 
 A = TypeVar("A", bound=BaseModel)
+#: JSON, or bytes as they are.
+Body = dict[str, Any] | bytes
 R = TypeVar("R")
 
 #: So long is a lost controller looked for: one that lost its store comes back within about 20 s, one that ends is gone.
 PATIENCE_S = 30.0
 PAUSE_S = 0.25
+#: Of a line that stands still in the middle of a part of a large file.
+STALL_S = 20.0
 #: Where the door is reached from here, in place of what the controller says: this end of a tunnel to it.
 ENDPOINT_VARIABLE = "ANCESTRA_ENDPOINT"
 EPOCH_HEADER = "Ancestra-Epoch"
@@ -161,6 +166,21 @@ class Client:
         """The settings of a show, or of all."""
         return self._ask("GET", "/v1/show_settings", wire.AllSettings, fields={"show": show})
 
+    def upload_standing(self, digest: str, size: int) -> uploads.UploadStanding:
+        """How far a file that a batch will name has come. Raises OrderRefused for what was revoked."""
+        fields = {"digest": digest, "bytes": str(size)}
+        return self._ask("GET", "/v1/uploads", uploads.UploadStanding, fields=fields)
+
+    def bring_part(self, digest: str, number: int, part: str, data: bytes) -> uploads.PartHeld:
+        """Bring one part of a file, ``part`` being its digest; it is in the store on return. Repeatable."""
+        fields = {"digest": digest, "number": str(number), "part": part}
+        return self._ask("POST", "/v1/upload_parts", uploads.PartHeld, data, fields)
+
+    def join_upload(self, digest: str, size: int, parts: Sequence[str]) -> uploads.JoinOut:
+        """Have the parts of a file, all of which are there, made one. Repeatable."""
+        body = {"digest": digest, "bytes": size, "parts": list(parts)}
+        return self._ask("POST", "/v1/upload_joins", uploads.JoinOut, body)
+
     def stop(self) -> wire.Taken:
         """Stop the farm cleanly. It has begun to stop on return."""
         return self._ask("POST", "/v1/stop", wire.Taken, {})
@@ -191,7 +211,7 @@ class Client:
         method: str,
         path: str,
         model: type[A],
-        body: dict[str, Any] | None = None,
+        body: Body | None = None,
         fields: Mapping[str, str | None] | None = None,
     ) -> A:
         """Ask for what `wire` describes."""
@@ -202,7 +222,7 @@ class Client:
         method: str,
         path: str,
         read: Callable[[bytes], R],
-        body: dict[str, Any] | None = None,
+        body: Body | None = None,
         fields: Mapping[str, str | None] | None = None,
     ) -> R:
         """Ask until there is an answer, or until it is clear that none will come. ``read``: makes sense of it."""
@@ -236,7 +256,7 @@ class Client:
             self._pool = connections(self._endpoint or presence.endpoint, presence.fingerprint)
         self._presence = presence
 
-    def _once(self, method: str, path: str, read: Callable[[bytes], R], body: dict[str, Any] | None) -> R:
+    def _once(self, method: str, path: str, read: Callable[[bytes], R], body: Body | None) -> R:
         endpoint = self._endpoint or self._presence.endpoint
         if not endpoint:
             raise _Lost("it does not listen")
@@ -256,15 +276,21 @@ class Client:
         method: str,
         url: str,
         read: Callable[[bytes], R],
-        body: dict[str, Any] | None,
+        body: Body | None,
         headers: dict[str, str],
     ) -> R:
-        data = None
-        if body is not None:
+        data: bytes | io.BytesIO | None = None
+        timeout = self._pool.connection_pool_kw["timeout"]
+        if isinstance(body, bytes):
+            # Read block by block: sent in one piece, all of it would have to go in the time for one block.
+            data = io.BytesIO(body)
+            headers = headers | {"content-type": "application/octet-stream", "content-length": str(len(body))}
+            timeout = urllib3.Timeout(connect=STALL_S, read=READ_S)
+        elif body is not None:
             data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
             headers = headers | {"content-type": "application/json"}
         try:
-            answer = self._pool.request(method, url, body=data, headers=headers)
+            answer = self._pool.request(method, url, body=data, headers=headers, timeout=timeout)
         except urllib3.exceptions.SSLError as error:
             raise _Lost("what answers there does not show the certificate that the store names") from error
         except urllib3.exceptions.HTTPError as error:

@@ -15,6 +15,7 @@ from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import OrderRefused
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.uploads import Uploads
     from ancestra_farm.api.wire import Events, Fault, Health, Status
 
 T = TypeVar("T")
@@ -37,6 +38,10 @@ class Desk(Protocol):
     @property
     def health(self) -> "Health":
         """Whose store this is, under which epoch, and whether the log has been folded."""
+
+    @property
+    def uploads(self) -> "Uploads":
+        """Files on their way into the store. Its methods ask the store, and may take a while."""
 
     def status(self) -> "Status":
         """Where things stand, at most a second old or so; never waits for the loop."""

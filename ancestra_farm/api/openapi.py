@@ -19,6 +19,7 @@ _KNOWN = ("unknown-person", "not-allowed")
 #: The largest whole number that every reader of JSON has exactly.
 MOST_EPOCH = 2**53
 _BODY = ("too-large", "too-slow", "not-json")
+_RAW = ("too-large", "too-slow", "not-bytes")
 #: Of those for which a role on a show is enough: the loop is asked for it.
 _ON_SHOW = ("leaving", "unknown-outcome")
 
@@ -97,6 +98,9 @@ def _operation(row: Row, refs: dict[Any, Any], definitions: dict[str, Any]) -> d
     }
     if row.right is None:
         operation["security"] = []
+    if row.raw:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
     if row.body is not None:
         schema = refs[row.body, "validation"]
         required = bool(definitions[_name(schema)].get("required"))
@@ -132,7 +136,8 @@ def _responses(row: Row, refs: dict[Any, Any]) -> dict[str, Any]:
     schema = {"type": "string"} if row.answer is None else refs[row.answer, "serialization"]
     media = row.media.partition(";")[0]
     answers: dict[str, Any] = {"200": {"description": "Met.", "headers": epoch, "content": {media: {"schema": schema}}}}
-    types = [*_ALWAYS, *(_KNOWN if row.right else ()), *(_BODY if row.body else ()), *row.problems]
+    of_body = _RAW if row.raw else _BODY if row.body else ()
+    types = [*_ALWAYS, *(_KNOWN if row.right else ()), *of_body, *row.problems]
     by_status: dict[int, list[str]] = {}
     for type_ in dict.fromkeys([*types, *(_ON_SHOW if row.on_show else ())]):
         by_status.setdefault(KINDS[type_].status, []).append(type_)

@@ -32,6 +32,7 @@ KINDS = {
         Kind("old-epoch", 409, "Another controller is at work than the one that was asked"),
         Kind("too-large", 413, "The request is too large"),
         Kind("not-json", 415, "The body is not JSON"),
+        Kind("not-bytes", 415, "The body is not sent as plain bytes"),
         Kind("wrong-host", 421, "The Host header names somebody else"),
         Kind("invalid", 422, "The request does not say what it has to, or says it wrong"),
         Kind("internal", 500, "Something unforeseen went wrong"),

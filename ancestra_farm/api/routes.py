@@ -6,14 +6,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ancestra_farm.api import answers, changes, nodes, wire
+from ancestra_farm.api import answers, changes, nodes, uploads, wire
 from ancestra_farm.api.desk import Desk
 from ancestra_farm.api.people import Person, Right
+from ancestra_farm.ledger.uploads import MOST_PART_BYTES
 
 #: Bytes of a body. A batch of thousands of shots is a few megabytes; orders are small.
 ORDER_BYTES = 2**20
 SUBMIT_BYTES = 2**25
 SETTINGS_BYTES = 2**21
+#: Seconds for a part of a large file to arrive: over a line of 30 kB a second, too.
+PART_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Row:
 
     ``right``: what the person must be entitled to, None: anybody may ask. ``on_show``: a role on a show is enough, and
     the handler sees to it that nothing of other shows is told or changed. ``query`` and ``body``: models of what comes
-    in, None: nothing. ``answer``: model of what goes out, None: ``media``. ``problems``: kinds that are its own.
+    in, None: nothing; ``raw``: the body is bytes and stays so. ``body_s``: seconds for it to arrive, None: as for most.
+    ``answer``: model of what goes out, None: ``media``. ``problems``: kinds that are its own.
     """
 
     method: Literal["GET", "POST"]
@@ -43,7 +47,9 @@ class Row:
     on_show: bool = False
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    raw: bool = False
     body_bytes: int = ORDER_BYTES
+    body_s: float | None = None
     answer: type[BaseModel] | None = None
     media: str = "application/json"
     problems: tuple[str, ...] = field(default=())
@@ -98,6 +104,43 @@ ROWS = (
         body_bytes=SUBMIT_BYTES,
         answer=wire.Taken,
         problems=_ORDERED,
+    ),
+    Row(
+        "GET",
+        "/v1/uploads",
+        "How far a file that a batch will name has come.",
+        uploads.standing,
+        "submit",
+        on_show=True,
+        query=uploads.OfMaterial,
+        answer=uploads.UploadStanding,
+        problems=("refused", "unknown-outcome"),
+    ),
+    Row(
+        "POST",
+        "/v1/upload_parts",
+        "Bring one part of a file. It is kept when this is answered, and bringing it again changes nothing.",
+        uploads.take,
+        "submit",
+        on_show=True,
+        query=uploads.OfPart,
+        raw=True,
+        body_bytes=MOST_PART_BYTES,
+        body_s=PART_S,
+        answer=uploads.PartHeld,
+        problems=("refused", "unknown-outcome"),
+    ),
+    Row(
+        "POST",
+        "/v1/upload_joins",
+        "Every part of a file is there: have them made one.",
+        uploads.end,
+        "submit",
+        on_show=True,
+        body=uploads.JoinIn,
+        body_bytes=SETTINGS_BYTES,
+        answer=uploads.JoinOut,
+        problems=("refused", "unknown-outcome"),
     ),
     Row(
         "POST",

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ancestra_farm.cli.failures import FAILED, CommandFailed, on_terminal
+from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, StoreOption, person
 from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, ending_lines, left_behind
 from ancestra_farm.cli.summary import shell_word
+from ancestra_farm.cli.uploading import upload
 
 if TYPE_CHECKING:
     from ancestra_farm.api.batchfile import Prepared
     from ancestra_farm.api.client import Client
-    from ancestra_farm.batch.materials import Material
     from ancestra_farm.farm.job import Wanted
     from ancestra_farm.ledger.liveness import Presence
     from ancestra_farm.ledger.store import Store
@@ -74,7 +74,8 @@ def submit(
     """Hand a batch, with the files it names, to the farm of a store; on return it is in the log.
 
     Where nobody is at work in the store, a Ray job brings the farm up on the cluster at --address first. What was
-    uploaded before is not uploaded again, and the same batch again changes nothing: repeat it when it was cut off.
+    uploaded before, parts of large files too, is not uploaded again, and the same batch again changes nothing: repeat
+    it when it was cut off.
     """
     from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.batchfile import prepared
@@ -85,6 +86,7 @@ def submit(
     ready = prepared(file, cards)
     if is_door(store):
         with through(store, who) as client:
+            upload(ready, client)
             hand_in(client, ready, wait, timeout)
         return
     if not is_store(store):  # nothing is made where nothing could come of it
@@ -301,24 +303,3 @@ def _watch(client: "Client", batch: str, commit: int, timeout: float | None, sto
     for line in lines:
         typer.echo(line)
     raise typer.Exit(CODES[followed.how])
-
-
-def upload(ready: "Prepared", store: "Store") -> None:
-    """Put the files that a batch names into the store, each once, and show how far that is."""
-    if not ready.materials:
-        return
-    if not on_terminal():
-
-        def line(material: "Material", sent: bool) -> None:
-            typer.echo(f"{'uploaded' if sent else 'there already'}: {material.file} ({material.bytes:,} bytes)")
-
-        ready.upload(store, line)
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("uploading", total=sum(material.bytes for material in ready.materials))
-        ready.upload(
-            store, lambda material, _sent: bar.update(task, advance=material.bytes, description=material.file.name)
-        )

@@ -15,7 +15,9 @@ from pydantic import TypeAdapter
 from ancestra_farm import __version__
 from ancestra_farm.api import wire
 from ancestra_farm.api.batchfile import lacking
-from ancestra_farm.api.people import Person, Register
+from ancestra_farm.api.people import Person
+from ancestra_farm.api.register import Register
+from ancestra_farm.api.uploads import Uploads
 from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.upkeep import Picture
 from ancestra_farm.ledger.store import Store
@@ -85,7 +87,10 @@ def _told(commit: int, event: Event) -> wire.EventOut:
 
 
 class LoopDesk:
-    """`ancestra_farm.api.desk.Desk` over one loop under one epoch. ``picture``: reads the newest one."""
+    """`ancestra_farm.api.desk.Desk` over one loop under one epoch. ``picture``: reads the newest one.
+
+    ``register``: of people, where there was one before this epoch; it may know more than the store now says.
+    """
 
     def __init__(
         self,
@@ -96,6 +101,7 @@ class LoopDesk:
         metrics: Metrics,
         recent: Recent,
         picture: Callable[[], Picture],
+        register: Register | None = None,
     ) -> None:
         self._store = store
         self._epoch = epoch
@@ -104,7 +110,8 @@ class LoopDesk:
         self._metrics = metrics
         self._recent = recent
         self._picture = picture
-        self._register = Register(store)
+        self._register = register or Register(store)
+        self.uploads = Uploads(store)
 
     @property
     def health(self) -> wire.Health:
