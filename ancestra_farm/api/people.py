@@ -11,12 +11,10 @@ the log too: such a person is an operator in fact, and nothing here pretends oth
 """
 
 import hashlib
-import hmac
 import json
 import secrets
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -80,10 +78,6 @@ RIGHTS_ON_SHOW: dict[ShowRole, frozenset[Right]] = {
 FOLDER = "people"
 #: What every token begins with, so that one that has leaked into a file is found by a scanner of secrets.
 PREFIX = "ancestra_"
-#: Seconds for which the people read from the store are believed: so soon does a revoked token stop to count.
-BELIEVED_S = 2.0
-#: So many unknown tokens make the store be read anew within that time; whoever guesses makes no more work than this.
-MOST_UNKNOWN = 16
 MOST_NAME = 120
 
 
@@ -112,8 +106,8 @@ class Person:
         """Raise `NotAllowed`, with who may, unless the role is entitled to this."""
         if not self.may(right):
             raise NotAllowed(
-                f"{self.name} is {_a(self.role)} and may not {_DOES.get(right, right)}; "
-                f"{_a(lowest(right))} may: ask an operator (ancestra token issue)"
+                f"{self.name} is {a_role(self.role)} and may not {_DOES.get(right, right)}; "
+                f"{a_role(lowest(right))} may: ask an operator (ancestra token issue)"
             )
 
 
@@ -148,9 +142,9 @@ class Reach:
         if role is None:
             self.person.need(right)
         above = [one for one in get_args(ShowRole) if right in RIGHTS_ON_SHOW[one]]
-        who = f"{_a(above[0])} of {show}" if above else _a(lowest(right))
+        who = f"{a_role(above[0])} of {show}" if above else a_role(lowest(right))
         raise NotAllowed(
-            f"{self.person.name} is {_a(str(role))} of {show} and may not {_DOES.get(right, right)}; {who} may: "
+            f"{self.person.name} is {a_role(str(role))} of {show} and may not {_DOES.get(right, right)}; {who} may: "
             f"{_ASK_OF_SHOW if above else 'ask an operator (ancestra token issue)'}"
         )
 
@@ -158,7 +152,8 @@ class Reach:
 _ASK_OF_SHOW = "ask a supervisor of the show (people, in its settings) or an operator"
 
 
-def _a(role: str) -> str:
+def a_role(role: str) -> str:
+    """``a wrangler``, ``an operator``."""
     return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
 
 
@@ -223,7 +218,7 @@ def everybody(store: Store) -> dict[str, tuple[Person, str]]:
     """Everybody with a token and the token's SHA-256, by path. Files that are no such record count as nobody's."""
     found = {}
     for path in store.list(FOLDER):
-        one = _read(store, path)
+        one = read_person(store, path)
         if one is not None:
             found[path] = one
     return found
@@ -234,7 +229,8 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _read(store: Store, path: str) -> tuple[Person, str] | None:
+def read_person(store: Store, path: str) -> tuple[Person, str] | None:
+    """The person of one file and their token's SHA-256; None where it is no such record, or not there any more."""
     try:
         record: Any = json.loads(store.read(path))
         name, role, digest = checked_name(record["name"]), record["role"], str(record["sha256"])
@@ -244,42 +240,3 @@ def _read(store: Store, path: str) -> tuple[Person, str] | None:
     if role not in RIGHTS or path != f"{FOLDER}/{digest[:16]}.json":
         return None
     return Person(name, role, digest[:16], at, by), digest
-
-
-class Register:
-    """The people of a store as the controller knows them, read again every `BELIEVED_S`. Safe from several threads."""
-
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[Person, str]] = {}
-        self._until = 0.0
-        self._asked_for: set[str] = set()
-
-    def person(self, token: str) -> Person | None:
-        """Whose token this is. A token that is not known yet is looked for in the store at once, though only once."""
-        digest = digest_of(token)
-        with self._lock:
-            if self._clock() >= self._until:
-                self._read()
-            found = self._find(digest)
-            if found is None and digest not in self._asked_for and len(self._asked_for) < MOST_UNKNOWN:
-                self._asked_for.add(digest)
-                self._read(forget=False)
-                found = self._find(digest)
-            return found
-
-    def _find(self, digest: str) -> Person | None:
-        # Every digest is compared, each in constant time: how long it takes says nothing about which ones there are.
-        found = [person for person, known in self._known.values() if hmac.compare_digest(known, digest)]
-        return found[0] if found else None
-
-    def _read(self, *, forget: bool = True) -> None:
-        paths = self._store.list(FOLDER)
-        # A record never changes under its name: only new ones are read.
-        new = {path: one for path in paths if path not in self._known and (one := _read(self._store, path))}
-        self._known = {path: one for path, one in self._known.items() if path in paths} | new
-        if forget:
-            self._asked_for.clear()
-            self._until = self._clock() + BELIEVED_S

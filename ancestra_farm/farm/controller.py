@@ -15,6 +15,7 @@ from pathlib import Path
 import ray
 
 from ancestra_farm.api.app import LOOPBACK_NAMES, build_app
+from ancestra_farm.api.register import Register
 from ancestra_farm.api.server import endpoint_of, is_loopback, listening, serve_app
 from ancestra_farm.api.standing import Standing
 from ancestra_farm.api.tls import Shown, given_certificate, own_certificate
@@ -85,6 +86,7 @@ class Controller:
         self._upkeep: Upkeep | None = None
         self._metrics_url: str | None = None
         self._store_errors = 0
+        self._register: Register | None = None
 
     @ray.method(concurrency_group="loop")
     def run(self, submit: Submit | None) -> Ending:
@@ -94,6 +96,7 @@ class Controller:
         the store stays away.
         """
         store = Store.open(self._store_url)
+        self._register = Register(store)
         waits = list(STORE_RETRIES_S)
         while True:
             began = time.monotonic()
@@ -155,7 +158,9 @@ class Controller:
                 lambda order, delivered: inbox.put(lambda: NoticeTried(order.notice, order.to, delivered)),
             )
             loop = ControlLoop(scheduler, writer, crew, inbox, upkeep, stay=settings.stay, messenger=messenger)
-            desk = LoopDesk(store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture)
+            desk = LoopDesk(
+                store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture, self._register
+            )
             names = LOOPBACK_NAMES if is_loopback(listener) else None
             with ExitStack() as leaving:
                 leaving.callback(serve_app(build_app(desk, names=names), listener, shown).close)

@@ -11,21 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ancestra_farm.api import people, tokens
+from ancestra_farm.api import tokens
 from ancestra_farm.api.people import (
     RIGHTS,
     RIGHTS_ON_SHOW,
     NotAllowed,
     Person,
     Reach,
-    Register,
     Right,
     Role,
     everybody,
     issue,
     lowest,
-    revoke,
 )
+from ancestra_farm.api.register import Register
 from ancestra_farm.api.tokens import keep_token, kept_token, own_token, token_path
 from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.ledger.errors import StoreUnavailable
@@ -103,35 +102,6 @@ def test_a_name_is_printable_and_not_too_long(store: Store, name: str) -> None:
     with pytest.raises(ValueError, match="a name is"):
         issue(store, name, "artist", by="ada")
     assert everybody(store) == {}
-
-
-def test_a_revoked_token_stops_to_count_and_only_those_of_that_person_do(store: Store) -> None:
-    noor, again, bo = (issue(store, name, "artist", by="ada") for name in ("noor", "noor", "bo"))
-    now = [0.0]
-    register = Register(store, clock=lambda: now[0])
-    assert {register.person(token).name for token in (noor, again, bo)} == {"noor", "bo"}  # type: ignore[union-attr]
-    assert revoke(store, "noor") == 2
-    now[0] += people.BELIEVED_S
-    assert register.person(noor) is None
-    assert register.person(again) is None
-    assert register.person(bo) is not None
-    assert revoke(store, "noor") == 0
-
-
-def test_a_token_made_a_moment_ago_counts_at_once(store: Store) -> None:
-    register = Register(store, clock=lambda: 0.0)
-    assert register.person("ancestra_nobody") is None
-    assert register.person(issue(store, "bo", "viewer", by="ada")) is not None
-
-
-def test_guessing_makes_the_store_be_read_only_a_few_times(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = []
-    list_ = Store.list
-    monkeypatch.setattr(Store, "list", lambda self, prefix="": (looks.append(prefix), list_(self, prefix))[1])
-    register = Register(store, clock=lambda: 0.0)
-    for guess in range(500):
-        assert register.person(f"ancestra_{guess}") is None
-    assert len(looks) <= people.MOST_UNKNOWN + 1
 
 
 RECORD = st.recursive(

@@ -1,0 +1,127 @@
+"""Whose token it is: the people of a store as a controller knows them, also while the store does not answer.
+
+The store is read anew every `BELIEVED_S`, on a thread of its own, and nobody waits for it longer than `PATIENCE_S`: a
+bucket that is away takes its time to say so. Meanwhile those who were read last are believed, for `KEPT_S` at most, so
+that people see from the farm what it does through an outage. What was revoked counts as soon as it is read.
+"""
+
+import hmac
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from math import inf
+
+from ancestra_farm.api.people import FOLDER, Person, digest_of, read_person
+from ancestra_farm.ledger.errors import StoreUnavailable
+from ancestra_farm.ledger.store import MARK, Store
+
+#: Seconds for which the people read from the store are believed: so soon does a revoked token stop to count.
+BELIEVED_S = 2.0
+#: Seconds for which those who were read last are believed while the store does not answer. Most outages of a bucket are
+#: over by then. Nothing can be ordered meanwhile by whoever was revoked: an order is taken when the store has it.
+KEPT_S = 900.0
+#: Seconds that whoever asks waits for the store. One that is there answers in a fraction of one.
+PATIENCE_S = 5.0
+#: So many unknown tokens make the store be read anew within `BELIEVED_S`; whoever guesses makes no more work than this.
+MOST_UNKNOWN = 16
+
+_LOG = logging.getLogger(__name__)
+
+Known = Mapping[str, tuple[Person, str]]
+"""Somebody and the SHA-256 of their token, by the path of the record."""
+
+
+class Register:
+    """The people of one store. Safe from several threads. ``clock``: seconds, never falling."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._turn = threading.Condition()
+        self._known: Known = {}
+        self._read_at = -inf  # when the reading began that told who is known
+        self._until = clock()  # until then nothing newer is asked for
+        self._trouble: Exception | None = None  # why nothing newer is known
+        self._reading: threading.Thread | None = None
+        self._given_up: threading.Thread | None = None  # a reading that was waited for long enough
+        self._asked_for: set[str] = set()
+
+    def person(self, token: str) -> Person | None:
+        """Whose token this is; None for nobody's. One that is not known yet is looked for at once, though only once.
+
+        Raises StoreUnavailable where only the store could say and does not, or has not for too long.
+        """
+        digest = digest_of(token)
+        with self._turn:
+            if self._clock() >= self._until:
+                self._asked_for.clear()
+                self._read()
+            found = self._find(digest)
+            if found is None and self._trouble is None and self._is_new(digest):
+                self._read(after_this=True)
+                found = self._find(digest)
+            if self._trouble is not None and (found is None or self._clock() >= self._read_at + KEPT_S):
+                raise StoreUnavailable(f"nobody can say whose token this is: {self._trouble}") from self._trouble
+            return found
+
+    def _find(self, digest: str) -> Person | None:
+        # Every digest is compared, each in constant time: how long it takes says nothing about which ones there are.
+        found = [person for person, known in self._known.values() if hmac.compare_digest(known, digest)]
+        return found[0] if found else None
+
+    def _is_new(self, digest: str) -> bool:
+        """Whether the store is to be read for a token that is not known; noted."""
+        if digest in self._asked_for or len(self._asked_for) >= MOST_UNKNOWN:
+            return False
+        self._asked_for.add(digest)
+        return True
+
+    def _read(self, *, after_this: bool = False) -> None:
+        """Have the store read, or wait with those who do. ``after_this``: what it holds now has to be in it."""
+        if self._reading is not None:
+            self._wait(self._reading)
+            if not after_this or self._trouble is not None:
+                return
+        if self._reading is None:
+            reading = threading.Thread(target=self._look, name="people", daemon=True)
+            reading.start()  # it ends only when whoever begins it waits
+            self._reading = reading
+        self._wait(self._reading)
+
+    def _wait(self, reading: threading.Thread) -> None:
+        if reading is self._given_up:
+            return
+        if not self._turn.wait_for(lambda: self._reading is not reading, PATIENCE_S):
+            self._given_up = reading
+            self._trouble = StoreUnavailable(f"{self._store.url} does not answer")
+
+    def _look(self) -> None:
+        began = self._clock()
+        known, trouble = self._known, None
+        try:
+            known = _people_in(self._store, known)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told, and it is tried again
+            trouble = error
+        with self._turn:
+            if trouble is None:
+                self._known, self._read_at = known, began
+            elif self._trouble is None:
+                _LOG.warning("who has a token cannot be read; who had one is believed for a while: %s", trouble)
+            self._trouble = trouble
+            self._until = self._clock() + BELIEVED_S
+            self._reading = None
+            self._turn.notify_all()
+
+
+def _people_in(store: Store, known: Known) -> Known:
+    """Everybody with a token. A record never changes under its name: only new ones are read.
+
+    Raises StoreError, also where a store that had people holds nothing at all any more: the folder that something was
+    mounted on is empty, and says of nobody that they were revoked.
+    """
+    paths = store.list(FOLDER)
+    if known and not paths and not store.exists(MARK):
+        raise StoreUnavailable(f"{store.url} holds nothing any more: is what it lies on mounted?")
+    new = {path: one for path in paths if path not in known and (one := read_person(store, path))}
+    return {path: one for path, one in known.items() if path in paths} | new
