@@ -13,7 +13,7 @@ from ancestra_farm.api import questions, wire
 from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import NotAllowed, Right
-from ancestra_farm.api.reach import may_change_show, sight, somebody
+from ancestra_farm.api.reach import may_change_show, may_weigh, sight, somebody
 from ancestra_farm.plan.events import SettingsGiven
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ async def change_farm(call: "Call") -> wire.Taken:
 
 
 async def change_show(call: "Call") -> wire.Taken:
-    """By whoever may on this show."""
+    """By whoever may on this show; what other shows feel of it, its weights, by whoever may change priorities."""
     body: wire.ShowSettingsIn = call.body
     await may_change_show(call.desk, somebody(call.person), body.show)
+    await may_weigh(call.desk, somebody(call.person), body.show, body.document)
     return await _change(call, body, "show_settings", body.show)
 
 

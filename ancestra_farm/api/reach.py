@@ -13,8 +13,9 @@ from starlette.concurrency import run_in_threadpool
 
 from ancestra_farm.api import questions, wire
 from ancestra_farm.api.desk import Desk, answered
-from ancestra_farm.api.people import NotAllowed, Person, Reach, Right
+from ancestra_farm.api.people import NotAllowed, Person, Reach, Right, a_role, lowest
 from ancestra_farm.plan.plan import Plan
+from ancestra_farm.scheduler.precedence import beyond_ceiling, weights_raised
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
@@ -83,13 +84,25 @@ async def may_order(desk: Desk, person: Person, orders: "Iterable[wire.AnyOrder]
 
 
 async def may_submit(desk: Desk, person: Person, document: str, cards: Mapping[str, str]) -> None:
-    """Raise NotAllowed unless somebody may submit this batch, which has been found to be sound, on its show."""
-    if person.may("submit"):
+    """Raise NotAllowed unless somebody may submit this batch, which has been found to be sound, on its show.
+
+    Nor may they put it further up than its show's batches go, unless they may change priorities.
+    """
+    if person.may("submit") and person.may("priority"):
         return
     reach, _ = await _reach(desk, person)
     # The plan is the one the scheduler makes: what one reader of JSON takes for the show, another must not.
     plan = await run_in_threadpool(Plan.from_documents, document, cards)
-    reach.need("submit", plan.batch.show)
+    show = plan.batch.show
+    reach.need("submit", show)
+    if reach.may("priority", show):
+        return
+    if too_much := await answered(desk.ask(lambda scheduler: beyond_ceiling(plan, scheduler.state))):
+        raise NotAllowed(
+            f"{person.name} may not change priorities, and {plan.batch.batch} asks for {', and for '.join(too_much)} "
+            f"(submitting and show_caps of the farm's settings); {a_role(lowest('priority'))} may: have one hand it "
+            "in, or order it afterwards (ancestra priority)"
+        )
 
 
 async def may_submit_at_all(desk: Desk, person: Person) -> None:
@@ -102,6 +115,17 @@ async def may_change_show(desk: Desk, person: Person, show: str) -> None:
     """Raise NotAllowed unless somebody may change the settings of a show."""
     if not person.may("show_settings"):
         (await _reach(desk, person))[0].need("show_settings", show)
+
+
+async def may_weigh(desk: Desk, person: Person, show: str, document: str) -> None:
+    """Raise NotAllowed where new settings would make a show weigh more, unless somebody may change priorities."""
+    if person.may("priority"):
+        return
+    if raised := await answered(desk.ask(lambda scheduler: weights_raised(show, document, scheduler.state.settings))):
+        raise NotAllowed(
+            f"{person.name} may not change priorities, and these settings make {show} weigh {', and '.join(raised)} "
+            f"(weights): other shows feel that; {a_role(lowest('priority'))} may"
+        )
 
 
 async def _reach(desk: Desk, person: Person) -> tuple[Reach, Mapping[str, str]]:

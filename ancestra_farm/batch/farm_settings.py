@@ -95,12 +95,26 @@ class ShowCap(Model):
     max_money: Float | None = Field(
         default=None, gt=0, description="spent in all, in the farm's currency; None: as much as it takes"
     )
+    max_class: Priority | None = Field(default=None, description="as of submitting, for this show; None: as there")
+    max_weight: Float | None = Field(
+        default=None, gt=0, le=1000, description="as of submitting, for this show; None: as there"
+    )
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if self.max_slots is None and self.max_money is None:
-            raise ValueError("a cap says max_slots, max_money, or both")
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("a cap says max_slots, max_money, max_class or max_weight")
         return self
+
+
+class Submitting(Model):
+    """What a batch may say of its own place in line, where whoever submits it may not change priorities.
+
+    The defaults are what a batch file says that does not mention them.
+    """
+
+    max_class: Priority = Field(default="shot", description="the highest class")
+    max_weight: Float = Field(default=1.0, gt=0, le=1000, description="the greatest weight within a class")
 
 
 class Scaling(Model):
@@ -146,6 +160,9 @@ class FarmSettings(Model):
     )
     show_caps: dict[Name, ShowCap] = Field(
         default_factory=dict, max_length=10_000, description="what all batches of a show may have together, by show"
+    )
+    submitting: Submitting = Field(
+        default=Submitting(), description="what batches ask for of people who may not change priorities"
     )
     scaling: Scaling = Field(default=Scaling(), description="how pools grow and shrink")
 

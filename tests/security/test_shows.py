@@ -85,6 +85,50 @@ def test_a_submitter_hands_in_batches_of_their_show_alone(two_shows: OpenDoor, t
         assert said.status == status, (who, said.data)
 
 
+def hand_in(door: OpenDoor, who: str, submission: Any, **fields: Any) -> Said:
+    document = json.dumps(json.loads(submission.document) | fields)
+    return ask(door, who, "POST", "/v1/batches", {"document": document, "cards": dict(submission.cards)})
+
+
+def test_nobody_of_a_show_puts_a_batch_further_up_than_its_show_may_go(two_shows: OpenDoor, tmp_path: Any) -> None:
+    ours = of_show(tmp_path, "anc", "urgent", candidates=1)
+    for fields, says in (({"priority": "dailies"}, "class dailies"), ({"weight": 1000.0}, "weight 1000")):
+        for who in ("sub", "sue"):
+            said = hand_in(two_shows, who, ours, **fields)
+            assert said.status == 403, said.data
+            assert says in said.json["detail"]
+            assert "a wrangler may" in said.json["detail"]
+    assert hand_in(two_shows, "sub", ours).status == 200
+    said = hand_in(two_shows, "sub", ours, priority="dailies")
+    assert said.status == 403, "nor by handing it in again"
+    assert two_shows.scheduler.state.batches["urgent"].revision == 1
+    for who in ("sub", "sue"):
+        assert order(two_shows, who, "priority", "urgent", priority="dailies").status == 403
+    two_shows.token("wrangler", "wendy")
+    assert order(two_shows, "wendy", "priority", "urgent", priority="dailies").status == 200
+    assert hand_in(two_shows, "sub", ours, seed=8).status == 200
+    assert two_shows.scheduler.state.batches["urgent"].priority == "dailies", "what a wrangler ordered stands"
+    caps = {"anc": {"max_weight": 4}, "secret": {"max_class": "dailies"}}
+    farm = {"schema": "ancestra/farm/v1", "show_caps": caps}
+    for document, status in ((farm, 200), ({"schema": "ancestra/farm/v1"}, 403)):
+        raised = ask(two_shows, "wendy", "POST", "/v1/farm_settings", {"document": json.dumps(document)})
+        assert raised.status == 200, raised.data
+        said = hand_in(two_shows, "sub", of_show(tmp_path, "anc", f"heavy_{status}", candidates=1), weight=4.0)
+        assert said.status == status, said.data
+    assert hand_in(two_shows, "wendy", ours, priority="dailies", weight=1000.0).status == 200
+
+
+def test_a_supervisor_makes_their_show_no_heavier_than_it_was(two_shows: OpenDoor) -> None:
+    people = {"vic": "viewer", "sub": "submitter", "rev": "reviewer", "sue": "supervisor"}
+    two_shows.token("wrangler", "wendy")
+    for who, weight, status in (("sue", 2.0, 403), ("wendy", 2.0, 200), ("sue", 2.0, 200), ("sue", 0.5, 200)):
+        document = {"schema": "ancestra/show/v1", "show": "anc", "people": people, "weights": {"shot": weight}}
+        said = ask(two_shows, who, "POST", "/v1/show_settings", {"show": "anc", "document": json.dumps(document)})
+        assert said.status == status, (who, weight, said.data)
+        if status == 403:
+            assert "weigh 2 in class shot, where it weighs 1" in said.json["detail"]
+
+
 def test_a_batch_that_says_two_shows_is_of_the_one_it_would_be_run_as(two_shows: OpenDoor, tmp_path: Any) -> None:
     theirs = of_show(tmp_path, "secret", "double", candidates=1)
     for document in (
