@@ -29,6 +29,7 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.duplicates import HashIndex
+from ancestra_farm.scheduler.notices import taken_as_told
 from ancestra_farm.scheduler.ordered import extend, fold_node_order, fold_order, remember
 from ancestra_farm.scheduler.outcomes import (
     attempt_ended,
@@ -144,7 +145,10 @@ def _stitch_ended(state: FarmState, event: StitchEnded) -> None:
 def _settings_given(state: FarmState, event: SettingsGiven) -> None:
     if event.order:
         remember(state, event.order, settings_digest(event))
+    before = state.settings.shows.get(event.name) if event.kind == "show" else None
     state.settings.take(event)
+    if event.kind == "show":
+        state.told.update(taken_as_told(state, event.name, () if before is None else before.notify))
 
 
 def _host_noted(state: FarmState, event: HostNoted) -> None:

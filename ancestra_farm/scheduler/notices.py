@@ -4,17 +4,19 @@ A notice stands while what it says holds: a stage waits for picks, a shot is sta
 version is published. It has an id that is made of what it says, so that the same notice has the same id however often
 and by whichever controller it is sent; when the same thing comes about anew (a stage waits again after more was made)
 the id is another. Who has been told of what is in the log. What ended before anybody could be told, as a stage that was
-closed meanwhile, is not told any more. How it is delivered is the messenger's matter.
+closed meanwhile, is not told any more. Whoever is named anew, or for further occasions, hears only of what comes about
+after that: what stands at that moment counts as told to them (`taken_as_told`). How it is delivered is the messenger's
+matter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from math import inf
 
 from ancestra_farm.batch.show_settings import Occasion, Recipient
 from ancestra_farm.plan.events import NoticeDelivered
 from ancestra_farm.plan.recipe import digest_of
 from ancestra_farm.scheduler.chains import waits_for_people
-from ancestra_farm.scheduler.progress import shot_status
+from ancestra_farm.scheduler.progress import shot_status, stage_status
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import Notice
@@ -70,6 +72,22 @@ def delivery(notice: Notice, to: Recipient, now: float) -> NoticeDelivered:
     )
 
 
+def taken_as_told(state: FarmState, show: str, before: Sequence[Recipient]) -> Iterator[str]:
+    """Keys of all that stands, for those whom the settings of a show name now and did not for that occasion.
+
+    ``before``: whom they named until then. A shot with a stage that ended without a survivor counts as starved already.
+    """
+    now = state.settings.shows[show].notify
+    asked = {(to.to, occasion) for to in before for occasion in to.on}
+    new = [(to, occasion) for to in now for occasion in to.on if (to.to, occasion) not in asked]
+    if not new:
+        return
+    for notice in [*_money(state, show), *_of_batches(state, {show})]:
+        for to, occasion in new:
+            if occasion == notice.occasion:
+                yield notice.key(to)
+
+
 def notices(state: FarmState, tunables: Tunables) -> Iterator[Notice]:
     """What stands, of shows whose settings name somebody to be told; in the order of submission."""
     listening = {show for show, settings in state.settings.shows.items() if settings.notify}
@@ -77,11 +95,19 @@ def notices(state: FarmState, tunables: Tunables) -> Iterator[Notice]:
         return
     for show in sorted(listening):
         yield from _money(state, show)
+    for notice in _of_batches(state, listening):
+        # While anything of a shot still runs, there may yet be a survivor somewhere.
+        shot = state.batches[notice.batch].shots.get(notice.shot)
+        if notice.occasion != "starved" or (shot is not None and shot_status(shot, tunables) == "starved"):
+            yield notice
+
+
+def _of_batches(state: FarmState, shows: Collection[str]) -> Iterator[Notice]:
     for batch in state.batches.values():
-        if batch.show in listening:
+        if batch.show in shows:
             yield from _budget(batch)
             for shot in batch.shots.values():
-                yield from _of_shot(batch, shot, state.settings.told_since[batch.show], tunables)
+                yield from _of_shot(batch, shot)
 
 
 def _notice(
@@ -116,7 +142,7 @@ def _released(batch: BatchState) -> int:
     return sum(stage.counts.released + stage.counts.drafts for stage in stages)
 
 
-def _of_shot(batch: BatchState, shot: ShotState, since: float, tunables: Tunables) -> Iterator[Notice]:
+def _of_shot(batch: BatchState, shot: ShotState) -> Iterator[Notice]:
     name = shot.plan.name
     for stage in shot.stages.values():
         if waits_for_people(stage):
@@ -124,13 +150,12 @@ def _of_shot(batch: BatchState, shot: ShotState, since: float, tunables: Tunable
             says = f"{name} {stage.plan.name} of {batch.name} waits for picks: {counts.survivors:,} survivors."
             which = (stage.generation, counts.released, counts.survivors, batch.revision)
             yield _notice("waits_for_picks", says, (batch.show, batch.name, name, stage.plan.name), which)
-    if shot_status(shot, tunables) == "starved":
-        stages = [stage for stage in shot.stages.values() if stage.closed is not None and not stage.closed.chains]
-        ended = stages[0].plan.name if stages else ""
-        says = f"{name} of {batch.name} is starved: {ended or 'a stage'} ended without a survivor."
+    ended = next((stage.plan.name for stage in shot.stages.values() if stage_status(stage) == "starved"), None)
+    if ended is not None:
+        says = f"{name} of {batch.name} is starved: {ended} ended without a survivor."
         tried = tuple((stage.generation, stage.counts.released) for stage in shot.stages.values())
         yield _notice("starved", says, (batch.show, batch.name, name, ended), (tried, batch.revision))
     for (stitch_id, version), stitch in shot.stitches.items():
-        if stitch.done and stitch.at >= since:
+        if stitch.done:
             says = f"{name} {version} of {batch.name} is published, {stitch.frames:,} frames."
             yield _notice("delivered", says, (batch.show, batch.name, name, ""), (stitch_id,), version)

@@ -22,14 +22,13 @@ _NO_CAP = ShowCap.model_construct(max_slots=None, max_money=None)
 class Settings:
     """What was last given. ``farm`` and ``shows`` are read from ``given``: the newest of each, by `key_of`.
 
-    ``spent``: what each show has spent so far, in money, as priced when it was spent. ``told_since``: since when a show
-    has somebody to be told, seconds since the epoch. ``standing``: the type of the node that a host stands on.
-    ``prices``: per second of a host, by the digest of its model and node type, as far as they were asked for.
+    ``spent``: what each show has spent so far, in money, as priced when it was spent. ``standing``: the type of the
+    node that a host stands on. ``prices``: per second of a host, by the digest of its model and node type, as far as
+    they were asked for.
     """
 
     given: dict[str, SettingsGiven] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
-    told_since: dict[str, float] = field(default_factory=dict)
     farm: FarmSettings = NO_FARM_SETTINGS
     shows: dict[str, ShowSettings] = field(default_factory=dict)
     prices: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -42,10 +41,6 @@ class Settings:
             self.farm, self.prices = meant, {}
         else:
             self.shows[given.name] = meant
-            if meant.notify:
-                self.told_since.setdefault(given.name, given.at)
-            else:
-                self.told_since.pop(given.name, None)
         self.given[key_of(given)] = given
 
     def read_again(self) -> None:

@@ -108,6 +108,63 @@ def test_each_version_is_told_and_those_before_anybody_asked_are_not():
     assert notice.says == f"s000 {notice.version} of c is published, 36 frames."
 
 
+def test_who_is_named_later_hears_only_of_what_comes_after():
+    world = Told()
+    world.listen(PAGE)
+    world.submit(WAITS)
+    world.submit(RUNS.model_copy(update={"batch": "c"}))
+    world.submit(batch_of(f"{{still: {STILLS}}}", shots=1, budget={"candidates": 40}).model_copy(update={"batch": "d"}))
+    world.run()
+    assert {one.occasion for one in world.look()} == {"waits_for_picks", "delivered", "budget"}
+    world.listen(HOOK)
+    assert world.look() == [], "in place of the first"
+    world.start()
+    assert world.look() == [], "and a new controller knows it"
+    world.listen(HOOK, PAGE)
+    assert world.look() == [], "nor whoever comes back"
+    world.submit(RUNS.model_copy(update={"batch": "e"}))
+    world.run()
+    assert [one.batch for one in world.look()] == ["e", "e"]
+    assert [event.to for event in world.delivered() if event.batch == "e"] == ["hooks.example.com", "command:page"]
+
+
+def test_who_asks_for_further_occasions_hears_of_them_from_then_on():
+    world = Told()
+    world.listen({**PAGE, "on": ["starved"]})
+    world.submit(RUNS)
+    world.run()
+    world.listen({**PAGE, "on": ["starved", "delivered"]})
+    assert world.look() == []
+    world.submit(RUNS.model_copy(update={"batch": "c"}))
+    world.run()
+    assert [(one.occasion, one.batch) for one in world.look()] == [("delivered", "c")]
+
+
+def test_what_could_not_be_delivered_yet_is_not_lost_by_a_change_of_settings():
+    world = Told()
+    world.works = False
+    world.listen(PAGE)
+    world.submit(RUNS)
+    world.run()
+    assert world.look()
+    world.works = True
+    world.listen(PAGE, {**HOOK, "on": ["starved"]})
+    world.now += LAST_PAUSE_S
+    assert [one.occasion for one in world.look()] == ["delivered"]
+    assert [event.to for event in world.delivered()] == ["command:page"]
+
+
+def test_a_shot_that_starved_before_is_not_told_and_one_that_starves_after_is():
+    world = Told(fate=Fate(passing=0.0))
+    world.submit(RUNS)
+    world.run()
+    world.listen(PAGE)
+    assert world.look() == []
+    world.submit(RUNS.model_copy(update={"batch": "c"}))
+    world.run()
+    assert [(one.occasion, one.batch) for one in world.look()] == [("starved", "c")]
+
+
 def test_a_shot_without_a_survivor_is_starved():
     world = Told(fate=Fate(passing=0.0))
     world.listen(PAGE)

@@ -109,7 +109,6 @@ def test_a_new_controller_and_a_snapshot_know_them_too():
         assert state.settings.farm == PRICED
         assert state.settings.shows == before.settings.shows
         assert state.settings.spent == before.settings.spent != {}
-        assert state.settings.told_since == {"s": 5.0}
         assert all(batch.settings is state.settings for batch in state.batches.values())
         assert state.batches["short"].money == pytest.approx(state.settings.spent["s"])
 
