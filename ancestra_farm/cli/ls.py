@@ -30,6 +30,7 @@ def _day(at: float) -> str:
 class BatchRow:
     """One batch. ``done`` of ``shots`` have nothing left to make for now; ``ended`` of ``wanted`` have an outcome.
 
+    ``versions``: published ones; None where no stage makes clips, so that there is nothing to publish.
     ``device_h``: hours that devices were held for it, of at most ``device_hours``; ``at``: when it was last submitted,
     Unix seconds.
     """
@@ -45,7 +46,7 @@ class BatchRow:
     ended: int = column("candidates", number)
     wanted: int = column("of", number)
     survivors: int = column("survivors", number)
-    versions: int = column("versions", number)
+    versions: int | None = column("versions", number)
     device_h: float = column("device-h", number)
     device_hours: float | None = column("of", number, quiet=True)
     at: float = column("submitted (UTC)", _day)
@@ -145,11 +146,18 @@ def _row(standing: "BatchStanding", shots: "Sequence[ShotProgress]") -> BatchRow
         ended=totals.ended,
         wanted=totals.wanted,
         survivors=totals.survivors,
-        versions=sum(len(shot.versions) for shot in shots),
+        versions=versions_of(shots),
         device_h=standing.device_s / 3600,
         device_hours=standing.device_hours,
         at=standing.at,
     )
+
+
+def versions_of(shots: "Sequence[ShotProgress]") -> int | None:
+    """How many versions are published; None where there can be none, since no stage makes clips."""
+    if not any(stage.makes_clips for shot in shots for stage in shot.stages):
+        return None
+    return sum(len(shot.versions) for shot in shots)
 
 
 def state_of(shots: "Sequence[ShotProgress]", *, paused: bool) -> str:
