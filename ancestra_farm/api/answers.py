@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from ancestra_farm.api import questions, wire
+from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.batchfile import soundness
 from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import Person, noted
@@ -33,7 +33,7 @@ async def status(call: "Call") -> wire.Status:
     """The picture, or the part of it that was asked for and is the asker's to see."""
     seen = await sight(call)
     found = call.desk.status()
-    query: wire.OfShots = call.query
+    query: incoming.OfShots = call.query
     if seen.shows is not None:
         shots = [shot for shot in found.shots if seen.of_show(shot.show)]
         waiting = [ref for ref in found.waiting if seen.of_batch(ref.batch)]
@@ -46,7 +46,7 @@ async def status(call: "Call") -> wire.Status:
     return found.model_copy(update={"shots": shots, "waiting": waiting})
 
 
-def _of(shots: Sequence[ShotProgress], query: wire.OfShots) -> list[ShotProgress]:
+def _of(shots: Sequence[ShotProgress], query: incoming.OfShots) -> list[ShotProgress]:
     found = [shot for shot in shots if query.batch in {None, shot.batch} and query.shot in {None, shot.shot}]
     if not found:
         names = sorted({shot.shot for shot in shots if query.batch in {None, shot.batch}})
@@ -59,7 +59,7 @@ def _of(shots: Sequence[ShotProgress], query: wire.OfShots) -> list[ShotProgress
 
 async def explain(call: "Call") -> wire.Explanations:
     """Asked of the loop: the sentences rest on hosts and queues of this moment."""
-    query: wire.OfShots = call.query
+    query: incoming.OfShots = call.query
     seen = await sight(call)
     found = await answered(call.desk.ask(lambda scheduler: questions.explained(scheduler, query.batch, query.shot)))
     found = [one for one in found if seen.of_batch(one.batch)]
@@ -83,7 +83,7 @@ async def queues(call: "Call") -> wire.Queues:
 
 async def candidates(call: "Call") -> wire.Candidates:
     """Candidates by the beginning of their id."""
-    query: wire.OfPrefix = call.query
+    query: incoming.OfPrefix = call.query
     seen = await sight(call)
     return await answered(
         call.desk.ask(lambda scheduler: questions.candidates(scheduler, query.prefix, query.batch, seen.shows))
@@ -92,7 +92,7 @@ async def candidates(call: "Call") -> wire.Candidates:
 
 async def events(call: "Call") -> wire.Events:
     """What is new. Waits for it without holding a thread."""
-    query: wire.After = call.query
+    query: incoming.After = call.query
     seen = await sight(call)
     until = time.monotonic() + query.wait_s
     while True:
@@ -116,7 +116,7 @@ async def metrics(call: "Call") -> bytes:
 
 async def submit(call: "Call") -> wire.Taken:
     """Checked on a thread first, so that a large batch does not hold up the loop."""
-    body: wire.SubmitIn = call.body
+    body: incoming.SubmitIn = call.body
     person = somebody(call.person)
     await may_submit_at_all(call.desk, person)
     who, by = acting(person, body.who)
@@ -134,7 +134,7 @@ async def submit(call: "Call") -> wire.Taken:
 
 async def give(call: "Call") -> wire.Taken:
     """Orders of one request are taken together or not at all."""
-    body: wire.OrdersIn = call.body
+    body: incoming.OrdersIn = call.body
     _together(body.orders)
     person = somebody(call.person)
     await may_order(call.desk, person, body.orders)
@@ -163,19 +163,19 @@ def acting(person: Person, wanted: str | None) -> tuple[str, str]:
     return wanted, person.name
 
 
-def _together(orders: Sequence["wire.AnyOrder"]) -> None:
+def _together(orders: Sequence["incoming.AnyOrder"]) -> None:
     """Only orders that cannot touch each other come together: each is looked at alone before any is taken."""
     if len(orders) == 1:
         return
-    if any(not isinstance(order, wire.OfCandidate) or order.order != orders[0].order for order in orders):
+    if any(not isinstance(order, incoming.OfCandidate) or order.order != orders[0].order for order in orders):
         raise Refusal("refused", "several orders in one request are picks, unpicks or restores, all of the same kind")
-    named = {(order.batch, order.candidate_id) for order in orders if isinstance(order, wire.OfCandidate)}
+    named = {(order.batch, order.candidate_id) for order in orders if isinstance(order, incoming.OfCandidate)}
     ids = [order.order_id for order in orders if order.order_id is not None]
     if len(named) != len(orders) or len(set(ids)) != len(ids):
         raise Refusal("refused", "the same candidate, or the same order_id, stands twice in one request")
 
 
-def as_event(order: "wire.AnyOrder", who: str, by: str, at: float) -> OrderGiven:
+def as_event(order: "incoming.AnyOrder", who: str, by: str, at: float) -> OrderGiven:
     """The order as the log keeps it. Who gave it for somebody else stands in the note."""
     said = order.model_dump(exclude_unset=True, exclude={"who", "note", "order_id", "order", "batch"})
     return OrderGiven(

@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ancestra_farm.api import questions, wire
+from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import NotAllowed, Right
@@ -27,7 +27,7 @@ async def farm_settings(call: "Call") -> wire.SettingsStanding:
 
 async def show_settings(call: "Call") -> wire.AllSettings:
     """The settings of the shows that were asked about and that the asker has to do with."""
-    query: wire.OfShow = call.query
+    query: incoming.OfShow = call.query
     seen = await sight(call)
     shows = None if query.show is None else {query.show}
     found = await answered(call.desk.ask(lambda scheduler: questions.show_settings(scheduler, shows)))
@@ -45,19 +45,19 @@ async def _may_change(call: "Call", show: str) -> bool:
 
 async def change_farm(call: "Call") -> wire.Taken:
     """Whether these are settings is for the loop to say."""
-    body: wire.FarmSettingsIn = call.body
+    body: incoming.FarmSettingsIn = call.body
     return await _change(call, body, "farm_settings", "")
 
 
 async def change_show(call: "Call") -> wire.Taken:
     """By whoever may on this show; what other shows feel of it, its weights, by whoever may change priorities."""
-    body: wire.ShowSettingsIn = call.body
+    body: incoming.ShowSettingsIn = call.body
     await may_change_show(call.desk, somebody(call.person), body.show)
     await may_weigh(call.desk, somebody(call.person), body.show, body.document)
     return await _change(call, body, "show_settings", body.show)
 
 
-async def _change(call: "Call", body: wire.SettingsIn, right: Right, show: str) -> wire.Taken:
+async def _change(call: "Call", body: incoming.SettingsIn, right: Right, show: str) -> wire.Taken:
     who, by = acting(somebody(call.person), body.who)
     at, order_id = time.time(), body.order_id or uuid.uuid4().hex
     told = who if not by else f"{who} (by {by})"

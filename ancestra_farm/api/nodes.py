@@ -6,7 +6,7 @@ from collections import Counter
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from ancestra_farm.api import questions, wire
+from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import noted
@@ -27,7 +27,7 @@ async def hosts(call: "Call") -> wire.Hosts:
 
 async def order(call: "Call") -> wire.Taken:
     """Whether there is such a node, host or model is for the loop to say."""
-    body: wire.NodeOrderIn = call.body
+    body: incoming.NodeOrderIn = call.body
     person = somebody(call.person)
     who, by = acting(person, body.who)
     given = NodeOrdered(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from ancestra_farm.api import questions, wire
+from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.desk import Desk, answered
 from ancestra_farm.api.people import NotAllowed, Person, Reach, Right, a_role, lowest
 from ancestra_farm.plan.plan import Plan
@@ -67,7 +67,7 @@ async def sight(call: "Call") -> Sight:
     return Sight(shows, batches)
 
 
-async def may_order(desk: Desk, person: Person, orders: "Iterable[wire.AnyOrder]") -> None:
+async def may_order(desk: Desk, person: Person, orders: "Iterable[incoming.AnyOrder]") -> None:
     """Raise NotAllowed unless somebody may give all of these orders."""
     wanted: list[tuple[Right, str]] = [(order.order, order.batch) for order in orders if not person.may(order.order)]
     if not wanted:
