@@ -6,7 +6,7 @@ used then. How many slots there should be is decided in `scaling`, who gets them
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from ancestra_farm.batch.card import ModelCard
@@ -20,12 +20,29 @@ CPUS, GPUS = "CPU", "GPU"
 
 
 @dataclass(slots=True, eq=False)
+class Supply:
+    """How nodes of one make come; what is read from that is decided in `supply`. Times are Unix seconds.
+
+    ``nodes``: Ray's ids of those there are, ``came_at``: when the last of them came. ``scarce_until``: spot nodes do
+    not come, others are taken for every class. ``dry_until``: none come at all, so that others do what can be done
+    elsewhere; since ``dry_since``, found so ``droughts`` times in a row.
+    """
+
+    nodes: frozenset[str] = frozenset()
+    came_at: float = -inf
+    scarce_until: float = -inf
+    dry_since: float = inf
+    dry_until: float = -inf
+    droughts: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Bay:
     """Slots of one kind. ``slots``: there are so many now; ``planned``: there are to be so many; ``used``: by hosts.
 
     ``make``: of the nodes they are on, None: whatever Ray has. ``each``: slots of one node; ``most`` and ``most_spot``:
-    what as many nodes as there may be come to, of all types and of those of the spot market. ``scarce_until``: spot
-    nodes do not come; until then others are taken for every class.
+    what as many nodes as there may be come to, of all types and of those of the spot market. ``supply``: how its nodes
+    come, shared with the other bay of its make.
     """
 
     name: str
@@ -37,7 +54,7 @@ class Bay:
     slots: float = 0.0
     planned: float = 0.0
     used: float = 0.0
-    scarce_until: float = -inf
+    supply: Supply = field(default_factory=Supply)
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -93,6 +110,7 @@ def bays_of(farm: FarmSettings, cards: Iterable[ModelCard]) -> dict[str, Bay]:
         taken = max((_cpus_beside(card) for card in cards if hosts_on(needs_of(card), kind)), default=1.0)
         if (left := kind.cpus - taken * kind.gpus) >= 1:
             spare.append(_bay(f"{make.name} CPUs", farm, make, left))
+            spare[-1].supply = bays[-1].supply
     return {bay.name: bay for bay in bays + spare}
 
 

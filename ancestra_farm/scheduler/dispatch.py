@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ancestra_farm.plan.events import AttemptEnded
-from ancestra_farm.plan.recipe import model_digest
+from ancestra_farm.plan.recipe import Rung, model_digest
 from ancestra_farm.scheduler import show_caps, urgency
 from ancestra_farm.scheduler.deadlines import Deadlines
 from ancestra_farm.scheduler.departures import Departures
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
+from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.slots import Slots
 from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
@@ -94,6 +95,12 @@ class Dispatcher:
             self.fleet.pool(branch).withdraw(lot)
             if lot.leases:
                 self._undone.append(lot)
+
+    def unqueue(self, branch: Branch, position: int, rung: Rung) -> None:
+        """Before a candidate is given up: it is not handed out any more."""
+        phase = phase_of(branch, position, rung)
+        if phase is not None:
+            self.fleet.pool(branch).unqueue(self._lots[id(phase)], position)
 
     def offer(self, stage: StageState) -> None:
         """Put the stage's branches that may release a wave into line; hold it, or let it go on, as people ordered."""

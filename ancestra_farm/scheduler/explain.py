@@ -3,7 +3,7 @@
 import datetime as dt
 
 from ancestra_farm.plan.events import OrderGiven, StageClosed
-from ancestra_farm.scheduler import after
+from ancestra_farm.scheduler import after, supply
 from ancestra_farm.scheduler.chains import selected_chains
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.fleet import Fleet
@@ -140,7 +140,7 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
         case "paused":
             said = f"{name} is paused: {so_far}."
         case _:
-            said = f"{name} is under way: {so_far}; {_why_not_faster(stage, dispatcher)}."
+            said = f"{name} is under way: {so_far}; {_why_not_faster(stage, dispatcher)}{_dry(stage, dispatcher)}."
     again = " It was closed before; that result holds until it is closed anew." if stage.reopened else ""
     return said + again + _extras(stage)
 
@@ -192,6 +192,12 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
         return f"waiting for a node of type {' or '.join(types)} for {_counted(len(hosts), 'host')} of {model}"
     what = "waiting in line for" if any(host.ready for host in hosts) else "waiting for the start of"
     return f"{what} {_counted(len(hosts), 'host')} of {model}"
+
+
+def _dry(stage: StageState, dispatcher: Dispatcher) -> str:
+    """Which nodes do not come that would do, to be added to a sentence; empty where all come."""
+    pool = dispatcher.fleet.pools.get(stage.plan.model_digest)
+    return "" if pool is None else "".join(f"; {said}" for said in supply.told(dispatcher.fleet, pool, dispatcher.now))
 
 
 def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:

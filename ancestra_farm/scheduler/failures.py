@@ -4,12 +4,14 @@ from dataclasses import replace
 from typing import Literal
 
 from ancestra_farm.plan.events import AttemptEnded, Cause
+from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.scheduler.hosts import Lease
-from ancestra_farm.scheduler.outcomes import phase_of
+from ancestra_farm.scheduler.outcomes import CHARGED, phase_of
 from ancestra_farm.scheduler.results import Result
+from ancestra_farm.scheduler.state import Branch
 from ancestra_farm.scheduler.tunables import Tunables
 
-GivenUp = tuple[Literal["quarantined", "lost"], str]
+GivenUp = tuple[Literal["quarantined", "lost", "failed"], str]
 
 
 def verdict_on(result: Result, attempt: AttemptEnded, before: Cause | None, tunables: Tunables) -> GivenUp | None:
@@ -21,10 +23,42 @@ def verdict_on(result: Result, attempt: AttemptEnded, before: Cause | None, tuna
     if attempt.cause == before == "out_of_memory" and attempt.of == 1:
         return "quarantined", f"it does not fit into memory alone: {result.reason or 'no message'}"
     if result.strikes >= tunables.strikes:
-        return "quarantined", f"{result.strikes} strikes; the last: {result.reason or 'no message'}"
+        return _struck_out(result)
     if result.losses >= tunables.losses:
         return "lost", f"lost with its host {result.losses} times"
     return None
+
+
+def _struck_out(result: Result) -> GivenUp:
+    return "quarantined", f"{result.strikes} strikes; the last: {result.reason or 'no message'}"
+
+
+def given_up_before(branch: Branch, tunables: Tunables) -> list[tuple[int, Rung, GivenUp]]:
+    """Who of a branch's open waves was given up, or had strikes enough for it, before it was skipped.
+
+    They are not tried once more when they are released again: else a candidate had more tries where its wave was ahead
+    of a stop than where it was not, and whether it was rests on pace.
+    """
+    if not branch.rewound:
+        return []
+    found: list[tuple[int, Rung, GivenUp]] = []
+    for phase in branch.phases.values():
+        for position in sorted(phase.open):
+            known = branch.results[phase.rung].look(position)
+            if known is not None and known.given_up is not None:
+                found.append((position, phase.rung, (known.given_up, known.reason)))
+            elif known is not None and known.strikes >= tunables.strikes:
+                found.append((position, phase.rung, _struck_out(known)))
+    return found
+
+
+def still_counts(branch: Branch, attempt: AttemptEnded) -> bool:
+    """Whether an attempt that comes back after its wave was closed says something about its candidate all the same.
+
+    A failure does while the candidate may yet be tried; a verdict is made anew when it is wanted.
+    """
+    known = branch.results[attempt.rung].look(attempt.position)
+    return attempt.cause in CHARGED and known is not None and known.outcome in ("skipped", "released")
 
 
 def disbelieved(attempt: AttemptEnded) -> AttemptEnded:

@@ -67,9 +67,12 @@ class Fleet:
         self.farm, self.stale = farm, True
         cards = [pool.card for pool in self.pools.values()]
         before, self.bays = self.bays, bays_of(farm, cards) if self.grows else plain_bays()
+        supplies = {bay.make.name: bay.supply for bay in before.values() if bay.make is not None}
         for name, bay in self.bays.items():
             if name in before:
-                bay.planned, bay.scarce_until = min(before[name].planned, bay.most), before[name].scarce_until
+                bay.planned = min(before[name].planned, bay.most)
+            if bay.make is not None:
+                bay.supply = supplies.setdefault(bay.make.name, bay.supply)
         for pool in self.pools.values():
             pool.sizes = sizes_in(self.bays, pool.card, pool.slots_each)
             pool.standing.clear()

@@ -97,14 +97,12 @@ def _released(branch: Branch, phase: Phase) -> None:
 
 
 def _open_skipped(branch: Branch, phase: Phase) -> int:
-    """Undo the skipping of what was released before; how many that were. What was given up before it stays so."""
+    """Undo the skipping of what was released before; how many that were. Who was given up is given up once more."""
     results = branch.results[phase.rung]
-    known = {position: results[position] for position in phase.positions if position in results}
-    for position, result in known.items():
-        if result.outcome == "skipped":
+    known = [results[position] for position in phase.positions if position in results]
+    for result in known:
+        if result.outcome == "skipped" or result.outcome in GIVEN_UP:
             set_outcome(branch, phase.rung, result, "released")
-        elif result.outcome in GIVEN_UP:
-            phase.open.discard(position)
     return len(known)
 
 
@@ -139,6 +137,7 @@ def _forget(branch: Branch, rung: Rung, result: Result) -> None:
     set_outcome(branch, rung, result, "released")
     result.passed, result.media, result.phash, result.judged_by = False, None, None, DISOWNED
     result.strikes, result.losses, result.limit, result.cause, result.reason = 0, 0, None, None, ""
+    result.given_up = None
 
 
 def _restored(branch: Branch, result: Result) -> None:
@@ -227,15 +226,23 @@ def attempt_ended(state: FarmState, event: AttemptEnded) -> None:
     stage = branch.stage
     stage.counts.device_s += event.device_s
     phase = phase_of(branch, event.position, event.rung)
-    if phase is None:
+    known = branch.results[event.rung].look(event.position)
+    if phase is None and (known is None or known.outcome != "skipped" or event.cause not in CHARGED):
         return  # a second verdict on one candidate never counts
     result = branch.result(event.position, event.rung)
     if result.candidate_id != event.candidate_id:
         return  # of a branch that had this key in an earlier revision
+    if phase is None:
+        _failed(result, event)
+        return
     result.attempts += 1
     if event.cause == "judged":
         _judged(branch, phase, result, event)
-        return
+    else:
+        _failed(result, event)
+
+
+def _failed(result: Result, event: AttemptEnded) -> None:
     if event.cause != "aborted":
         result.cause = event.cause
     if event.cause == "host_lost":
@@ -276,7 +283,7 @@ def given_up(state: FarmState, event: CandidateGivenUp) -> None:
     if branch is None or (phase := phase_of(branch, event.position, event.rung)) is None:
         return
     result = branch.result(event.position, event.rung)
-    result.reason = event.reason
+    result.reason, result.given_up = event.reason, event.outcome
     phase.open.discard(event.position)
     set_outcome(branch, event.rung, result, event.outcome)
 

@@ -4,7 +4,7 @@ None of this is in the log; it dies with the controller. Here everything is coun
 counted over a whole farm. Who gets what is decided in `dispatch`, `urgency` and `slots`.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from math import inf
 
@@ -143,6 +143,17 @@ class Pool:
         if lot.inside:
             self._unwait(lot, len(lot.phase.queue), last=True)
             self.rest(lot.line)
+
+    def unqueue(self, lot: Lot, position: int) -> None:
+        """Whatever waits at this position, if it does, is not handed out."""
+        queue = lot.phase.queue
+        at = bisect_left(queue, position)
+        if queue[at : at + 1] != [position]:
+            return
+        if lot.inside:
+            self._unwait(lot, 1, last=len(queue) == 1)
+            self.rest(lot.line)
+        del queue[at]
 
     def take(self, lot: Lot, size: int) -> tuple[int, ...]:
         """Take up to ``size`` positions from the front of a lot.

@@ -13,7 +13,7 @@ import typing
 from array import array
 from collections.abc import Callable, ItemsView, Iterable, Iterator, MutableMapping, Sequence, Set, ValuesView
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ancestra_farm.plan.events import Cause, Outcome
 
@@ -27,7 +27,7 @@ class Result:
     """What is known of one position at one rung. ``rank``: the score its stage ranks by. Counts survive a restart.
 
     ``limit``: the largest ticket it may be in (crashed tickets are halved until the guilty one ran alone). ``cause``:
-    of the last failed attempt.
+    of the last failed attempt. ``given_up``: as what it was given up, also while it is skipped.
     """
 
     candidate_id: str
@@ -43,6 +43,7 @@ class Result:
     reason: str = ""
     judged_by: bytes = b""
     cause: Cause | None = None
+    given_up: Literal["quarantined", "lost", "failed"] | None = None
 
     @property
     def ended(self) -> bool:

@@ -161,7 +161,7 @@ class _Telling:
         branch = self.state.branch((fact.batch, fact.branch))
         if branch is None:
             self._told.lost.append((fact, "its branch was lost"))
-        else:
+        elif not _given_up(branch, fact):  # else decided again already, on its release after it was skipped
             candidate_id = branch.space.id_of(fact.position, fact.rung)
             self._waiting.setdefault((fact.batch, candidate_id), []).append(fact)
 
@@ -262,6 +262,11 @@ class _Telling:
         StitchPlanned: _planned,
         StitchEnded: _ended,
     }
+
+
+def _given_up(branch: Branch, fact: CandidateGivenUp) -> bool:
+    known = branch.results[fact.rung].look(fact.position)
+    return known is not None and known.outcome == fact.outcome
 
 
 def _queued_before(waiting: dict[tuple[str, str], list[CandidateFact]], branch: Branch, fact: CandidateFact) -> bool:

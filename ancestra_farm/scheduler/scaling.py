@@ -9,9 +9,11 @@ used in any case; who gets them is decided in `slots`.
 A host goes when it has had nothing to do for `idle_s`, or for as long as its model takes to load if that is longer: to
 wait for as long as coming back would cost is never more than twice as dear as knowing the future (R. Karp, "On-line
 Algorithms Versus Off-line Algorithms: How Much Is It Worth to Know the Future?", 1992). Where a trickle of work would
-keep many hosts from ever being idle for that long, those beyond what the work asks for go.
+keep many hosts from ever being idle for that long, those beyond what the work asks for go. The hosts of a node go
+together: as long as one is on it, all of it is paid for. Nodes that do not come are the business of `supply`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
@@ -23,12 +25,9 @@ from ancestra_farm.scheduler.lines import Line, kind_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.prices import price_of
 from ancestra_farm.scheduler.state import BatchState, Branch
-from ancestra_farm.scheduler.warming import NODE_S, needed_soon
+from ancestra_farm.scheduler.supply import offers
+from ancestra_farm.scheduler.warming import needed_soon
 from ancestra_farm.scheduler.waves import first_rung, goes_on, next_size, survivors_wanted
-
-#: For so many target waits after no spot node came, others are taken for every class.
-SCARCE_WAITS = 6
-
 
 Work = tuple[float, int]
 """Device-seconds, and how many candidates of them there can be at once."""
@@ -124,14 +123,15 @@ def nodes_for(wishes: Sequence[Wish], bays: Mapping[str, Bay], now: float) -> di
     """How many nodes of each make such hosts come to: class after class, each host in its first bay with room.
 
     What is urgent may take nodes of every type; the rest only those of the spot market, where a make has any and they
-    come, and whatever is there already.
+    come, and whatever is there already. Makes of which no node comes are left to the last.
     """
     taken = dict.fromkeys(bays, 0.0)
     for wish in sorted(wishes, key=lambda wish: wish.rank):
         left = wish.hosts
-        for name, each in wish.sizes.items():
-            number = max(0, min(left, whole((_limit(bays[name], wish.rank, now) - taken[name]) / each)))
-            taken[name] += number * each
+        for bay, limit in offers(wish.sizes, bays, wish.rank, now):
+            each = wish.sizes[bay.name]
+            number = max(0, min(left, whole((limit - taken[bay.name]) / each)))
+            taken[bay.name] += number * each
             left -= number
     nodes: dict[str, int] = {}
     for name, slots in taken.items():
@@ -139,13 +139,6 @@ def nodes_for(wishes: Sequence[Wish], bays: Mapping[str, Bay], now: float) -> di
         if bay.make is not None:
             nodes[bay.make.name] = max(nodes.get(bay.make.name, 0), ceil(slots / bay.each - ROUNDING))
     return nodes
-
-
-def _limit(bay: Bay, rank: int, now: float) -> float:
-    """The slots that a class may have planned in a bay."""
-    if rank == 0 or not bay.most_spot or now < bay.scarce_until:
-        return bay.most
-    return min(bay.most, max(bay.slots, bay.most_spot))
 
 
 def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -161,46 +154,72 @@ def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ..
     others = tuple(name for name in bay.make.types if name not in spot)
     if not spot or not others:
         return bay.make.types, ()
-    if pool.rank == 0 or now < bay.scarce_until:
+    if pool.rank == 0 or now < bay.supply.scarce_until:
         return spot + others, ()
     there = any(node_type in others for _, node_type in fleet.told.nodes)
     return spot, others if there else ()
 
 
-def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
-    """Hosts that wait for a spot node, and have for too long. Their bay is scarce for a while from now on."""
-    late = now - max(fleet.farm.scaling.target_wait_s, 2 * NODE_S)
-    found = [
-        host
-        for host in fleet.starting.values()
-        if host.picky and host.node is None and not host.stopping and host.asked_at < late
-    ]
-    for host in found:
-        if host.bay in fleet.bays:
-            fleet.bays[host.bay].scarce_until = now + SCARCE_WAITS * fleet.farm.scaling.target_wait_s
-    return found
-
-
 def idle_for_too_long(fleet: Fleet, now: float) -> Iterator[Host]:
-    """Hosts that are to go, those idle for longest first. Nodes that stay anyway keep theirs, and work its hosts."""
-    spare = {bay.name: bay.used - _kept(fleet, bay) for bay in fleet.bays.values()}
-    for pool in fleet.pools.values():
-        if pool.queued or not pool.hosts:
+    """Hosts that are to go: all those of a node, or none, since one that stays has the whole node paid for.
+
+    Nodes whose hosts all have nothing to do go first, the dearest of them first, then those left for longest. Where
+    pools have had more hosts than they need for long, nodes on which some are at work follow, once nothing waits in
+    them: they end what they run. Nodes that stay anyway keep their hosts, and work its hosts.
+    """
+    beyond, ample = _beyond(fleet, now)
+    if not any(beyond.values()):
+        return
+    types = {node: node_type for node, node_type in fleet.told.nodes if node not in fleet.told.closed}
+    spare = _spare_nodes(fleet, types)
+    for node, hosts in _emptied_first(fleet, types):
+        node_type = types.get(node, "")
+        counts = Counter(host.pool.digest for host in hosts)
+        if spare.get(node_type, 1) < 1 or any(count > beyond[digest] for digest, count in counts.items()):
             continue
-        patience_s = max(fleet.farm.scaling.idle_s, pool.load_s)
-        beyond = pool.staying - pool.needed
-        ample = beyond if now - pool.ample_since >= patience_s else 0
-        idle = [host for host in pool.hosts.values() if host.ready and host.idle and not host.stopping]
-        for number, host in enumerate(sorted(idle, key=lambda host: host.idle_since)):
-            if number >= beyond or (number >= ample and now - host.idle_since < patience_s):
-                break
-            if spare.get(host.bay, 0.0) >= host.slots - ROUNDING:
-                spare[host.bay] -= host.slots
-                yield host
+        if not all(_can_go(host, fleet, now, ample=host.pool.digest in ample) for host in hosts):
+            continue
+        for digest, count in counts.items():
+            beyond[digest] -= count
+        if node_type in spare:
+            spare[node_type] -= 1
+        yield from hosts
 
 
-def _kept(fleet: Fleet, bay: Bay) -> float:
-    """Slots of nodes that stay even without work."""
-    if bay.make is None:
-        return 0.0
-    return bay.each * sum(fleet.farm.node_types[name].min_nodes for name in bay.make.types)
+def _patience_s(fleet: Fleet, pool: Pool) -> float:
+    return max(fleet.farm.scaling.idle_s, pool.load_s)
+
+
+def _can_go(host: Host, fleet: Fleet, now: float, *, ample: bool) -> bool:
+    if ample:  # what waits in a host would be asked for again on the slot it leaves
+        return host.ready and len(host.leases) < 2
+    return host.ready and host.idle and now - host.idle_since >= _patience_s(fleet, host.pool)
+
+
+def _beyond(fleet: Fleet, now: float) -> tuple[dict[str, int], set[str]]:
+    """How many hosts each pool could do without now, and which pools could for long. None while work waits for them."""
+    beyond = {pool.digest: 0 if pool.queued else max(0, pool.staying - pool.needed) for pool in fleet.pools.values()}
+    ample = {pool.digest for pool in fleet.pools.values() if now - pool.ample_since >= _patience_s(fleet, pool)}
+    return beyond, ample
+
+
+def _spare_nodes(fleet: Fleet, types: Mapping[str, str]) -> dict[str, int]:
+    """How many nodes with hosts there are of each type beyond those that stay even without work."""
+    in_use = {host.node for host in fleet.hosts.values() if not host.stopping}
+    there, empty = Counter(types.values()), Counter(types[node] for node in types.keys() - in_use)
+    return {name: there[name] - max(kind.min_nodes, empty[name]) for name, kind in fleet.farm.node_types.items()}
+
+
+def _emptied_first(fleet: Fleet, types: Mapping[str, str]) -> list[tuple[str, list[Host]]]:
+    """The nodes with hosts that stay, and these hosts, in the order in which nodes are to become empty."""
+    nodes: dict[str, list[Host]] = {}
+    for host in fleet.hosts.values():
+        if not host.stopping:
+            nodes.setdefault(host.node or f"none yet: {host.name}", []).append(host)
+
+    def last(node: str) -> tuple[bool, float, float]:
+        kind = fleet.farm.node_types.get(types.get(node, ""))
+        price = 0.0 if kind is None else kind.price_per_hour
+        return any(not host.idle for host in nodes[node]), -price, max(host.idle_since for host in nodes[node])
+
+    return [(node, nodes[node]) for node in sorted(nodes, key=last)]

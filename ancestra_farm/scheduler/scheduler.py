@@ -24,7 +24,14 @@ from ancestra_farm.scheduler.bills import Bill
 from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, following, paused_work
-from ancestra_farm.scheduler.failures import disbelieved, excused, taken_back, verdict_on
+from ancestra_farm.scheduler.failures import (
+    disbelieved,
+    excused,
+    given_up_before,
+    still_counts,
+    taken_back,
+    verdict_on,
+)
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.glance import Glance, glance_at
 from ancestra_farm.scheduler.hosts import Host, Lease
@@ -32,7 +39,7 @@ from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.lines import Lot
 from ancestra_farm.scheduler.notices import Telling, delivery
 from ancestra_farm.scheduler.ordered import shots_of
-from ancestra_farm.scheduler.outcomes import still_rests_on
+from ancestra_farm.scheduler.outcomes import phase_of, still_rests_on
 from ancestra_farm.scheduler.progress import ShotProgress, progress_of
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
@@ -203,8 +210,7 @@ class Scheduler:
         had_money = batch is not None and not batch.broke
         for attempt in attempts:
             if attempt.position not in lot.phase.open:
-                # Past a stop, or of a branch that a newer revision or round did away with: its phase is closed.
-                self._record(disbelieved(attempt))
+                self._late(lot.branch, attempt, now)
             elif attempt.cause == "judged":
                 self._record(attempt)
             else:
@@ -215,6 +221,15 @@ class Scheduler:
             )
         if batch is not None and had_money and batch.broke:
             self._touch_show(batch.show)
+
+    def _late(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
+        """Past a stop, or of a branch that a newer revision or round did away with: its wave is closed."""
+        if self.state.branch(branch.ref) is not branch or not still_counts(branch, attempt):
+            self._record(disbelieved(attempt))
+        elif phase_of(branch, attempt.position, attempt.rung) is None:
+            self._record(attempt)
+        else:
+            self._failed(branch, attempt, now)  # released once more since
 
     def _failed(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         result = branch.result(attempt.position, attempt.rung)
@@ -316,6 +331,8 @@ class Scheduler:
         """Record an event and fold it at once: what is decided next rests on it."""
         if isinstance(event, WaveClosed) and (branch := self.state.branch((event.batch, event.branch))) is not None:
             self.dispatcher.withdraw(branch, branch.phases[event.wave, event.rung])
+        elif isinstance(event, CandidateGivenUp) and (branch := self.state.branch((event.batch, event.branch))):
+            self.dispatcher.unqueue(branch, event.position, event.rung)
         self._record(event)
         if isinstance(event, WaveReleased):
             branch = self.state.branch((event.batch, event.branch))
@@ -373,6 +390,9 @@ class Scheduler:
 
     def _advance_stage(self, shot: ShotState, stage: StageState, now: float) -> None:
         batch, name, _ = stage.ref
+        for branch in stage.branches.values():
+            for position, rung, (outcome, reason) in given_up_before(branch, self.tunables):
+                self._emit(CandidateGivenUp(batch, branch.key, position, rung, outcome, reason, now))
         while chains.advance(stage, self._emit, now):
             self._dirty.update(dict.fromkeys((batch, name, consumer) for consumer in stage.plan.consumers))
         self.dispatcher.offer(stage)

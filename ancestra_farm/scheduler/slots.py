@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from math import ceil, inf
 
-from ancestra_farm.scheduler import scaling
+from ancestra_farm.scheduler import scaling, supply
 from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
@@ -68,11 +68,12 @@ class Slots:
         """Say how many slots there are to be; let hosts go that are not worth their node or no bay has room for."""
         if now - self._scaled_at >= (self.tunables.reshare_s if self._scale_soon else self.tunables.rescale_s):
             self._scaled_at, self._scale_soon = now, False
+            supply.look(self.fleet, now)
             scaling.plan(self.fleet, [p for p in self.fleet.pools.values() if self.cannot_start(p) is None], now)
         for host in list(scaling.idle_for_too_long(self.fleet, now)):
             host.why = "there is nothing for it to do"
             yield from self.stop(host, running=False)
-        for host in scaling.waits_in_vain(self.fleet, now):
+        for host in supply.waits_in_vain(self.fleet, now):
             host.why = "no spot node came for it"
             yield from self.stop(host, running=False)
         for host in list(self.fleet.hosts.values()):

@@ -85,6 +85,9 @@ class Book:
         positions = set(range(event.start, event.stop) if event.positions is None else event.positions)
         phase = branch.phases.get((event.wave, event.rung))
         left = set() if phase is None else positions & phase.open
+        # Given up again in this very call, for what they did before they were skipped: told next.
+        results = branch.results[event.rung]
+        left |= {p for p in positions if (known := results.look(p)) is not None and known.given_up is not None}
         first = event.rung == "draft" or branch.stage.plan.spec.draft is None
         if first and not event.again and branch.stage.batch.spent_out:
             raise LawBroken(

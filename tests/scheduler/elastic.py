@@ -63,7 +63,8 @@ class Machine:
 @dataclass
 class ElasticWorld(TimedWorld):
     """``farm``: its settings. ``boot_s``: of a node; ``empty_s``: until an empty one goes. ``absent``: types that never
-    come. ``seen``: the most nodes of each type at once; ``node_s``: node-seconds by type, as a cloud would count them.
+    come; ``stock``: how many the cloud has of others. ``seen``: the most nodes of each type at once; ``node_s``:
+    node-seconds by type, as a cloud would count them.
     """
 
     cpus: int = 0
@@ -71,6 +72,7 @@ class ElasticWorld(TimedWorld):
     boot_s: float = 40.0
     empty_s: float = 10.0
     absent: frozenset[str] = frozenset()
+    stock: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, Machine] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     node_s: dict[str, float] = field(default_factory=dict)
@@ -155,7 +157,8 @@ class ElasticWorld(TimedWorld):
                 return
         for kind in kinds:
             there = self.count(kind) + sum(node.kind == kind for node in self.booting.values())
-            if kind not in self.absent and there < self.farm.node_types[kind].max_nodes:
+            most = self.farm.node_types[kind].max_nodes
+            if kind not in self.absent and there < min(most, self.stock.get(kind, most)):
                 self.named += 1
                 node = Machine(f"n{self.named}", kind, self.farm.node_types[kind], self.now + self.boot_s)
                 node.hosts[host] = needs

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ancestra_farm.ledger.tables import Projection
 from ancestra_farm.plan.events import CandidateGivenUp, OrderGiven, StageClosed, StitchPlanned, WaveReleased
 from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.world import Order, OrderRefused
@@ -56,9 +57,36 @@ def test_more_leaves_given_up_what_was_given_up_in_a_wave_past_the_stop(seed):
     assert world.run()
     give(world, "more", candidates=9)
     assert world.run()
-    given_up = [e for e in world.log if isinstance(e, CandidateGivenUp)]
+    given_up = {(e.position, e.rung) for e in world.log if isinstance(e, CandidateGivenUp)}
+    branch = next(iter(stage(world).branches.values()))
     assert given_up
-    assert len({e.position for e in given_up if e.rung == "draft"}) == sum(e.rung == "draft" for e in given_up)
+    assert max(world.attempts.values()) == Tunables().strikes
+    assert {branch.results[rung][position].outcome for position, rung in given_up} <= {"quarantined", "skipped"}
+    projection = Projection()
+    for event in world.log:
+        projection.apply(event)
+    assert projection.undecided() == (0, [])
+
+
+@pytest.mark.parametrize("orders", [(11,), (3, 10)])
+def test_strikes_count_though_the_candidate_was_skipped_when_they_came_back(orders):
+    """A candidate that is good at its fourth try is not made by having been ahead of a stop."""
+    drafts = STILLS.replace("40, wave: 10", "30, wave: 10, keep: 6, draft: {promote: 0.4}")
+    fate = Fate(trouble=lambda c, n: "exception" if n <= 3 and number_of(c, "trouble") < 0.1 else None)
+
+    def outcomes_at(seed, cpus, crash_rate):
+        world = World(seed=seed, cpus=cpus, fate=fate, crash_rate=crash_rate)
+        world.submit(batch_of(f"{{still: {drafts}}}", shots=1))
+        assert world.run()
+        for candidates in orders:
+            give(world, "more", candidates=candidates)
+            assert world.run()
+        return {c: r.outcome for c, r in outcomes(world).items()}
+
+    calm = outcomes_at(0, 1, 0.0)
+    assert "quarantined" in calm.values()
+    for seed in range(12):
+        assert outcomes_at(seed, 1 + seed % 7, 0.05) == calm
 
 
 @pytest.mark.parametrize("step", [0, 3, 9, 15, 30, 10_000])

@@ -1,11 +1,14 @@
 """Nodes come when there is work and go when there is none, within caps, and what they cost is told."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.plan.events import AttemptEnded, SettingsGiven
+from ancestra_farm.scheduler.scaling import idle_for_too_long
 from ancestra_farm.scheduler.world import ChangeSettings, SlotsChanged, Submit
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.timed import TimedWorld
@@ -186,6 +189,55 @@ def test_a_trickle_of_work_does_not_keep_more_hosts_than_it_needs():
     world.run_for(250)
     assert len(world.machines) == 2  # one wave runs ahead
     assert world.run_for(2000) is not None
+
+
+def two_quads(**scaling):
+    """Two nodes of four GPUs each, whose hosts have just come to have nothing to do."""
+    quad = node_type(gpus=4, cpus=16, memory_gib=128, max_nodes=2)
+    world = elastic(farm=farm_of(quad=quad, scaling=scaling))
+    submit(world, stills(320, wave=320))
+    assert world.run_for(1000) is not None
+    assert (len(world.nodes), len(world.machines)) == (2, 8)
+    world.done = None
+    world.after(0.0, world._tick)
+    return world
+
+
+def test_hosts_of_a_node_go_together_or_not_at_all():
+    world = two_quads()
+    world.seconds["test/stills"] = 300.0
+    submit(world, stills(1, batch="one more"))
+    world.run_for(100)
+    assert (len(world.nodes), len(world.machines)) == (1, 4)
+    assert world.run_for(1000) is not None
+    world.go_on(100)
+    assert not world.nodes
+
+
+def test_where_few_are_needed_for_long_nodes_at_work_become_empty_too_and_end_what_they_run():
+    world = two_quads(idle_s=5)
+    world.seconds["test/stills"] = 30.0
+    submit(world, stills(5, wave=5, batch="five more"))  # at work on both, and soon done
+    world.run_for(20)
+    hosts = world.scheduler.dispatcher.fleet.hosts.values()
+    assert len({host.node for host in hosts if not host.idle}) == 2
+    assert len({host.node for host in hosts if host.stopping}) == 1
+    assert len({host.node for host in hosts if not host.stopping}) == 1
+    assert world.run_for(1000) is not None
+    attempts = [e for e in world.log if isinstance(e, AttemptEnded) and e.batch == "five more"]
+    assert [attempt.cause for attempt in attempts] == ["judged"] * 5
+
+
+def test_the_dearest_nodes_go_first():
+    types = {"small": node_type(price_per_hour=1, max_nodes=2), "large": node_type(price_per_hour=4, vram_gib=80)}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(400, wave=400))
+    assert world.run_for(1000) is not None
+    fleet = world.scheduler.dispatcher.fleet
+    (pool,) = fleet.pools.values()
+    assert Counter(fleet.type_of(host) for host in fleet.hosts.values()) == {"small": 2, "large": 4}
+    pool.needed = 3
+    assert [fleet.type_of(host) for host in idle_for_too_long(fleet, world.now + 60)] == ["large"] * 3
 
 
 def test_nodes_that_stay_anyway_keep_their_hosts():

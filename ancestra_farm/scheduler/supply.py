@@ -1,0 +1,119 @@
+"""Whether the nodes come that hosts wait for, and what follows where they do not.
+
+A cloud may be out of a kind of machine for minutes or for days, and tells nobody but Ray's autoscaler, which goes on
+asking. What can be seen from here is that a host has waited for long and that no node of its make came. A host that
+wished for a spot node then wishes for any; where that is in vain too, the make is dry: what can be done on nodes of
+another make is done there. A dry make is tried again after as long as was waited in vain, with one node, and each time
+that this one does not come after twice as long as before. Its first node ends that. Work that nothing else can take
+asks for dry makes all the same, that which was dry first before the others.
+
+How many nodes there should be is decided in `scaling`. That a cloud takes nodes away again is no want of them.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from math import inf
+
+from ancestra_farm.batch.farm_settings import FarmSettings
+from ancestra_farm.scheduler.bays import Bay, Supply
+from ancestra_farm.scheduler.fleet import Fleet
+from ancestra_farm.scheduler.hosts import Host
+from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.warming import NODE_S
+
+#: For so many target waits after no spot node came, others are taken for every class.
+SCARCE_WAITS = 6
+#: A make is left alone for as long as was waited in vain, twice as long each time, up to so many times: with waits of
+#: ten minutes for 80, so that a kind of GPU that is sold out for a day is asked for some twenty times.
+MOST_WAITS = 8
+
+
+def patience_s(farm: FarmSettings) -> float:
+    """Seconds after which a host has waited in vain: what is aimed at, and at least what two nodes take to boot."""
+    return max(farm.scaling.target_wait_s, 2 * NODE_S)
+
+
+def look(fleet: Fleet, now: float) -> None:
+    """Take note of nodes that came, which end a drought, and of droughts that nobody has asked about for long."""
+    patience = patience_s(fleet.farm)
+    for bay in fleet.bays.values():
+        supply, types = bay.supply, bay.types
+        nodes = frozenset(node for node, node_type in fleet.told.nodes if node_type in types)
+        if nodes - supply.nodes:
+            supply.came_at = now
+            _forget(supply)
+        elif supply.droughts and now > supply.dry_until + MOST_WAITS * patience:
+            _forget(supply)
+        supply.nodes = nodes
+
+
+def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
+    """Hosts that wait for a spot node and have for too long. Their make is scarce from now on, or found to be dry.
+
+    Hosts for which any node of their make would do are let go with the slots that are not planned any more.
+    """
+    patience = patience_s(fleet.farm)
+    found = []
+    for host in fleet.starting.values():
+        bay = fleet.bays.get(host.bay)
+        if bay is None or bay.make is None or host.node is not None or host.stopping:
+            continue
+        supply = bay.supply
+        if host.picky:
+            if now - host.asked_at > patience:
+                supply.scarce_until = now + SCARCE_WAITS * fleet.farm.scaling.target_wait_s
+                found.append(host)
+        elif now - (since := max(host.asked_at, supply.came_at, supply.dry_until)) > patience:
+            supply.dry_since = min(supply.dry_since, since)
+            supply.dry_until = now + patience * min(2**supply.droughts, MOST_WAITS)
+            supply.droughts += 1
+    return found
+
+
+def offers(sizes: Iterable[str], bays: Mapping[str, Bay], rank: int, now: float) -> Iterator[tuple[Bay, float]]:
+    """Bays in the order in which work of a class may have slots of them, each with how many may be planned there.
+
+    ``sizes``: names of bays that will do, the cheapest first. Dry ones come up again at the end, with all they have.
+    """
+    own = [bays[name] for name in sizes]
+    for bay in own:
+        yield bay, min(_most(bay, rank, now), _at_hand(bay, now))
+    for bay in sorted((bay for bay in own if bay.supply.droughts), key=lambda bay: bay.supply.dry_until):
+        yield bay, _most(bay, rank, now)
+
+
+def told(fleet: Fleet, pool: Pool, now: float) -> Iterator[str]:
+    """What people are told of makes that would do for a model and do not come: a part of a sentence for each."""
+    for name in pool.sizes:
+        bay = fleet.bays[name]
+        if not bay.supply.droughts:
+            continue
+        said = f"no node of type {' or '.join(bay.types)} has come since {_clock(bay.supply.dry_since)}"
+        if any(host.bay == name and host.node is None for host in pool.hosts.values()):
+            yield f"{said}, and is asked for all the same"
+        elif now < bay.supply.dry_until:
+            yield f"{said}, so that it is asked for again at {_clock(bay.supply.dry_until)}"
+        else:
+            yield f"{said}, and is asked for again when it is needed"
+
+
+def _clock(at: float) -> str:
+    return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _most(bay: Bay, rank: int, now: float) -> float:
+    """The slots that a class may have planned in a bay: those of spot nodes, where it has any, unless it is urgent."""
+    if rank == 0 or not bay.most_spot or now < bay.supply.scarce_until:
+        return bay.most
+    return min(bay.most, max(bay.slots, bay.most_spot))
+
+
+def _at_hand(bay: Bay, now: float) -> float:
+    """The slots of a bay that can be counted on: those there are, and those of one node more where that is tried."""
+    if not bay.supply.droughts:
+        return inf
+    return bay.slots if now < bay.supply.dry_until else bay.slots + bay.each
+
+
+def _forget(supply: Supply) -> None:
+    supply.dry_since, supply.dry_until, supply.droughts = inf, -inf, 0
