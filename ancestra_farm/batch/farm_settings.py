@@ -122,7 +122,6 @@ class Scaling(Model):
 
     ``target_wait_s``: ten minutes of waiting is what starting a node and loading a large model come to (2 to 6
     minutes), doubled. ``idle_s``: longer than such a reload, so that a pause between two waves sends nobody away.
-    ``preemption_notice_s``: what Google Cloud and Azure give; AWS gives 120.
     """
 
     target_wait_s: Float = Field(
@@ -130,9 +129,6 @@ class Scaling(Model):
     )
     idle_s: Float = Field(
         default=300.0, ge=1, le=86_400, description="how long a host without work is kept before it is let go"
-    )
-    preemption_notice_s: Float = Field(
-        default=30.0, ge=0, le=3600, description="how long before it goes a node is known to go"
     )
 
 
@@ -190,4 +186,7 @@ def load_farm_settings(path: Path | str) -> FarmSettings:
 
 def farm_settings_of(document: str) -> FarmSettings:
     """The settings in canonical JSON, as the log keeps them. Raises ValueError."""
-    return FarmSettings.model_validate(json.loads(document), by_alias=True, by_name=False)
+    said = json.loads(document)
+    if isinstance(said, dict) and isinstance(scaling := said.get("scaling"), dict):
+        scaling.pop("preemption_notice_s", None)  # stood in settings once, and was read by nobody
+    return FarmSettings.model_validate(said, by_alias=True, by_name=False)

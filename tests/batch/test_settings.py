@@ -66,6 +66,13 @@ def test_settings_survive_being_written_down():
     assert farm_settings_of(canonical(NO_FARM_SETTINGS)) == NO_FARM_SETTINGS
 
 
+def test_settings_of_a_store_are_read_with_what_once_stood_in_them():
+    of_before = json.loads(canonical(NO_FARM_SETTINGS)) | {"scaling": {"idle_s": 60.0, "preemption_notice_s": 30.0}}
+    assert farm_settings_of(json.dumps(of_before)).scaling.idle_s == 60
+    with pytest.raises(ValueError, match="unheard_of"):
+        farm_settings_of(json.dumps(of_before | {"unheard_of": 1}))
+
+
 def test_a_node_carries_its_own_labels_and_those_of_the_farm():
     kind = farm(f"node_types:\n  l4: {NODE[:-1]}, market: spot, labels: {{zone: a}}}}\n").node_types["l4"]
     assert kind.labels_as("l4") == {"zone": "a", "ancestra/node-type": "l4", "ancestra/market": "spot"}
