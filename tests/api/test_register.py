@@ -23,7 +23,8 @@ from tests.farm.processes import wait_for
 @contextmanager
 def away(store: Store) -> Iterator[None]:
     """The folder of people cannot be read: the operating system says so, as it does of a disk that fails."""
-    people = Path(store.url) / "people"
+    people = store.local_path("people")
+    assert people is not None
     aside = people.rename(people.with_name("aside"))
     people.symlink_to(people)
     try:
