@@ -37,6 +37,10 @@ Role = Literal[
     "upscale",
 ]
 
+#: Where what a card says of seconds, and of its licence's terms, comes from.
+SecondsFrom = Literal["measured", "published", "reported", "reckoned", "guess"]
+TermsFrom = Literal["licence", "reported", "memory"]
+
 #: Roles whose output is one frame.
 STILL_ROLES: frozenset[str] = frozenset({"text_to_image", "image_to_image"})
 #: How many pictures or clips of earlier stages a role starts from.
@@ -229,6 +233,10 @@ class ModelCard(Model):
     )
     licence: str
     terms: str = Field(default="", description="what the licence asks for or forbids, in a sentence")
+    terms_from: TermsFrom | None = Field(
+        default=None,
+        description="whether the licence was read for that, reports of it, or neither; None: not said",
+    )
     scheduler: ClassName | None = Field(
         default=None, description="diffusers scheduler class; None: the one that is stored"
     )
@@ -266,6 +274,11 @@ class ModelCard(Model):
     full: dict[str, Scalar] = Field(default_factory=dict, description="parameters of the full rung")
     seconds_per_candidate: Float = Field(default=1.0, gt=0, description="a first guess, replaced by measured seconds")
     seconds_on: str = Field(default="", description="the device that guess is for")
+    seconds_from: SecondsFrom | None = Field(
+        default=None,
+        description="measured by whoever wrote the card, published by the model's makers, reported by others, reckoned "
+        "from other figures, or a guess; None: not said",
+    )
     verified: str = "config-only"
 
     @model_validator(mode="after")

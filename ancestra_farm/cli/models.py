@@ -13,7 +13,7 @@ from ancestra_farm.cli.listing import column, json_keys, number, print_json, pri
 from ancestra_farm.cli.options import CardsOption, JsonOption
 
 if TYPE_CHECKING:
-    from ancestra_farm.batch.card import ModelCard, Parameter
+    from ancestra_farm.batch.card import ModelCard, Parameter, TermsFrom
 
 
 def _yes_or_no(value: object) -> str:
@@ -29,8 +29,9 @@ class ModelRow:
     """A model in one of its roles.
 
     ``size``: its usual one, in pixels; ``frames``: the most it makes at once, None for stills; ``vram_gib``: 0 for a
-    CPU slot; ``fits``: whether the GPU asked about holds it; ``weights``: built in, here, not here, or why it cannot
-    run.
+    CPU slot; ``fits``: whether the GPU asked about holds it; ``seconds_from``: measured, published, reported, reckoned
+    or a guess; ``weights``: built in, here, not here, or why it cannot run; ``terms_from``: whether the licence itself
+    was read for them.
     """
 
     role: str = column("role")
@@ -43,15 +44,18 @@ class ModelRow:
     fits: bool | None = column("fits", _yes_or_no, quiet=True)
     seconds: float | None = column("seconds", number)
     seconds_on: str
+    seconds_from: str | None = column("which are")
     weights: str = column("weights")
     licence: str = column("licence")
     terms: str
+    terms_from: str | None
     verified: str = column("verified")
 
 
 EPILOG = (
     "`ancestra models MODEL` shows a card whole; `ancestra models fetch MODEL` brings its weights to this node, or "
-    "checks every byte of them. Seconds are a card's first guess, for one candidate, on the device that --json names. "
+    "checks every byte of them. Seconds are what a card begins with, for one candidate, on the device that --json names; "
+    "they are measured here, published by the model's makers, reported by others, reckoned from other figures, or a guess. "
     + json_keys(ModelRow)
 )
 
@@ -119,11 +123,13 @@ def _rows(cards: "list[ModelCard]", role: str | None, vram_gib: float | None) ->
                     rate=rate_text(card.rate) if card.rate is not None else None,
                     vram_gib=card.vram_gib,
                     fits=None if vram_gib is None else card.vram_gib <= vram_gib,
-                    seconds=card.seconds_per_candidate if card.seconds_on or card.family == "procedural" else None,
+                    seconds=card.seconds_per_candidate if card.seconds_on or card.seconds_from else None,
                     seconds_on=card.seconds_on,
+                    seconds_from=card.seconds_from,
                     weights=_weights(card),
                     licence=card.licence,
                     terms=card.terms,
+                    terms_from=card.terms_from,
                     verified=card.verified,
                 )
 
@@ -183,6 +189,13 @@ def _needs(card: "ModelCard") -> str:
     return what + kinds + (f", {card.memory_gib:g} GiB of memory" if card.memory_gib else "")
 
 
+_TERMS_FROM: "Mapping[TermsFrom, str]" = {
+    "licence": "(read in the licence itself)",
+    "reported": "(as others report of it; read the licence before you rely on it)",
+    "memory": "(nobody has looked that up; read the licence before you rely on it)",
+}
+
+
 def _lines(card: "ModelCard") -> Iterator[tuple[str, str]]:
     from ancestra_farm.batch.base import rate_text
 
@@ -190,6 +203,8 @@ def _lines(card: "ModelCard") -> Iterator[tuple[str, str]]:
     yield "model", f"{card.id}: {card.title}" if card.title else card.id
     yield "roles", ", ".join(card.roles)
     yield "licence", card.licence + (f": {card.terms}" if card.terms else "")
+    if card.terms_from is not None:
+        yield "", _TERMS_FROM[card.terms_from]
     yield (
         "sizes",
         (f"{grid.default[0]}×{grid.default[1]}, and multiples of {grid.multiple_of} from {grid.min} to {grid.max}"),
@@ -212,8 +227,9 @@ def _lines(card: "ModelCard") -> Iterator[tuple[str, str]]:
         yield "runtime", ", ".join(f"{name} {_text(value)}" for name, value in runtime.items())
     if card.draft_scheduler is not None:
         yield "drafts by", card.draft_scheduler
-    if card.seconds_on:
-        yield "seconds", f"{card.seconds_per_candidate:g} ({card.seconds_on})"
+    if card.seconds_on or card.seconds_from:
+        known = ": ".join(part for part in (card.seconds_from, card.seconds_on) if part)
+        yield "seconds", f"{card.seconds_per_candidate:g} ({known})"
     yield "verified", card.verified
 
 

@@ -54,6 +54,10 @@ def test_rows_are_json_with_stable_keys_and_terms(ancestra: Ancestra) -> None:
     terms = {row["model"]: row["terms"] for row in rows}
     assert "European Union" in terms["hunyuan/video"]
     assert terms["wan/2.2-t2v-a14b"] == ""
+    known = {row["model"]: (row["seconds_from"], row["terms_from"]) for row in rows}
+    assert known["hunyuan/video"] == ("published", "licence")
+    assert known["qwen/image"] == ("guess", None)
+    assert known["procedural/stills"] == ("measured", None)
 
 
 def test_a_role_and_a_gpu_narrow_the_choice_and_what_does_not_fit_comes_last(ancestra: Ancestra) -> None:
@@ -91,6 +95,8 @@ def test_a_card_is_shown_whole(ancestra: Ancestra) -> None:
     for words in (
         "hunyuan/video: HunyuanVideo",
         "Tencent-Hunyuan-Community: does not apply",
+        "(read in the licence itself)",
+        "1904 (published: one GPU of 80 GB",
         "1280×720, and multiples of 16",
         "4k+1 from 5 to 129, at 24 a second",
         "60 GiB on a GPU",

@@ -66,8 +66,15 @@ def test_a_draft_takes_fewer_than_two_thirds_of_the_steps(card: ModelCard):
 
 
 @cards()
-def test_a_guess_of_seconds_names_the_device_it_is_for(card: ModelCard):
-    assert bool(card.seconds_on) == ("seconds_per_candidate" in card.model_fields_set)
+def test_seconds_say_where_they_are_from_and_of_which_device_unless_they_are_a_guess(card: ModelCard):
+    assert "seconds_per_candidate" in card.model_fields_set
+    assert card.seconds_from is not None
+    assert bool(card.seconds_on) == (card.seconds_from != "guess")
+
+
+@cards()
+def test_terms_say_whether_the_licence_was_read_for_them(card: ModelCard):
+    assert bool(card.terms) == (card.terms_from is not None)
 
 
 def test_every_guide_of_a_card_is_one_that_a_batch_can_name():
