@@ -32,11 +32,15 @@ MESSAGE_LENGTH = 500
 
 
 class Lease:
-    """A ticket being worked off by ``host``. ``judge``: its cascade, set before generation. ``at``: Unix seconds."""
+    """A ticket being worked off by ``host``. ``judge``: its cascade, set before generation. ``at``: Unix seconds.
+
+    ``unstored``: the store failed one of its candidates.
+    """
 
     def __init__(self, ticket: Ticket, host: str, at: Callable[[], float]) -> None:
         self.ticket = ticket
         self.judge: Judge | None = None
+        self.unstored = False
         self._host = host
         self._at = at
         self._changed = threading.Condition()
@@ -123,6 +127,7 @@ class Lease:
 
     def fail(self, position: int, recipe: Recipe, cause: Cause, message: str) -> None:
         """An expected candidate ended without a verdict."""
+        self.unstored |= cause == "store"
         row = AttemptEnded(
             batch=self.ticket.batch,
             branch=self.ticket.branch,

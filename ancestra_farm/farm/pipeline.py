@@ -23,7 +23,7 @@ from ancestra_farm.farm.lease import Judge, Lease
 from ancestra_farm.farm.parents import ParentFrames
 from ancestra_farm.farm.stretch import StretchClock
 from ancestra_farm.filters.protocol import Flow
-from ancestra_farm.ledger.errors import StoreError
+from ancestra_farm.ledger.errors import StoreError, StoreUnavailable
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.protocol import Aborted, Frames, Generator, Made, OutOfMemory
@@ -40,7 +40,7 @@ QUEUE_DEPTH = 4
 HAND_ON_S = 0.02
 #: Revoked and ended tickets that are remembered: calls about a ticket may overtake it, or come after it.
 REMEMBERED = 256
-#: Seconds before each further try to write; a bucket that is away longer costs the candidate this attempt.
+#: Seconds before each further try to write; where the store is in trouble for longer, what was made is made again.
 WRITE_RETRIES_S = (0.2, 1.0, 3.0)
 
 
@@ -93,6 +93,7 @@ class Pipeline:
         self._revoked: deque[str] = deque(maxlen=REMEMBERED)
         self._past: deque[str] = deque(maxlen=REMEMBERED)
         self._closing = False
+        self._store_failed = False
         self._call_sizes: dict[tuple[tuple[int, int], int], int] = {}
         self._judging: Queue[_Judging | None] = Queue(QUEUE_DEPTH)
         self._writing: Queue[_Writing | None] = Queue(QUEUE_DEPTH)
@@ -220,14 +221,14 @@ class Pipeline:
             waiting.extend(lease.recipes())
             lease.judge = self._judge_of(lease.ticket)
             parents = self._parents.frames(lease.ticket.parents)
-            while waiting and not self._is_revoked(lease.ticket.ticket):
+            while waiting and not self._is_over(lease):
                 self._call(lease, waiting, parents)
         except Aborted:
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, it is a row of each candidate it kept from being made
             for position, recipe in waiting:
                 lease.expect({position: 0.0})
-                lease.fail(position, recipe, "exception", _told(error))
+                lease.fail(position, recipe, _whose(error), _told(error))
 
     def _call(self, lease: Lease, waiting: deque[tuple[int, Recipe]], parents: dict[str, Frames]) -> None:
         """One call of the generator; takes from ``waiting`` what has an end: made, or an exception of its own."""
@@ -238,7 +239,7 @@ class Pipeline:
         since = handed_on = time.monotonic()
         done: list[tuple[int, Made]] = []
         count = 0
-        made_all = self._generator.generate(call, needed, lambda: self._is_revoked(lease.ticket.ticket))
+        made_all = self._generator.generate(call, needed, lambda: self._is_over(lease))
         try:
             for recipe in call:
                 made = self._next(made_all, recipe)
@@ -258,7 +259,7 @@ class Pipeline:
         except Aborted:
             raise
         except Exception as error:  # noqa: BLE001 - a generator may raise anything; it is this candidate's row
-            self._failed(lease, waiting, "exception", error, since)
+            self._failed(lease, waiting, _whose(error), error, since)
         finally:
             if done:
                 self._hand_on(lease, done)
@@ -288,6 +289,10 @@ class Pipeline:
         lease.expect({position: time.monotonic() - since})
         lease.fail(position, recipe, cause, _told(error))
 
+    def _is_over(self, lease: Lease) -> bool:
+        """Nothing more is to be generated for a ticket: it was taken back, or what comes of it cannot be kept."""
+        return lease.unstored or self._is_revoked(lease.ticket.ticket)
+
     def _is_revoked(self, ticket: str) -> bool:
         return self._closing or ticket in self._revoked
 
@@ -305,7 +310,7 @@ class Pipeline:
                 try:
                     row = self._judge(item.lease, position, made)
                 except Exception as error:  # noqa: BLE001 - a filter that fails is this candidate's row, not this thread's end
-                    item.lease.fail(position, made.recipe, "exception", _told(error))
+                    item.lease.fail(position, made.recipe, _whose(error), _told(error))
                 else:
                     done.extend([] if row is None else [row])
             item.lease.finish(*done)
@@ -333,8 +338,8 @@ class Pipeline:
                 data, suffix = encode_frames(item.frames, item.recipe.rate)
                 path = self._put(data, suffix)
             except StoreError as error:
-                # Not the candidate's doing: it goes back as a loss, to be tried where the store can be reached.
-                item.lease.fail(item.position, item.recipe, "host_lost", f"not written: {_told(error)}")
+                # Not the candidate's doing: it goes back, to be tried when, and where, the store can be written to.
+                item.lease.fail(item.position, item.recipe, "store", f"not written: {_told(error)}")
             except Exception as error:  # noqa: BLE001 - what cannot be encoded is this candidate's row
                 item.lease.fail(item.position, item.recipe, "exception", _told(error))
             else:
@@ -357,12 +362,25 @@ class Pipeline:
         return {}
 
     def _put(self, data: bytes, suffix: str) -> str:
-        for wait_s in WRITE_RETRIES_S:
+        # Where the last write failed to the end, the next is tried once: a ticket of hundreds must not miss its
+        # deadline over it.
+        for wait_s in (*(() if self._store_failed else WRITE_RETRIES_S), None):
             try:
-                return self._store.put_media(data, suffix)
+                path = self._store.put_media(data, suffix)
             except StoreError:
+                if wait_s is None:
+                    self._store_failed = True
+                    raise
                 time.sleep(wait_s)
-        return self._store.put_media(data, suffix)
+            else:
+                self._store_failed = False
+                return path
+        raise AssertionError("the last try returns or raises")
+
+
+def _whose(error: Exception) -> Cause:
+    """What an error is laid to: inputs and guides are read from the store as well."""
+    return "store" if isinstance(error, StoreUnavailable) else "exception"
 
 
 def _told(error: BaseException) -> str:

@@ -14,8 +14,9 @@ from typing import Literal
 
 from ancestra_farm.plan.recipe import Rung
 
-#: How an attempt at a candidate ended. ``judged``: there is a verdict. The others are causes of failure.
-Cause = Literal["judged", "exception", "out_of_memory", "deadline", "crash", "host_lost", "aborted"]
+#: How an attempt at a candidate ended. ``judged``: there is a verdict. The others are causes of failure; ``store``:
+#: what was made could not be written, or what it is made from not be read, since the store was in trouble.
+Cause = Literal["judged", "exception", "out_of_memory", "deadline", "crash", "host_lost", "aborted", "store"]
 #: A released candidate's current state. ``promoted`` and ``not_promoted`` are the ends of passing drafts.
 Outcome = Literal[
     "released", "survivor", "rejected", "failed", "quarantined", "lost", "skipped", "promoted", "not_promoted"

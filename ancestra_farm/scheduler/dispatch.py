@@ -20,6 +20,7 @@ from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.slots import Slots
 from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
+from ancestra_farm.scheduler.store_waits import StoreWaits
 from ancestra_farm.scheduler.tickets import take_ticket, ticket_size, tickets_in
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.waves import Emit, may_release, release
@@ -42,6 +43,7 @@ class Dispatcher:
         self._undone: list[Lot] = []
         self._held: set[StageRef] = set()
         self.deadlines = Deadlines()
+        self.store_waits = StoreWaits(self.fleet, tunables)
 
     # ---- what there is to do ---------------------------------------------------------------------------------------
 

@@ -178,10 +178,11 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
     hosts = [] if pool is None else list(pool.hosts.values())
     if not dispatcher.fleet.known:
         return "no farm is at work on this store; `ancestra resume` goes on"
+    unstored = dispatcher.store_waits.told(hosts)
     running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
-    if running and any(host.ready for host in hosts):
+    if unstored is None and running and any(host.ready for host in hosts):
         return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
-    behind = None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet)
+    behind = unstored or (None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet))
     if behind is None and not hosts:
         behind = f"{model} has no host yet: the slots are taken by other models"
     if behind is not None:

@@ -47,7 +47,8 @@ class Host:
     ``node``: Ray's id of the machine it is on, None until it has one; ``placed_at``: since when. ``departing``: that
     machine goes away, and its slots with it. ``why``: what is said when it is let go; empty: its slot is needed.
     ``bay``: which its slots are of, so many. ``idle_since``: when it last came to hold nothing, inf before.
-    ``picky``: it waits for a spot node, though others would do.
+    ``picky``: it waits for a spot node, though others would do. ``unstored``: the store failed it, and it waits before
+    it is given anything more; ``trying``: it has waited, and gets one ticket at a time until the store takes something.
     """
 
     name: str
@@ -70,11 +71,14 @@ class Host:
     slots: float = 0.0
     idle_since: float = inf
     picky: bool = False
+    unstored: bool = False
+    trying: bool = False
 
     @property
     def has_room(self) -> bool:
         """May be given another ticket: one runs, one waits."""
-        return self.ready and not self.stopping and len(self.leases) < 2
+        most = 1 if self.trying else 2
+        return self.ready and not self.stopping and not self.unstored and len(self.leases) < most
 
     @property
     def idle(self) -> bool:

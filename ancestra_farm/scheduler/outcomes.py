@@ -243,8 +243,9 @@ def attempt_ended(state: FarmState, event: AttemptEnded) -> None:
 
 
 def _failed(result: Result, event: AttemptEnded) -> None:
-    if event.cause != "aborted":
-        result.cause = event.cause
+    if event.cause in ("aborted", "store"):
+        return  # nobody's failure
+    result.cause = event.cause
     if event.cause == "host_lost":
         result.losses += 1
     elif event.cause in CHARGED:

@@ -179,6 +179,7 @@ class Scheduler:
         believe = disbelieved if host.sick else excused if host.departing else None
         self._attempts(lease.lot, map(believe, happening.attempts) if believe else happening.attempts, now)
         self._give_back(lease)
+        self._out.extend(self.dispatcher.store_waits.heed(host, happening.attempts, now))
         if believe is None:
             sick = self.dispatcher.returned(host.name, lease, happening.attempts)
             if sick is not None:
@@ -318,6 +319,7 @@ class Scheduler:
             self._out.append(KillHost(late.host.name, late.why))
             self._lose(late.host.name, late.cause, late.why, late.ticket, now)
         self._out.extend(dispatcher.departures.hand_back(now))
+        dispatcher.store_waits.look(now)
         self._bill(now)
 
     def _stop(self, _happening: StopRequested, now: float) -> None:

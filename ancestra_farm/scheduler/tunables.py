@@ -31,6 +31,12 @@ class Tunables:
     strikes: int = 3
     #: Losses nobody can explain (a node gone) after which a candidate is given up as lost.
     losses: int = 5
+    #: A host that the store failed waits so long before it tries again: a bucket's hiccups are outlasted by the host
+    #: itself, which writes for some seconds before it gives up …
+    store_wait_s: float = 5.0
+    #: … and each time twice as long, up to this: a disk is seen to by a person, in minutes, and each try of each host
+    #: costs a ticket.
+    store_wait_most_s: float = 120.0
     #: A stitch that fails for a reason other than its seams is tried so often.
     stitch_tries: int = 3
     #: A model whose hosts failed to come up so often in a row is taken as unable to start …

@@ -38,6 +38,8 @@ from ancestra_farm.plan.events import (
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.telemetry.tallied import BatchTally, BranchEvent, BranchTally, Labels, Standing, Tallied
 
+#: Ends of attempts that are no failure of anybody's.
+_NOBODYS = frozenset({"aborted", "store"})
 #: Events that name no batch.
 OfNoBatch = EpochTaken | HostNoted | NodeNoticed | NodeOrdered | NodesPaid | Repaired | SettingsGiven
 
@@ -246,7 +248,7 @@ class Tally:
         labels = branch.labels
         self._add("ancestra_attempts_total", (*labels, event.cause), 1)
         standing = branch.open.get((event.rung, event.position))
-        if standing is not None and standing[0] == "ancestra_candidates_failed" and event.cause != "aborted":
+        if standing is not None and standing[0] == "ancestra_candidates_failed" and event.cause not in _NOBODYS:
             self._add("ancestra_retries_total", (*labels, branch.causes[event.rung, event.position]), 1)
         if event.device_s > 0:
             self._add("ancestra_candidate_device_seconds_total", labels, event.device_s)
@@ -261,8 +263,8 @@ class Tally:
                 self._move(branch, event.rung, event.position, "undecided")
             else:
                 self._move(branch, event.rung, event.position, "rejected", event.reasons[0] if event.reasons else "")
-        elif event.cause == "aborted":
-            # Taken back, not failed: it is pending again, or will be skipped.
+        elif event.cause in _NOBODYS:
+            # Taken back or lost to the store, not failed: it is pending again, or will be skipped.
             self._move(branch, event.rung, event.position, "pending")
         else:
             branch.causes[event.rung, event.position] = event.cause

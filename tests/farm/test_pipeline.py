@@ -1,13 +1,15 @@
 """What a host does with tickets, without Ray: real filters, real store, the procedural models or a scripted one."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ancestra_farm.farm.pipeline import Pipeline
-from ancestra_farm.ledger.errors import StoreUnavailable
+from ancestra_farm.ledger.errors import StoreFull, StoreUnavailable
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.build import build_generator
 from ancestra_farm.models.catalog import load_catalog
@@ -15,6 +17,7 @@ from ancestra_farm.models.protocol import Aborted, Frames, Made, OutOfMemory
 from ancestra_farm.plan.recipe import Recipe
 from ancestra_farm.stitch.codec import decode_frames
 from tests.farm.batches import batch_document, space_of, ticket_of
+from tests.tiny_disk import tiny_disk
 
 
 class Scripted:
@@ -211,7 +214,50 @@ def test_a_store_that_is_away_costs_the_attempt_and_not_the_candidate(pipelines,
 
     away = Away(store.url, store._backend, store.id)
     reply = pipelines(Scripted(), store=away).work(ticket_of(space, range(3), settings=LENIENT))
-    assert {row.cause for row in reply.attempts} == {"host_lost"}
+    assert {row.cause for row in reply.attempts} == {"store"}
+
+
+def test_a_full_disk_is_nobodys_failure_and_nothing_more_is_generated_for_it(tmp_path, pipelines, monkeypatch):
+    space = space_of(batch_document(candidates=1200))
+    monkeypatch.setattr("ancestra_farm.farm.pipeline.WRITE_RETRIES_S", (0.0,))
+    with tiny_disk(tmp_path / "tiny") as folder:
+        store = Store.open(str(folder / "store"), create=True)
+        ballast = folder / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        failed = threading.Event()
+
+        class Watched(Store):
+            def put_media(self, data, suffix):
+                try:
+                    return super().put_media(data, suffix)
+                except StoreFull:
+                    failed.set()
+                    raise
+
+        generator = Scripted(lambda _n, _recipe: failed.wait(30) if generator.begun == 600 else None)
+        pipeline = pipelines(generator, store=Watched(store.url, store._backend, store.id))
+        ticket = ticket_of(space, range(len(space)), settings=LENIENT)
+        reply = pipeline.work(ticket)
+        assert {row.cause for row in reply.attempts} == {"store"}
+        assert all("No space left" in row.message for row in reply.attempts)
+        assert len(reply.attempts) == generator.begun < len(space)
+        ballast.unlink()
+        again = pipeline.work(replace(ticket, ticket="t2", positions=tuple(range(8))))
+        assert {row.cause for row in again.attempts} == {"judged"}
+        assert all(row.media for row in again.attempts)
+
+
+def test_an_input_that_cannot_be_read_for_now_is_nobodys_failure(pipelines, store, space):
+    class Away(Store):
+        def read(self, key):
+            raise StoreUnavailable("the bucket is away")
+
+    away = Away(store.url, store._backend, store.id)
+    parents = {"p": f"media/ab/{'0' * 64}.png"}
+    reply = pipelines(Scripted(), store=away).work(ticket_of(space, range(3), parents=parents))
+    assert {row.cause for row in reply.attempts} == {"store"}
 
 
 #: Everything passes, so that what is tested is the way and not the verdict.

@@ -20,6 +20,7 @@ from ancestra_farm.plan.events import OrderGiven
 from tests.ledger.samples import pick
 from tests.ledger.syscalls import FAULTS, Syscalls
 from tests.ledger.test_log import notes
+from tests.tiny_disk import tiny_disk
 
 
 def root_of(store: Store) -> Path:
@@ -167,17 +168,8 @@ def test_a_damaged_log_stops_every_writer_with_what_to_do(local_store: Store):
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Store]:
     """A store on a real file system of one megabyte."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("this user may not mount a file system")
-    try:
+    with tiny_disk(tmp_path / "tiny") as folder:
         yield Store.open(str(folder / "store"), create=True)
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_disk_that_fills_up_loses_nothing_and_goes_on_when_there_is_space(tiny: Store):
