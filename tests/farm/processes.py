@@ -78,6 +78,10 @@ class Attended:
         self._out.close()
 
 
+#: Ray's processes wait a minute by default for a GCS that is gone; nobody brings one back here.
+_NO_LONG_WAIT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "8"}
+
+
 class Persisting:
     """A Ray of its own in another process, and runs on it that go on whoever dies; see `tests.farm.persisting`.
 
@@ -85,7 +89,8 @@ class Persisting:
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] = MappingProxyType({}), **options: Any) -> None:
-        self.run = Attended(folder, module="tests.farm.persisting", environment=environment, **options)
+        module, environment = "tests.farm.persisting", {**_NO_LONG_WAIT, **environment}
+        self.run = Attended(folder, module=module, environment=environment, **options)
         self.given = 0
 
     @property
