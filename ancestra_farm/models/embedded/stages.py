@@ -145,7 +145,7 @@ class TransformerStills:
 
 
 class TransformerClips:
-    """The same on latents of clips: half from words alone, half with the first latent given; every fourth batch stills.
+    """The same on latents of clips: most with the first latent given, some from words alone; every sixth batch stills.
 
     A given latent is clean and its tokens are at time 0, the way of Wan 2.2's small model (``expand_timesteps``).
     """
@@ -173,16 +173,17 @@ class TransformerClips:
 
     def loss(self, step: int, rng: np.random.Generator) -> Tensor:
         """See `Stage.loss`."""
-        if step % 4 == 3:
+        if step % 6 == 5:
             return self._stills.loss(step, rng)
         chosen = np.sort(rng.choice(len(self._facts), min(self._batch, len(self._facts)), replace=False))
         clean = self._latents[torch.from_numpy(chosen)].float()
         captions = [written(self._facts[at], rng, moving=0.9) for at in chosen]
         states = networks.told(self._tokenizer, self._text, captions)
         noise = torch.randn_like(clean)
-        # Neighbouring frames repeat much of a picture: more noise hides as much of a clip as less does of a still.
-        levels = _levels(len(clean), shift=2.0)[:, None].repeat(1, clean.shape[2])
-        levels[torch.rand(len(clean)) < 0.5, 0] = 0.0
+        # Neighbouring frames repeat much of a picture: more noise hides as much of a clip as less does of a still. And
+        # where things go is decided while little else is seen.
+        levels = _levels(len(clean), shift=4.0)[:, None].repeat(1, clean.shape[2])
+        levels[torch.rand(len(clean)) < 0.6, 0] = 0.0
         noisy = torch.lerp(clean, noise, levels[:, None, :, None, None])
         tokens = clean.shape[3] * clean.shape[4] // 4
         times = (levels * 1000.0).repeat_interleave(tokens, dim=1)
