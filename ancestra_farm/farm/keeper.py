@@ -15,7 +15,7 @@ from ancestra_farm import __version__
 from ancestra_farm.farm.pace import Pace
 from ancestra_farm.ledger.errors import LogDamaged, StoreError
 from ancestra_farm.ledger.packs import PACKED, Packer, link_of
-from ancestra_farm.ledger.snapshot import Section, Snapshot, read_kept, write_kept, write_snapshot
+from ancestra_farm.ledger.snapshot import KEPT_TABLES, Section, Snapshot, read_kept, write_kept, write_snapshot
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import PartLost, Projection
 from ancestra_farm.ledger.tail import Mark, Tail
@@ -32,8 +32,7 @@ TROUBLE_S = 15.0
 #: How long the thread sleeps between looks at what has come.
 LOOK_S = 0.25
 
-#: Where the tables stood, beside the snapshots; and what is to change when it comes to mean something else.
-KEPT_TABLES = "tables"
+#: To be changed when what is kept of the tables comes to mean something else.
 _TABLES_VERSION = f"{__version__}/1"
 #: It is kept so often at most.
 KEPT_S = 30.0

@@ -1,8 +1,8 @@
-"""Facts that the tables still tell and the log no more: attempts, picks and stitches of lost commits.
+"""Facts that the tables still tell and the log no more: submissions, attempts, picks and stitches of lost commits.
 
 A table is a projection of the log, refreshed every few seconds, so whatever it says beyond the readable log can only
 come from a commit that was lost. What a row does not hold (the seconds of single filters, failed attempts before a
-verdict) stays lost.
+verdict) stays lost. The newest revision of each batch stands beside the tables, where it was kept how they stood.
 """
 
 from collections import defaultdict
@@ -12,11 +12,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from ancestra_farm.ledger.errors import StoreError
+from ancestra_farm.ledger.errors import LogDamaged, NotThere, StoreError
+from ancestra_farm.ledger.packs import last_number, link_of
 from ancestra_farm.ledger.read import parts_of
-from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.snapshot import FOLDER, KEPT_TABLES, decode_snapshot
+from ancestra_farm.ledger.store import DAMAGED, Store
 from ancestra_farm.ledger.tables import decode_part
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Event, OrderGiven, StitchEnded, StitchPlanned
+from ancestra_farm.ledger.tail import Mark
+from ancestra_farm.plan.codec import decode_event
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    BatchSubmitted,
+    CandidateGivenUp,
+    Event,
+    OrderGiven,
+    StitchEnded,
+    StitchPlanned,
+)
 
 _GIVEN_UP = frozenset({"failed", "quarantined", "lost"})
 _COLUMNS = [
@@ -46,6 +58,7 @@ _COLUMNS = [
 class Told:
     """What the readable log says, as far as tables say it too. Times are microseconds."""
 
+    submitted: set[tuple[str, str, int]] = field(default_factory=set)
     judged: set[tuple[str, str]] = field(default_factory=set)
     given_up: set[tuple[str, str, int, str]] = field(default_factory=set)
     device_s: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
@@ -57,6 +70,8 @@ class Told:
         """Note what these events say."""
         for event in events:
             match event:
+                case BatchSubmitted():
+                    self.submitted.add((event.batch, event.digest, _us(event.at)))
                 case AttemptEnded():
                     self.device_s[event.batch, event.candidate_id] += event.device_s
                     if event.cause == "judged":
@@ -79,7 +94,7 @@ def recovered(store: Store, told: Told) -> list[Event]:
     files: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in _rows(store, "deliveries"):
         files[row["batch"], row["stitch_id"], row["version"]].append(row)
-    found: list[Event] = []
+    found: list[Event] = list(_submissions(store, told))
     for row in _rows(store, "candidates", _COLUMNS):
         found += _attempt(row, told)
     for row in _rows(store, "picks"):
@@ -87,6 +102,39 @@ def recovered(store: Store, told: Told) -> list[Event]:
     for row in _rows(store, "stitches"):
         found += _stitch(row, told, files)
     return sorted(found, key=lambda event: event.at)
+
+
+def _submissions(store: Store, told: Told) -> Iterator[BatchSubmitted]:
+    """From what was kept beside the tables; a repair that was killed may have set it aside already."""
+    aside = [
+        path for path in store.list(f"{DAMAGED}/{FOLDER}") if path.rpartition("/")[2].startswith(f"{KEPT_TABLES}.")
+    ]
+    seen: set[tuple[str, str, int]] = set()
+    for path in [f"{FOLDER}/{KEPT_TABLES}.parquet", *aside]:
+        try:
+            kept = decode_snapshot(path, store.read(path), store.id)
+            if not _lies_on(store, kept.mark):
+                continue
+            bodies = [rows["submitted"] for rows in kept.sections["tables"].plain["batches"].values()]
+            events = [decode_event("BatchSubmitted", body) for body in bodies]
+        except (StoreError, ValueError, TypeError, KeyError):
+            continue  # damaged too, not there, or of a version that kept it otherwise
+        for event in events:
+            assert isinstance(event, BatchSubmitted)
+            key = (event.batch, event.digest, _us(event.at))
+            if key not in told.submitted | seen:
+                seen.add(key)
+                yield event
+
+
+def _lies_on(store: Store, mark: Mark) -> bool:
+    """Whether something was kept as of this very log: not where an older copy of the log was put back since."""
+    if mark.number > last_number(store):
+        return False
+    try:
+        return link_of(store, mark.number) == mark.digest
+    except (LogDamaged, NotThere):
+        return True  # that commit is damaged itself, and nothing speaks against it
 
 
 def _rows(store: Store, table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.survey import Survey, commits_of, survey
 from ancestra_farm.ledger.tables import rebuild
 from ancestra_farm.plan.events import (
+    BatchSubmitted,
     EpochTaken,
     Event,
     HostNoted,
@@ -171,9 +172,19 @@ def _plan(store: Store, seen: Survey, retell: Retell, now: float) -> _Plan | Non
         events=(*begun, *retold.events),
         aside=aside,
         found=Counter(type(event).__name__ for event in extra if id(event) not in nowhere),
-        lost=_sentences(retold.lost),
+        lost=(*_unsubmitted(retold, (*before, *extra, *later)), *_sentences(retold.lost)),
         epoch=epoch,
     )
+
+
+def _unsubmitted(retold: Retold, told: Iterable[Event]) -> Iterator[str]:
+    """A sentence for each batch of which there are facts and no submission: what to do about it."""
+    submitted = {event.batch for event in told if isinstance(event, BatchSubmitted)}
+    for batch in sorted({str(getattr(event, "batch", "")) for event, _ in retold.lost} - submitted - {""}):
+        yield (
+            f"the submission of batch {batch}, and with it all that was made of it: hand its file in again, and it is "
+            "made anew"
+        )
 
 
 class _Reading:

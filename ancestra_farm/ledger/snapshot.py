@@ -26,6 +26,8 @@ FOLDER = "snapshots"
 FORM = 1
 #: How many are kept: where the newest cannot be read, the one before it saves most of the folding.
 KEPT = 2
+#: The name under which it is kept where the tables stood, as `Projection.kept` tells it.
+KEPT_TABLES = "tables"
 _PIECE_BYTES = 4 << 20
 _NAME = re.compile(rf"{FOLDER}/(\d{{8}})\.parquet")
 _SCHEMA = pa.schema([("section", pa.string()), ("data", pa.large_binary())])

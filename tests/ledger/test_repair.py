@@ -17,12 +17,12 @@ from ancestra_farm.ledger.commit import commit_path
 from ancestra_farm.ledger.errors import LogDamaged, StoreInUse, Superseded
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.log import Writer
-from ancestra_farm.ledger.packs import Packer, pack_of
+from ancestra_farm.ledger.packs import Packer, link_of, pack_of
 from ancestra_farm.ledger.repair import repair
-from ancestra_farm.ledger.snapshot import Section, Snapshot, snapshots, write_snapshot
+from ancestra_farm.ledger.snapshot import KEPT_TABLES, Section, Snapshot, snapshots, write_kept, write_snapshot
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, rebuild
-from ancestra_farm.ledger.tail import Tail, read_commits
+from ancestra_farm.ledger.tail import Mark, Tail, read_commits
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import (
     AttemptEnded,
@@ -178,12 +178,57 @@ def test_a_lost_submission_is_said_and_the_batch_can_be_submitted_again(local_st
     log_of(local_store, WHOLE["plain"])
     flip(local_store, 2)
     done = repair(local_store, retell, "ann", now=2000.0)
+    assert "the submission of batch b" in done.lost[0]
+    assert "hand its file in again" in done.lost[0]
     assert any("AttemptEnded of b" in said for said in done.lost)
     assert sound(local_store)
     world = World(seed=5, fate=Fate(trouble=trouble), check=True, log=events_of(local_store))
     world.submit(batch_of(STAGES["plain"], shots=2))
     world.run()
     assert world.survivors() == WHOLE["plain"].survivors()
+
+
+def keep_tables(store: Store, through: int) -> None:
+    """Keep how the tables stand as of a commit, as a controller does."""
+    projection = Projection()
+    for commit in read_commits(store):
+        if commit.number <= through:
+            projection.fold(commit)
+    mark = Mark(through, 0, link_of(store, through))
+    write_kept(store, KEPT_TABLES, Snapshot(mark, {"tables": Section("0/1", projection.kept())}))
+
+
+@pytest.mark.parametrize("also", [None, "last"], ids=["alone", "with the commit it was kept at"])
+def test_a_lost_submission_comes_back_from_what_was_kept_beside_the_tables(local_store: Store, also: str | None):
+    last = log_of(local_store, WHOLE["plain"])
+    keep_tables(local_store, last)
+    flip(local_store, 2)
+    if also:
+        flip(local_store, last)
+    said = repair(local_store, retell, "ann", dry_run=True, now=2000.0)
+    assert said.found["BatchSubmitted"] == 1
+    done = repair(local_store, retell, "ann", now=2000.0)
+    assert done.found["BatchSubmitted"] == 1
+    assert not any("submission" in sentence for sentence in done.lost)
+    assert sound(local_store)
+    assert [event for event in events_of(local_store) if isinstance(event, BatchSubmitted)] == [
+        event for event in WHOLE["plain"].log if isinstance(event, BatchSubmitted)
+    ]
+    world = goes_on(local_store, check=True)
+    assert world.survivors() == WHOLE["plain"].survivors()
+    assert world.results() == WHOLE["plain"].results()
+
+
+def test_what_another_log_kept_beside_its_tables_is_not_believed(local_store: Store):
+    log_of(local_store, WHOLE["plain"])
+    projection = Projection()
+    for commit in read_commits(local_store):
+        projection.fold(commit)
+    section = Section("0/1", projection.kept())
+    write_kept(local_store, KEPT_TABLES, Snapshot(Mark(3, 0, "0" * 64), {"tables": section}))
+    flip(local_store, 2)
+    done = repair(local_store, retell, "ann", now=2000.0)
+    assert "the submission of batch b" in done.lost[0]
 
 
 def test_the_first_commit_of_all_can_be_lost(local_store: Store):
