@@ -26,6 +26,7 @@ from ancestra_farm.models.diffusion.kinds import Inputs, Pipeline, PipelineKind,
 from ancestra_farm.models.diffusion.loading import ModelRefused, load_pipeline
 from ancestra_farm.models.diffusion.memory import CallSizes, free_memory, is_out_of_memory
 from ancestra_farm.models.diffusion.pixels import fitted, shown
+from ancestra_farm.models.diffusion.room import Hold
 from ancestra_farm.models.diffusion.schedules import Schedules
 from ancestra_farm.models.diffusion.weights import folder_of
 from ancestra_farm.models.protocol import Aborted, Frames, Made, OutOfMemory
@@ -80,6 +81,7 @@ class DiffusersGenerator:
         self.card = card
         self._materials = materials
         self._cache = cache
+        self._hold = Hold()
         self._resident: _Resident | None = None
         self._arguments = {name: parameter.argument or name for name, parameter in card.parameters.items()}
         self._sizes = CallSizes(card.runtime.batch)
@@ -91,7 +93,7 @@ class DiffusersGenerator:
 
         Raises what `weights.folder_of`, `loading.load_pipeline` and `Schedules` raise, and whatever the call raises.
         """
-        pipeline = load_pipeline(self.card, folder_of(self.card, self._cache))
+        pipeline = load_pipeline(self.card, folder_of(self.card, self._cache, self._hold))
         kind = all_kinds()[str(self.card.pipeline)]
         self._resident = _Resident(pipeline, kind, Schedules(pipeline, self.card), Embeddings(pipeline, kind))
         self._warm_up()
@@ -111,6 +113,7 @@ class DiffusersGenerator:
     def close(self) -> None:
         """Let go of the pipeline and of the device's memory."""
         self._resident = None
+        self._hold.close()
         free_memory()
 
     # ---- calls --------------------------------------------------------------------------------------------------

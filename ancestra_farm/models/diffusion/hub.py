@@ -29,6 +29,7 @@ from ancestra_farm.models.diffusion.layout import (
     is_shard_index,
     parts_of,
 )
+from ancestra_farm.models.diffusion.room import forget_plan, make_room
 
 #: Configurations, vocabularies, sentencepiece models and chat templates (which transformers runs in a sandbox).
 _PLAIN = (".json", ".txt", ".model", ".jinja")
@@ -84,8 +85,9 @@ def bring(
 
     The repository holds a pipeline, or one part of one (then it has a ``config.json`` instead of an index).
     ``again``: what is there is damaged; what is good of it stays, the rest is fetched. Processes of one node take
-    turns. Raises `WeightsMissing` where it cannot be had, `WeightsRefused` where what came is not what the commit says
-    or holds nothing that may be read.
+    turns, and what others have not used for longest makes way where there is no room (`room`). Raises `WeightsMissing`
+    where it cannot be had, `WeightsRefused` where what came is not what the commit says or holds nothing that may be
+    read.
     """
     target = folder_in(cache, source, variant)
     partial = cache / "fetching" / target.name
@@ -97,14 +99,17 @@ def bring(
                 target.rename(partial)
             if not target.is_dir():
                 partial.mkdir(parents=True, exist_ok=True)
-                wanted = _fetch(source, variant, partial, say)
+                wanted = _fetch(source, variant, cache, partial, say)
                 _publish(wanted, partial, target)
+                forget_plan(cache, target.name)
     except OSError as error:
         raise WeightsMissing(f"{source.repository} cannot be kept in {cache}: {error.strerror or error}") from error
     return target
 
 
-def _fetch(source: HubSource, variant: str | None, partial: Path, say: Callable[[str], None]) -> list[HubFile]:
+def _fetch(
+    source: HubSource, variant: str | None, cache: Path, partial: Path, say: Callable[[str], None]
+) -> list[HubFile]:
     """Fetch into ``partial`` what is not there yet. The files that the pipeline needs, each checked."""
     files = _listing(source)
     if INDEX in files:
@@ -117,7 +122,7 @@ def _fetch(source: HubSource, variant: str | None, partial: Path, say: Callable[
         raise WeightsRefused(f"{source.repository} is no diffusers pipeline: it has no {INDEX}")
     missing = _not_good(wanted, partial)
     total = sum(file.size_bytes for file in missing)
-    _check_room(source, total, partial)
+    make_room(cache, partial.name, source.repository, total, say)
     say(f"{source.repository}: {len(missing)} of {len(wanted)} files to fetch, {total / _GIGABYTE:.1f} GB")
     _get(source, missing, partial)
     return wanted
@@ -186,15 +191,6 @@ def _get(source: HubSource, missing: list[HubFile], partial: Path) -> None:
                 f"{source.repository}: {file.path} arrived with another digest than its commit {source.revision[:12]} "
                 "states; try again, and do not use it if it stays so"
             )
-
-
-def _check_room(source: HubSource, needed_bytes: int, partial: Path) -> None:
-    free = shutil.disk_usage(partial).free
-    if needed_bytes > free:
-        raise WeightsMissing(
-            f"{source.repository} takes {needed_bytes / _GIGABYTE:.1f} GB more and {partial.parent} has "
-            f"{free / _GIGABYTE:.1f} GB free; make room, or set ANCESTRA_CACHE to a larger disk"
-        )
 
 
 def _publish(wanted: list[HubFile], partial: Path, target: Path) -> None:

@@ -4,7 +4,8 @@ A card names a folder, a folder of this package, or a pinned revision of a hub r
 cache once it was fetched; parts of its pipeline may have places of their own. Hosts ask no network unless the farm
 lets them (ANCESTRA_FETCH=1); ``ancestra models fetch`` brings weights to a node beforehand. The cache is
 ``$ANCESTRA_CACHE``, else ``ancestra-farm`` in the user's cache folder: ``models/`` has whole folders and their digests,
-``fetching/`` what is under way, ``checked/`` marks, ``composed/`` pipelines of several places, ``locks/`` locks.
+``fetching/`` what is under way, ``leaving/`` what makes way for it (`room`), ``checked/`` marks, ``composed/``
+pipelines of several places, ``locks/`` locks.
 """
 
 import os
@@ -19,6 +20,7 @@ from ancestra_farm.models.diffusion.checked import check_digests, note_good
 from ancestra_farm.models.diffusion.composed import compose
 from ancestra_farm.models.diffusion.hub import bring, digests_of, folder_in
 from ancestra_farm.models.diffusion.layout import WeightsMissing, WeightsRefused, check_layout, check_part
+from ancestra_farm.models.diffusion.room import Hold
 
 __all__ = ["CACHE", "FETCH", "WeightsMissing", "WeightsRefused", "cache_folder", "fetch", "folder_of", "is_here"]
 
@@ -39,14 +41,17 @@ def cache_folder() -> Path:
     return Path(base).expanduser().absolute() / "ancestra-farm"
 
 
-def folder_of(card: ModelCard, cache: Path | None = None) -> Path:
+def folder_of(card: ModelCard, cache: Path | None = None, hold: Hold | None = None) -> Path:
     """The folder with a card's weights in diffusers' layout: whole, its digests right, no code in it, no bare pickles.
+
+    ``hold``: keeps them there for as long as it lasts; None: they may make way for others at any moment.
 
     Raises `WeightsMissing` where it is not on this node and may not be fetched, `WeightsRefused` where it must not be
     read; both name the card and say what would help.
     """
     say: Say | None = (lambda _: None) if os.environ.get(FETCH) == "1" else None
-    return _folder(card, cache or cache_folder(), say, anew=False)
+    with Hold() as briefly:
+        return _folder(card, cache or cache_folder(), hold or briefly, say, anew=False)
 
 
 def fetch(card: ModelCard, say: Say, cache: Path | None = None) -> Path:
@@ -54,7 +59,8 @@ def fetch(card: ModelCard, say: Say, cache: Path | None = None) -> Path:
 
     ``say`` is told what goes on, a sentence at a time. Raises as `folder_of`.
     """
-    return _folder(card, cache or cache_folder(), say, anew=True)
+    with Hold() as hold:
+        return _folder(card, cache or cache_folder(), hold, say, anew=True)
 
 
 def is_here(card: ModelCard, cache: Path | None = None) -> bool:
@@ -66,17 +72,17 @@ def is_here(card: ModelCard, cache: Path | None = None) -> bool:
     return all(_place(source, card.variant, cache or cache_folder()).is_dir() for source in places)
 
 
-def _folder(card: ModelCard, cache: Path, say: Say | None, *, anew: bool) -> Path:
+def _folder(card: ModelCard, cache: Path, hold: Hold, say: Say | None, *, anew: bool) -> Path:
     """``say``: told what is fetched; None: nothing may be. ``anew``: check every byte, and mend from the hub."""
     try:
         source, parts = source_of(card), part_sources(card)
     except ValueError as error:
         raise WeightsRefused(f"{card.id} cannot run: {error}") from None
     try:
-        base = _checked(card, source, cache, say, anew=anew)
+        base = _checked(card, source, cache, hold, say, anew=anew)
         if not parts:
             return base
-        folders = {name: _checked(card, one, cache, say, part=True, anew=anew) for name, one in parts.items()}
+        folders = {name: _checked(card, one, cache, hold, say, part=True, anew=anew) for name, one in parts.items()}
         return compose(str(card.pipeline), _components(card), base, folders, cache)
     except (WeightsMissing, WeightsRefused) as error:
         raise type(error)(f"{card.id}: {error}") from error
@@ -91,12 +97,15 @@ def _components(card: ModelCard) -> Collection[str]:
     return anatomy.components
 
 
-def _checked(card: ModelCard, source: Source, cache: Path, say: Say | None, *, part: bool = False, anew: bool) -> Path:
+def _checked(
+    card: ModelCard, source: Source, cache: Path, hold: Hold, say: Say | None, *, part: bool = False, anew: bool
+) -> Path:
     """The folder of one source, there and looked over."""
     folder = _place(source, card.variant, cache)
     if not isinstance(source, HubSource):
         _look_over(card, folder, cache, part=part, anew=anew)
         return folder
+    hold.take(cache, folder.name)
     if not folder.is_dir():
         if say is None:
             raise WeightsMissing(

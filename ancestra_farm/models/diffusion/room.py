@@ -1,0 +1,257 @@
+"""Room for weights on a node: what was not used for longest makes way, and never what a live host holds.
+
+A process that uses weights holds a shared lock on ``locks/<folder>.use`` for as long as it does, which ends with the
+process however that ends; the file's time says when that was last. Whoever needs room takes the same lock for itself
+alone, so it gets none that is held. What goes is renamed to ``leaving/`` first and deleted there, so that a name has
+whole weights or none; the next one who needs room ends what a killed one began.
+
+The bound is that of the disk, and of ANCESTRA_CACHE_GIB where the node's environment has it.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from ancestra_farm.models.diffusion.checked import locked
+from ancestra_farm.models.diffusion.layout import WeightsMissing
+
+#: Environment: how many GiB of weights from hubs this node keeps at most; without it as many as its disk has room for.
+LIMIT = "ANCESTRA_CACHE_GIB"
+MODELS, FETCHING, LEAVING, LOCKS = "models", "fetching", "leaving", "locks"
+_GIB = 2**30
+_GIGABYTE = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Weights in a cache. ``path``: in it; ``used_at``: Unix seconds; ``held``: by a process that lives."""
+
+    path: str
+    bytes: int
+    used_at: float
+    held: bool
+
+
+def to_go(kept: Sequence[Kept], surplus_bytes: int) -> tuple[str, ...] | None:
+    """What makes way for so many bytes, the least recently used first; None where all that may go is not enough."""
+    chosen: list[str] = []
+    for one in sorted(kept, key=lambda one: (one.used_at, one.path)):
+        if surplus_bytes <= 0:
+            break
+        if not one.held:
+            chosen.append(one.path)
+            surplus_bytes -= one.bytes
+    return None if surplus_bytes > 0 else tuple(chosen)
+
+
+class Hold:
+    """The weights that somebody uses: until it is closed, or the process ends, nobody makes room at their cost."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, IO[bytes]] = {}
+
+    def take(self, cache: Path, name: str) -> None:
+        """Hold the weights of this name, there or not. Where nothing can be written nobody makes room either."""
+        path = cache / LOCKS / f"{name}.use"
+        if path in self._files:
+            return
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("ab"))
+            fcntl.flock(file, fcntl.LOCK_SH)
+            os.utime(path)
+            self._files[path] = file
+            stack.pop_all()  # held from here on
+
+    def close(self) -> None:
+        """Let go; from now on it counts as used until now."""
+        while self._files:
+            path, file = self._files.popitem()
+            with file, contextlib.suppress(OSError):
+                os.utime(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+def make_room(cache: Path, name: str, repository: str, needed_bytes: int, say: Callable[[str], None]) -> None:
+    """See to it that weights fit which are being fetched under ``name``, and of which so many bytes are still to come.
+
+    Whoever calls holds the fetch lock of ``name``. ``say``: told what goes. Raises WeightsMissing where there is no
+    room and none can be made; then nothing goes. Raises OSError where the cache cannot be written.
+    """
+    limit = _limit_bytes()
+    with locked(cache / LOCKS / "room.lock"):
+        shutil.rmtree(cache / LEAVING, ignore_errors=True)
+        _note(cache, name, needed_bytes)
+        while True:
+            kept, coming = _survey(cache, name)
+            free = shutil.disk_usage(cache).free - coming
+            there = sum(one.bytes for one in kept) + coming + _size(cache / FETCHING / name)
+            over = 0 if limit is None else there + needed_bytes - limit
+            chosen = to_go(kept, max(needed_bytes - free, over))
+            if chosen is None:
+                held = sum(one.bytes for one in kept if one.held)
+                raise WeightsMissing(_no_room(repository, needed_bytes, cache, free, limit, over, held))
+            by_path = {one.path: one for one in kept}
+            if all(_let_go(cache, by_path[path], say) for path in chosen):
+                return  # else somebody has taken hold of one meanwhile, and it is looked anew
+
+
+def forget_plan(cache: Path, name: str) -> None:
+    """What was being fetched under ``name`` is there, or given up."""
+    _plan(cache, name).unlink(missing_ok=True)
+
+
+def _plan(cache: Path, name: str) -> Path:
+    return cache / FETCHING / f"{name}.bytes"
+
+
+def _note(cache: Path, name: str, needed_bytes: int) -> None:
+    """How large it will be, so that somebody who fetches other weights at once counts with it."""
+    _plan(cache, name).parent.mkdir(parents=True, exist_ok=True)
+    _plan(cache, name).write_text(str(_size(cache / FETCHING / name) + needed_bytes), encoding="utf-8")
+
+
+def _no_room(repository: str, needed: int, cache: Path, free: int, limit: int | None, over: int, held: int) -> str:
+    use = f"; hosts that are up hold {held / _GIGABYTE:.1f} GB of weights there" if held else ""
+    if limit is not None and over > needed - free:
+        return (
+            f"{repository} takes {needed / _GIGABYTE:.1f} GB more, and {cache} keeps at most {limit / _GIB:g} GiB of "
+            f"weights ({LIMIT}){use}; raise that, or run models of this size elsewhere"
+        )
+    return (
+        f"{repository} takes {needed / _GIGABYTE:.1f} GB more and {cache} has {max(free, 0) / _GIGABYTE:.1f} GB free"
+        f"{use}; make room, or set ANCESTRA_CACHE to a larger disk"
+    )
+
+
+def _limit_bytes() -> int | None:
+    said = os.environ.get(LIMIT, "").strip()
+    if not said:
+        return None
+    try:
+        gib = float(said)
+    except ValueError:
+        gib = -1.0
+    if not 0 < gib < float("inf"):
+        raise WeightsMissing(f"{LIMIT} is {said!r}; it is how many GiB of weights this node keeps, such as 500")
+    return int(gib * _GIB)
+
+
+# ---- what there is --------------------------------------------------------------------------------------------------
+
+
+def _survey(cache: Path, own: str) -> tuple[list[Kept], int]:
+    """(what is kept but for ``own``, bytes that others who fetch now will still bring)."""
+    kept, coming = [], 0
+    for folder in _folders(cache / MODELS):
+        held = not _is_free(cache, folder.name)
+        kept.append(Kept(f"{MODELS}/{folder.name}", _size(folder), _used_at(cache, folder), held))
+    for folder in _folders(cache / FETCHING):
+        if folder.name == own:
+            continue
+        fetched, size = _is_fetched(cache, folder.name), _size(folder)
+        kept.append(Kept(f"{FETCHING}/{folder.name}", size, folder.stat().st_mtime, fetched))
+        if fetched:
+            coming += max(_planned(cache, folder.name) - size, 0)
+    return kept, coming
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; of one that goes meanwhile, what is left."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                total += path.lstat().st_size
+    return total
+
+
+def _used_at(cache: Path, folder: Path) -> float:
+    with contextlib.suppress(OSError):
+        return (cache / LOCKS / f"{folder.name}.use").stat().st_mtime
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime
+    return time.time()
+
+
+def _planned(cache: Path, name: str) -> int:
+    try:
+        return int(_plan(cache, name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _is_fetched(cache: Path, name: str) -> bool:
+    """Whether somebody fetches it at this moment."""
+    try:
+        with FileLock(cache / LOCKS / f"{name}.lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _is_free(cache: Path, name: str) -> bool:
+    with _alone(cache, name) as free:
+        return free
+
+
+@contextlib.contextmanager
+def _alone(cache: Path, name: str) -> Iterator[bool]:
+    """Whether nobody holds weights; while this lasts, nobody begins to."""
+    path, is_new = cache / LOCKS / f"{name}.use", not (cache / LOCKS / f"{name}.use").exists()
+    with path.open("ab") as file:
+        if is_new:  # to look is not to use
+            with contextlib.suppress(OSError):
+                came = (cache / MODELS / name).stat().st_mtime
+                os.utime(path, (came, came))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+# ---- letting go -----------------------------------------------------------------------------------------------------
+
+
+def _let_go(cache: Path, one: Kept, say: Callable[[str], None]) -> bool:
+    """Remove weights, or what is left of a fetch; False where somebody holds them by now."""
+    folder = cache / one.path
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(cache / LOCKS / f"{folder.name}.lock", timeout=0))
+        except Timeout:
+            return False
+        if not stack.enter_context(_alone(cache, folder.name)):
+            return False
+        aside = cache / LEAVING / uuid4().hex
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        # Only now: a folder without its digests would be believed unread.
+        (folder.with_name(f"{folder.name}.digests.json")).unlink(missing_ok=True)
+        forget_plan(cache, folder.name)
+    when = time.strftime("%Y-%m-%d", time.gmtime(one.used_at))
+    say(f"{folder.name} makes way: {one.bytes / _GIGABYTE:.1f} GB, last used on {when}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return True
