@@ -26,6 +26,7 @@ from ancestra_farm.cli import (
     ls,
     manifest,
     models,
+    ordered,
     orders,
     plan,
     repair,
@@ -80,7 +81,7 @@ app = typer.Typer(
     cls=Commands,
     name="ancestra",
     help="Ancestra Farm: a render farm for generated film. A batch file in, finished clips out.",
-    epilog="Exit codes: 0 done, 1 something failed, 2 bad input, 3 timed out. Lists take --json.",
+    epilog="Exit codes: 0 done, 1 something failed, 2 bad input, 3 timed out. Lists and orders take --json.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -124,16 +125,16 @@ _add("watch", watch.watch)
 _add("explain", explain.explain, epilog=explain.EPILOG)
 _add("why", why.why)
 _add("sheet", sheet.sheet)
-_add("pick", orders.pick)
-_add("unpick", orders.unpick)
-_add("restore", orders.restore)
-_add("close", orders.close)
-_add("more", steer.more)
-_add("retry", steer.retry)
-_add("pause", steer.pause)
-_add("unpause", steer.unpause)
-_add("cancel", steer.cancel)
-_add("priority", steer.priority)
+_add("pick", orders.pick, epilog=ordered.EPILOG)
+_add("unpick", orders.unpick, epilog=ordered.EPILOG)
+_add("restore", orders.restore, epilog=ordered.EPILOG)
+_add("close", orders.close, epilog=ordered.EPILOG)
+_add("more", steer.more, epilog=ordered.EPILOG)
+_add("retry", steer.retry, epilog=ordered.EPILOG)
+_add("pause", steer.pause, epilog=ordered.EPILOG)
+_add("unpause", steer.unpause, epilog=ordered.EPILOG)
+_add("cancel", steer.cancel, epilog=ordered.EPILOG)
+_add("priority", steer.priority, epilog=ordered.EPILOG)
 _add("dash", dash.dash)
 _add("hosts", hosts.hosts, epilog=hosts.EPILOG)
 _add("stop", stop.stop)

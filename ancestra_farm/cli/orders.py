@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ancestra_farm.cli.failures import CommandFailed
-from ancestra_farm.cli.options import BatchOption, NoteOption, PersonOption, StoreOption, person
+from ancestra_farm.cli.options import BatchOption, JsonOption, NoteOption, PersonOption, StoreOption, person
+from ancestra_farm.cli.ordered import tell
 from ancestra_farm.cli.summary import shell_word
 
 if TYPE_CHECKING:
-    from ancestra_farm.api.door import Given
     from ancestra_farm.cli.lookup import Place
     from ancestra_farm.scheduler import ShotProgress
 
@@ -27,9 +27,10 @@ def pick(
     who: PersonOption = "",
     note: NoteOption = "",
     batch: BatchOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Pick survivors of a stage under your name. What stands picked goes on when the stage is closed."""
-    _of_candidates("pick", ids, store, who, note, batch)
+    _of_candidates("pick", ids, store, who, note, batch, as_json)
 
 
 def unpick(
@@ -38,9 +39,10 @@ def unpick(
     who: PersonOption = "",
     note: NoteOption = "",
     batch: BatchOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take back picks of your own."""
-    _of_candidates("unpick", ids, store, who, note, batch)
+    _of_candidates("unpick", ids, store, who, note, batch, as_json)
 
 
 def restore(
@@ -49,9 +51,10 @@ def restore(
     who: PersonOption = "",
     note: NoteOption = "",
     batch: BatchOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Let rejects survive by your word. They are made again where their pictures were not kept."""
-    _of_candidates("restore", ids, store, who, note, batch)
+    _of_candidates("restore", ids, store, who, note, batch, as_json)
 
 
 def close(
@@ -63,6 +66,7 @@ def close(
     who: PersonOption = "",
     batch: BatchOption = None,
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Close a stage with its picks: they go on to the next one, or become versions. A closed one is closed anew."""
     from ancestra_farm.api.door import give
@@ -75,14 +79,7 @@ def close(
     stage = stage or waiting_stage(progress)
     order = OrderGiven(progress.batch, "close", who, time.time(), shot=shot, stage=stage, note=note)
     given = give(seen.store, [order], who)
-    typer.echo(f"closed {shot} {stage} as {given.who} (commit {given.commit})")
-    go_on(given, store)
-
-
-def go_on(given: "Given", store: str) -> None:
-    """Say how an order comes to be carried out where nobody is at work."""
-    if not given.live:
-        typer.echo(f"to go on: ancestra resume --store {shell_word(store)}")
+    tell(given, [order], [f"closed {shot} {stage}"], store, as_json=as_json)
 
 
 def waiting_stage(progress: "ShotProgress") -> str:
@@ -106,6 +103,7 @@ def _of_candidates(
     who: str,
     note: str,
     batch: str | None,
+    as_json: bool,
 ) -> None:
     """Give the same order for each candidate: all of them or, where one is refused, none."""
     from ancestra_farm.api.door import give
@@ -143,11 +141,9 @@ def _of_candidates(
         if len(orders) == 1:
             raise
         raise OrderRefused(f"{refused}; none of the {len(orders)} candidates was {_DONE[kind]}") from refused
-    for one in found.values():
-        told = f"{_DONE[kind]} {one.candidate_id[:12]} of {one.shot} {one.stage} as {given.who}"
-        typer.echo(f"{told} (commit {given.commit})")
-    if kind == "restore":
-        go_on(given, store)
+    says = [f"{_DONE[kind]} {one.candidate_id[:12]} of {one.shot} {one.stage}" for one in found.values()]
+    tell(given, orders, says, store if kind == "restore" else None, as_json=as_json)
+    if kind == "restore" or as_json:
         return
     for of, shot, stage in dict.fromkeys((one.batch, one.shot, one.stage) for one in found.values()):
         close_it = f"ancestra close {shot} {stage} --store {shell_word(store)} --batch {shell_word(of)}"

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ancestra_farm.cli.display import display
 from ancestra_farm.cli.failures import DONE, FAILED, TIMED_OUT, CommandFailed, sentence
 from ancestra_farm.cli.follow import Rate, hosts_note
+from ancestra_farm.cli.handed_in import at_rest, hand_over
 from ancestra_farm.cli.options import (
     CardsOption,
     CertificateOption,
@@ -155,12 +156,20 @@ def run(
     """Run a batch to its end, from candidates to finished clips. Ctrl-C stops cleanly; resume goes on.
 
     Where a farm is at work in the store already, the batch is handed to it and watched; Ctrl-C then stops watching.
+    The same batch again changes nothing: the farm goes on with what is left, if anything is.
     """
+    from ancestra_farm.api.batchfile import planned
+
     shown = (certificate, key, plain_http, insecure)
     wanted = Wanted(metrics_port, timeout, hosts, cpus, address, cards, who, verbose, listen, stay, faults, *shown)
-    _check_first(file, store, cards)
+    plan = planned(file, cards)  # what can be refused is refused before Ray is loaded, which takes seconds
     if _with_live(file, store, wanted, watch=not detach):
         return
+    said, work_left = at_rest(plan, store, alone=False)
+    if said is not None:
+        typer.echo(said)
+        if not (work_left or stay or faults):
+            end_as(left_behind(store, plan.batch.batch), store, plan.batch.batch)
     _work(file, store, wanted, detach=detach)
 
 
@@ -183,10 +192,19 @@ def resume(
     insecure: InsecureOption = False,
 ) -> None:
     """Go on with everything in a store, from wherever it was left."""
-    _check_first(None, store, None)
+    from ancestra_farm.ledger.store import Store
+
+    Store.open(store)
     shown = (certificate, key, plain_http, insecure)
     wanted = Wanted(metrics_port, timeout, hosts, cpus, address, None, who, verbose, listen, stay, faults, *shown)
     _work(None, store, wanted, detach=detach)
+
+
+def end_as(followed: "Followed", store: str, batch: str) -> NoReturn:
+    """End the command as the batch ended, with what there is to look at."""
+    for line in ending_lines(followed, store, batch):
+        typer.echo(line)
+    raise typer.Exit(CODES[followed.how])
 
 
 def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
@@ -208,29 +226,26 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
         raise CommandFailed(f"--faults is for a farm of one's own; {client.presence} is at work there")
     with client:
         ready = prepared(file, wanted.cards)
-        plan, name = ready.plan, ready.plan.batch.batch
+        name = ready.plan.batch.batch
         ready.upload(opened)
         try:
-            taken = client.submit(plan.document, plan.card_documents)
+            commit = hand_over(client, ready.plan)
         except EndpointGone as gone:
             if gone.presence is not None:
                 raise
             return False  # it was just leaving: the batch gets a farm of its own
-        typer.echo(f"{name} is handed to {client.presence} (commit {taken.commit})")
         if not watch:
             typer.echo(f"to watch: ancestra watch --store {shell_word(store)} --batch {name}")
             return True
         try:
-            followed = follow(client, name, taken.commit, wanted.timeout)
+            followed = follow(client, name, commit, wanted.timeout)
         except EndpointGone as gone:
             if gone.presence is not None:
                 raise
             followed = left_behind(store, name)
     if followed.at_work and followed.how in {"interrupted", "timed_out"}:
         raise typer.Exit(CODES[followed.how])  # nobody watches any more, and there is no result to look at yet
-    for line in ending_lines(followed, store, name):
-        typer.echo(line)
-    raise typer.Exit(CODES[followed.how])
+    end_as(followed, store, name)
 
 
 def left_behind(store: str, batch: str) -> "Followed":
@@ -312,18 +327,6 @@ def _leave(file: Path | None, store: str, wanted: Wanted) -> None:
     typer.echo(f"the farm is at work in the background: {left.presence}, log {left.log}")
     typer.echo(f"to watch: ancestra watch --store {at}")
     typer.echo(f"to end it: ancestra stop --store {at}")
-
-
-def _check_first(file: Path | None, store: str, cards: Path | None) -> None:
-    """Refuse what can be refused before Ray is loaded, which takes seconds."""
-    if file is not None:
-        from ancestra_farm.api.batchfile import planned
-
-        planned(file, cards)
-    else:
-        from ancestra_farm.ledger.store import Store
-
-        Store.open(store)
 
 
 def ending_lines(summary: "Summary | Followed", url: str, batch: str | None = None) -> list[str]:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
-from ancestra_farm.cli.summary import StageCount, duration, shot_line, shot_names
+from ancestra_farm.cli.summary import StageCount, duration, shell_word, shot_line, shot_names
 
 if TYPE_CHECKING:
     from ancestra_farm.api.wire import BatchStanding
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ancestra_farm.scheduler.progress import ShotProgress
 
 EPILOG = (
-    "JSON keys: store, at_work (who, host, pid, epoch, at, endpoint, fingerprint; null for nobody), last_commit, "
+    "JSON keys: store, at_work (who, host, pid, epoch, at, endpoint, fingerprint; null for nobody), go_on (the command "
+    "that has unfinished shots worked on where nobody is at work, else null), last_commit, "
     "last_commit_at, device_s, batches (batch, priority, weight, paused), shots (batch, show, shot, state, versions), "
     "stages (batch, role, shot, stage, state, released, judged, survivors, rejected, failed, skipped, drafts, wanted, "
     "device_s)."
@@ -68,11 +69,14 @@ def status(
     """Print how far every shot is, and who is at work in the store."""
     head, progress, presence = _look(store, batch, shot)
     rows = stage_rows(progress)
+    left = [one for one in progress if one.state == "running"] if presence is None else []
+    go_on = f"ancestra resume --store {shell_word(store)}" if left else None
     if as_json:
         keys = ("who", "host", "pid", "epoch", "at", "endpoint", "fingerprint")
         answer: dict[str, Any] = {
             "store": head.url,
             "at_work": None if presence is None else {key: getattr(presence, key) for key in keys},
+            "go_on": go_on,
             "last_commit": head.commit,
             "last_commit_at": head.last_at or None,
             "device_s": head.device_s,
@@ -87,6 +91,9 @@ def status(
     nobody = "nobody is at work"
     ago = f", last commit {duration(time.time() - head.last_at)} ago" if head.last_at else ""
     typer.echo(f"{head.url}: {nobody if presence is None else f'{presence} is at work'}{ago}")
+    if go_on is not None:
+        typer.echo(f"{len(left):,} of {len(progress):,} shots are unfinished, and nothing of them goes on: {go_on}")
+        rows = [replace(row, state="at_rest") if row.state == "running" else row for row in rows]
     if presence is not None and presence.fingerprint:
         typer.echo(f"for whoever has a token and no store: --store {presence.endpoint}#{presence.fingerprint}")
     if not all(one.ordinary for one in head.batches):

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ancestra_farm.cli.failures import CommandFailed
-from ancestra_farm.cli.options import BatchOption, NoteOption, PersonOption, StoreOption, person
+from ancestra_farm.cli.options import BatchOption, JsonOption, NoteOption, PersonOption, StoreOption, person
+from ancestra_farm.cli.ordered import tell
 
 if TYPE_CHECKING:
     from ancestra_farm.api.door import Given
     from ancestra_farm.cli.live import View
-    from ancestra_farm.plan.events import OrderKind
+    from ancestra_farm.plan.events import OrderGiven, OrderKind
 
 ShotArgument = Annotated[str | None, typer.Argument(help="One shot; the whole batch without.", show_default=False)]
 OneShotArgument = Annotated[str, typer.Argument(help="The shot.", show_default=False)]
@@ -24,9 +25,10 @@ def pause(
     batch: BatchOption = None,
     who: PersonOption = "",
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Start nothing more of a shot or a batch, until it is unpaused. What runs goes on and counts."""
-    _hold("pause", "paused", store, shot, batch, who, note)
+    _hold("pause", "paused", store, shot, batch, who, note, as_json)
 
 
 def unpause(
@@ -35,9 +37,10 @@ def unpause(
     batch: BatchOption = None,
     who: PersonOption = "",
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Go on with what was paused."""
-    _hold("unpause", "unpaused", store, shot, batch, who, note)
+    _hold("unpause", "unpaused", store, shot, batch, who, note, as_json)
 
 
 def cancel(
@@ -46,11 +49,12 @@ def cancel(
     batch: BatchOption = None,
     who: PersonOption = "",
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Give up what is left of a shot, or of a batch named with --batch. What is published stays."""
     if shot is None and batch is None:
         raise CommandFailed("say which shot to cancel, or the whole batch with --batch NAME")
-    _hold("cancel", "cancelled", store, shot, batch, who, note)
+    _hold("cancel", "cancelled", store, shot, batch, who, note, as_json)
 
 
 def priority(
@@ -66,6 +70,7 @@ def priority(
     ] = None,
     who: PersonOption = "",
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Give a batch another class, another weight within its class, or both."""
     from ancestra_farm.cli.live import one_batch, view
@@ -75,11 +80,11 @@ def priority(
     who = person(who)
     seen = view(store, who)
     name = one_batch(seen, batch)
-    given = _give(seen, "priority", name, who, note, priority=level or "", weight=weight)
+    done = _give(seen, "priority", name, who, note, priority=level or "", weight=weight)
     now = " and ".join(
         part for part in (f"of class {level}" if level else "", f"of weight {weight:g}" if weight else "") if part
     )
-    _tell(given, f"{name} is now {now}")
+    tell(*done, [f"{name} is now {now}"], None, as_json=as_json)
 
 
 def more(
@@ -93,6 +98,7 @@ def more(
     batch: BatchOption = None,
     who: PersonOption = "",
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Have more candidates of a stage tried than the batch asks for."""
     from ancestra_farm.cli.live import one_stage, view
@@ -101,8 +107,8 @@ def more(
     seen = view(store, who)
     progress = seen.one_shot(shot, batch)
     name = one_stage(progress, stage)
-    given = _give(seen, "more", progress.batch, who, note, shot=shot, stage=name, candidates=candidates)
-    _tell(given, f"{candidates:,} more candidates of {shot} {name}", store)
+    done = _give(seen, "more", progress.batch, who, note, shot=shot, stage=name, candidates=candidates)
+    tell(*done, [f"{candidates:,} more candidates of {shot} {name}"], store, as_json=as_json)
 
 
 def retry(
@@ -117,6 +123,7 @@ def retry(
     batch: BatchOption = None,
     who: PersonOption = "",
     note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Try candidates of a stage again: those that failed for a cause, or that a filter rejected."""
     from ancestra_farm.batch.problems import did_you_mean
@@ -132,40 +139,41 @@ def retry(
     progress = seen.one_shot(shot, batch)
     name = one_stage(progress, stage)
     what = {"cause": cause} if cause else {"filter": filter_}
-    given = _give(seen, "retry", progress.batch, who, note, shot=shot, stage=name, **what)
+    done = _give(seen, "retry", progress.batch, who, note, shot=shot, stage=name, **what)
     which = f"failed by {cause}" if cause else f"rejected by {filter_}"
-    _tell(given, f"trying again what {shot} {name} had {which}", store)
+    tell(*done, [f"trying again what {shot} {name} had {which}"], store, as_json=as_json)
 
 
 def _hold(
     kind: Literal["pause", "unpause", "cancel"],
-    done: str,
+    says: str,
     store: str,
     shot: str | None,
     batch: str | None,
     who: str,
     note: str,
+    as_json: bool,
 ) -> None:
     from ancestra_farm.cli.live import one_batch, view
 
     who = person(who)
     seen = view(store, who)
     name = one_batch(seen, batch) if shot is None else seen.one_shot(shot, batch).batch
-    given = _give(seen, kind, name, who, note, shot=shot or "")
-    _tell(given, f"{done} {f'batch {name}' if shot is None else shot}", store if kind == "unpause" else None)
+    done = _give(seen, kind, name, who, note, shot=shot or "")
+    what = f"{says} {f'batch {name}' if shot is None else shot}"
+    tell(*done, [what], store if kind == "unpause" else None, as_json=as_json)
 
 
-def _give(seen: "View", kind: "OrderKind", batch: str, who: str, note: str, **more: Any) -> "Given":  # noqa: ANN401 - fields of an order
+def _give(
+    seen: "View",
+    kind: "OrderKind",
+    batch: str,
+    who: str,
+    note: str,
+    **more: Any,  # noqa: ANN401 - fields of an order
+) -> "tuple[Given, list[OrderGiven]]":
     from ancestra_farm.api.door import give
     from ancestra_farm.plan.events import OrderGiven
 
-    return give(seen.store, [OrderGiven(batch, kind, who, time.time(), note=note, **more)], who)
-
-
-def _tell(given: "Given", what: str, store: str | None = None) -> None:
-    """Say what is in the log now. ``store``: where there is more work now, so that somebody has to be at work."""
-    from ancestra_farm.cli.orders import go_on
-
-    typer.echo(f"{what} as {given.who} (commit {given.commit})")
-    if store is not None:
-        go_on(given, store)
+    orders = [OrderGiven(batch, kind, who, time.time(), note=note, **more)]
+    return give(seen.store, orders, who), orders

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed
+from ancestra_farm.cli.handed_in import at_rest, hand_over
 from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, StoreOption, person
-from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, ending_lines, left_behind
+from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, end_as, left_behind
 from ancestra_farm.cli.summary import shell_word
 from ancestra_farm.cli.uploading import upload
 
@@ -94,6 +95,12 @@ def submit(
     opened = Store.open(store, create=True)
     found = at_work(opened, who)
     if found is None:
+        said, work_left = at_rest(ready.plan, store, alone=True)
+        if said is not None and not work_left:
+            typer.echo(said)
+            if wait:
+                end_as(left_behind(store, ready.plan.batch.batch), store, ready.plan.batch.batch)
+            return
         look_at(address, store, insecure)
         refuse_early(opened, ready.plan)
     upload(ready, opened)
@@ -157,10 +164,9 @@ def hand_in(client: "Client", ready: "Prepared", wait: bool, timeout: float | No
     Raises EndpointGone where the controller ended before it took the batch.
     """
     name, store = ready.plan.batch.batch, client.store.url
-    taken = client.submit(ready.plan.document, ready.plan.card_documents)
-    typer.echo(f"{name} is handed to {client.presence} (commit {taken.commit})")
+    commit = hand_over(client, ready.plan)
     if wait:
-        _watch(client, name, taken.commit, timeout, store)
+        _watch(client, name, commit, timeout, store)
     else:
         typer.echo(f"to watch: ancestra watch --store {shell_word(store)} --batch {shell_word(name)}")
 
@@ -299,7 +305,7 @@ def _watch(client: "Client", batch: str, commit: int, timeout: float | None, sto
         followed = left_behind(store, batch)
     if followed.at_work and followed.how in {"interrupted", "timed_out"}:
         raise typer.Exit(CODES[followed.how])
-    lines = [followed.message or followed.how] if is_door(store) else ending_lines(followed, store, batch)
-    for line in lines:
-        typer.echo(line)
+    if not is_door(store):
+        end_as(followed, store, batch)
+    typer.echo(followed.message or followed.how)
     raise typer.Exit(CODES[followed.how])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ancestra_farm.api.tokens import token_path
+from ancestra_farm.cli.ordered import EPILOG
 from ancestra_farm.ledger.store import Store
 from tests.api.door import OpenDoor
 from tests.cli.conftest import Ancestra
@@ -88,6 +89,33 @@ def test_a_farm_is_steered_by_word(ancestra: Ancestra, door: OpenDoor) -> None:
     assert "paused by ada" in ancestra("explain").out or "cancelled by ada" in ancestra("explain").out
 
 
+def test_an_order_is_told_as_json(ancestra: Ancestra, door: OpenDoor) -> None:
+    first, second, *_ = door.scheduler.state.batches["demo"].branches["anc_010_0020/still/0"].survivor_ids()
+    picked = ancestra("pick", first[:10], second[:10], "--json").json
+    assert picked["about"] == [
+        {"batch": "demo", "shot": "anc_010_0020", "stage": "still", "candidate_id": one} for one in (first, second)
+    ]
+    told = [
+        ancestra(*words, "--json").json
+        for words in (
+            ("pause", "anc_010_0010"),
+            ("unpause", "anc_010_0010"),
+            ("priority", "dailies"),
+            ("more", "anc_010_0010", "still", "-n", "2"),
+            ("close", "anc_010_0020"),
+            ("cancel", "anc_010_0010"),
+        )
+    ]
+    assert [one["order"] for one in told] == ["pause", "unpause", "priority", "more", "close", "cancel"]
+    assert all(list(one) == list(told[0]) and all(key in EPILOG for key in one) for one in told)
+    assert all(one["who"] == "ada" and one["at_work"] and one["go_on"] is None for one in told)
+    nothing = {"shot": None, "stage": None, "candidate_id": None}
+    assert told[2]["about"] == [{"batch": "demo"} | nothing]
+    assert told[3]["about"] == [{"batch": "demo"} | nothing | {"shot": "anc_010_0010", "stage": "still"}]
+    commits = [one["commit"] for one in told]
+    assert commits == sorted(set(commits))
+
+
 def test_a_whole_batch_is_cancelled_only_by_its_name(ancestra: Ancestra, door: OpenDoor) -> None:
     said = ancestra("cancel")
     assert (said.code, door.logged()) == (2, [])
@@ -138,6 +166,7 @@ def test_run_hands_the_batch_to_the_farm_and_ends_as_it_ends(
     assert "done after" in done.out
     waits = ancestra("run", batch_file(tmp_path, "select: close"))
     assert waits.code == 0, waits.err
+    assert "demo is unchanged since ada handed it in" in waits.out
     assert "waiting for people:" in waits.out
     assert "resume" not in waits.out, "the farm goes on by itself"
     handed = ancestra("run", batch_file(tmp_path, "select: close"), "--detach")
@@ -186,8 +215,10 @@ def test_stop_ends_the_farm_and_orders_are_taken_offline_then(ancestra: Ancestra
     paused = ancestra("pause")
     assert paused.code == 0, paused.err
     assert "resume" not in paused.out, "what was paused asks for nobody to be at work"
+    assert ancestra("unpause", "--json").json["go_on"] == f"ancestra resume --store {door.store.url}"
+    assert ancestra("pause").code == 0
     assert "to go on: ancestra resume" in ancestra("unpause").out
-    assert [(one.order, one.who) for one in door.logged()] == [("pause", "ada"), ("unpause", "ada")]
+    assert [(one.order, one.who) for one in door.logged()] == [("pause", "ada"), ("unpause", "ada")] * 2
 
 
 def test_a_token_is_made_listed_used_and_taken_away(

@@ -43,6 +43,23 @@ def test_status_says_each_shot_in_a_line(ancestra: Ancestra, finished: Store) ->
     assert last.endswith(" → 2 animated → 1 clip, 24 frames and 4 + 4 handles")
 
 
+def test_status_says_that_nobody_goes_on_with_what_is_unfinished(ancestra: Ancestra, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store"), create=True)
+    SmallFarm(store).work(submission(batch_file(tmp_path)), most=12)
+    said = ancestra("status", "--store", store.url)
+    assert said.code == 0
+    assert "nobody is at work" in said.out
+    assert f"2 of 2 shots are unfinished, and nothing of them goes on: ancestra resume --store {store.url}" in said.out
+    assert "at rest" in said.out
+    assert "running" not in said.out
+    assert ancestra("status", "--store", store.url, "--json").json["go_on"] == f"ancestra resume --store {store.url}"
+
+
+def test_status_of_what_is_done_asks_for_nobody(ancestra: Ancestra, finished: Store) -> None:
+    assert ancestra("status", "--store", finished.url, "--json").json["go_on"] is None
+    assert "resume" not in ancestra("status", "--store", finished.url).out
+
+
 def test_a_shot_that_is_not_there_is_bad_input_and_says_which_are(ancestra: Ancestra, finished: Store) -> None:
     said = ancestra("status", "--store", finished.url, "anc_999")
     assert said.code == 2

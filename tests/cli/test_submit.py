@@ -51,6 +51,9 @@ def test_a_batch_is_handed_to_the_farm_at_work_and_is_in_the_log_on_return(
     assert "tiny" in door.scheduler.state.batches
     revision = door.scheduler.state.batches["tiny"].revision
     assert door.scheduler.state.batches["tiny"].submitted.who.startswith("noor")
+    again = ancestra("submit", file)
+    assert again.code == 0, again.err
+    assert "tiny is unchanged since noor (by ada) handed it in" in again.out
     waited = ancestra("submit", file, "--wait")
     assert waited.code == 0, waited.err
     assert "done after" in waited.out
@@ -107,6 +110,31 @@ def test_with_nobody_at_work_it_says_how_the_farm_comes_up(
     assert "--address http://HOST:8265" in said.err
     assert "ancestra resume --detach --stay" in said.err
     assert ancestra("up", "--store", tmp_path / "store").code == 2
+
+
+def test_a_batch_that_stands_there_unchanged_brings_up_no_farm_when_all_of_it_is_done(
+    ancestra: Ancestra, tmp_path: Path
+) -> None:
+    store = finished_store(tmp_path)
+    before = store.list("log")
+    for words in (("submit",), ("submit", "--wait"), ("run",)):
+        said = ancestra(words[0], batch_file(tmp_path), *words[1:], "--store", store.url)
+        assert said.code == 0, said.err
+        assert "demo is unchanged since ada handed it in" in said.out
+    assert "done after" in said.out
+    assert store.list("log") == before
+    assert ancestra("cancel", "--batch", "demo", "--store", store.url).code == 2, "all of it is done"
+
+
+def test_a_batch_of_which_something_was_cancelled_is_not_taken_for_unchanged(
+    ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    store = finished_store(tmp_path, "select: close")
+    assert ancestra("cancel", "anc_010_0010", "--store", store.url).code == 0
+    said = ancestra("submit", batch_file(tmp_path, "select: close"), "--store", store.url)
+    assert said.code == 2
+    assert "say on which cluster" in said.err
 
 
 def test_a_head_that_is_not_there_is_said(ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
