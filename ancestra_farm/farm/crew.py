@@ -345,7 +345,7 @@ class Crew:
     def _stitched(self, job: StitchJob, result: Any, error: BaseException | None) -> Happening:  # noqa: ANN401 - from Ray
         self._stitching -= 1
         self._start_stitches()
-        return StitchReturned(failed_stitch(job, _told(error)) if error is not None else result)
+        return StitchReturned(failed_stitch(job, _told(error))) if error is not None else result
 
     def _watch(self, ref: Any, then: Then) -> None:  # noqa: ANN401 - an ObjectRef
         """Put ``then(result, error)`` into the inbox when the call is done."""

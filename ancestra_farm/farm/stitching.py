@@ -12,23 +12,31 @@ import ray
 
 from ancestra_farm.farm.publish import publish, published
 from ancestra_farm.farm.scratch import scratch
+from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import StitchEnded
-from ancestra_farm.scheduler.world import StitchJob
+from ancestra_farm.scheduler.world import StitchJob, StitchReturned
 
 if TYPE_CHECKING:
     from ancestra_farm.stitch.stitcher import Stitched
 
 
 @ray.remote(num_cpus=0, max_calls=64)
-def stitch_and_publish(job: StitchJob, store_url: str) -> StitchEnded:
+def stitch_and_publish(job: StitchJob, store_url: str) -> StitchReturned:
     """Stitch and publish ``job``; never raises for what can go wrong in a stitch."""
+    return returned(job, store_url)
+
+
+def returned(job: StitchJob, store_url: str) -> StitchReturned:
+    """Stitch and publish ``job`` in this process: how it ended, or that the store was in trouble."""
     began = time.monotonic()
     try:
-        return stitched(job, Store.open(store_url), began)
+        return StitchReturned(stitched(job, Store.open(store_url), began))
     except Exception as error:  # noqa: BLE001 - whatever it was, it is this stitch's end and is told as such
-        return failed_stitch(job, f"{type(error).__name__}: {error}", time.monotonic() - began)
+        told = f"{type(error).__name__}: {error}"
+        unstored = told[:500] if isinstance(error, StoreUnavailable) else ""
+        return StitchReturned(failed_stitch(job, told, time.monotonic() - began), unstored)
 
 
 def failed_stitch(job: StitchJob, message: str, seconds: float = 0.0) -> StitchEnded:

@@ -79,6 +79,7 @@ def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables
     sentences += [_explain_stage(stage, dispatcher) for stage in shot.stages.values()]
     for stitch in shot.stitches.values():
         version = stitch.planned.version
+        key = (batch.name, shot.plan.name, stitch.planned.stitch_id)
         if stitch.done:
             sentences.append(f"{version} is published, {stitch.frames} frames.")
         elif stitch.bad_pair is not None:
@@ -97,6 +98,8 @@ def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables
             sentences.append(f"{version} was not published: the shot was cancelled.")
         elif shot.paused or batch.paused:
             sentences.append(f"{version} waits to be stitched until the pause ends.")
+        elif (why := dispatcher.store_waits.told_stitch((*key, version))) is not None:
+            sentences.append(f"{version} waits to be stitched again, since the store failed it: {why}")
         else:
             sentences.append(f"{version} is being stitched.")
     if batch.spent_out:

@@ -271,9 +271,13 @@ class Scheduler:
                 self._attempts(lease.lot, map(disbelieved, fates) if host.sick or host.departing else fates, now)
             self._give_back(lease)
 
-    def _stitch_returned(self, happening: StitchReturned, _now: float) -> None:
+    def _stitch_returned(self, happening: StitchReturned, now: float) -> None:
         result = happening.result
-        self._stitching.discard((result.batch, result.shot, result.stitch_id, result.version))
+        key = (result.batch, result.shot, result.stitch_id, result.version)
+        self.dispatcher.store_waits.heed_stitch(key, happening.unstored, now)
+        if happening.unstored:
+            return  # it stays among those under way until its wait is over
+        self._stitching.discard(key)
         self._emit(result)
         self._touch_shot(result.batch, result.shot)
 
@@ -320,6 +324,9 @@ class Scheduler:
             self._lose(late.host.name, late.cause, late.why, late.ticket, now)
         self._out.extend(dispatcher.departures.hand_back(now))
         dispatcher.store_waits.look(now)
+        for stitch in dispatcher.store_waits.stitches_due(now):
+            self._stitching.discard(stitch)
+            self._touch_shot(stitch[0], stitch[1])
         self._bill(now)
 
     def _stop(self, _happening: StopRequested, now: float) -> None:

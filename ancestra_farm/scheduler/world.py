@@ -122,9 +122,14 @@ class TicketEnded:
 
 @dataclass(frozen=True, slots=True)
 class StitchReturned:
-    """A stitch task came back. Whatever failed inside it is in the event."""
+    """A stitch task came back. Whatever failed inside it is in the event.
+
+    ``unstored``: what the store said, where it was in trouble; then it is tried again later, and ``result`` counts for
+    nothing.
+    """
 
     result: StitchEnded
+    unstored: str = ""
 
 
 @dataclass(frozen=True, slots=True)

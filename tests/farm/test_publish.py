@@ -1,17 +1,19 @@
 """Publishing a version: once, whole, and sealed by its manifest."""
 
+import contextlib
 import json
 from dataclasses import fields
 
 import pytest
 
 from ancestra_farm.farm.publish import publish, published
-from ancestra_farm.farm.stitching import stitched
+from ancestra_farm.farm.stitching import returned, stitched
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.scheduler.world import StitchJob
 from ancestra_farm.stitch.codec import encode_frames
 from tests.farm.batches import batch_document, space_of
 from tests.farm.test_pipeline import picture
+from tests.tiny_disk import tiny_disk
 
 
 @pytest.fixture
@@ -88,6 +90,22 @@ def test_a_stitch_that_runs_twice_fills_the_same_version_once(store, space):
     assert (first.ok, first.frames) == (True, 12)
     assert (first.files, first.sha256) == (second.files, second.sha256)
     assert store.list("deliveries") == listed
+
+
+def test_a_full_disk_is_no_failure_of_the_stitch(space, tmp_path):
+    with tiny_disk(tmp_path / "tiny") as folder:
+        store = Store.open(str(folder / "store"), create=True)
+        job = job_of(store, space)
+        ballast = folder / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        full = returned(job, store.url)
+        assert "No space left" in full.unstored
+        assert not full.result.ok
+        ballast.unlink()
+        after = returned(job, store.url)
+        assert (after.unstored, after.result.ok) == ("", True), after.result.message
 
 
 def test_a_stitch_whose_medium_is_gone_leaves_nothing_published(store, space, tmp_path):

@@ -1,8 +1,10 @@
 """Events with something in every field, for tests that only move them about."""
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
-from ancestra_farm.plan.events import AttemptEnded, Event, HostTimed, OrderGiven, WaveClosed
+from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, OrderGiven, WaveClosed
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 NUMBER = st.floats(allow_nan=False, width=64)
@@ -17,7 +19,7 @@ ATTEMPTS = st.builds(
     position=POSITION,
     rung=st.sampled_from(["draft", "full"]),
     candidate_id=st.text("0123456789abcdef", min_size=32, max_size=32),
-    cause=st.sampled_from(["judged", "exception", "out_of_memory", "deadline", "crash", "host_lost", "aborted"]),
+    cause=st.sampled_from(get_args(Cause)),
     passed=st.booleans(),
     at=WHEN,
     reasons=st.lists(TEXT, max_size=3).map(tuple),

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
-from ancestra_farm.scheduler.world import Revoke
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, StitchEnded
+from ancestra_farm.scheduler.world import Revoke, StitchReturned
 from tests.scheduler.timed import TimedWorld
-from tests.scheduler.world import STILLS, Fate, batch_of, finished
+from tests.scheduler.world import CLIPS, STILLS, Fate, batch_of, finished
 
 BATCH = batch_of(f"{{still: {STILLS}}}", shots=2)
 SAYS = "not written: StoreFull: No space left on device"
@@ -82,3 +82,31 @@ def test_one_host_that_cannot_write_holds_up_nobody_and_hands_on_what_it_has_not
     assert any(isinstance(instruction, Revoke) and instruction.host == broken for instruction in told)
     began = [begun for begun in world.begun if begun.host == broken]
     assert len(began) < len(world.begun) / 4
+
+
+@dataclass
+class Stitching(TimedWorld):
+    """``full``: what is stitched cannot be written."""
+
+    full: bool = True
+
+    def _stitched(self, stitch):
+        job = stitch.job
+        if not self.full:
+            super()._stitched(stitch)
+            return
+        ended = StitchEnded(job.batch, job.shot, job.stitch_id, job.version, False, 0, self.now, message=SAYS)
+        self.tell(StitchReturned(ended, unstored=SAYS))
+
+
+def test_a_stitch_that_cannot_be_written_is_not_given_up_and_waits():
+    clips = batch_of(f"{{still: {STILLS}, animate: {CLIPS}}}", shots=1)
+    world = Stitching(cpus=2)
+    world.submit(clips)
+    assert world.run_for(3600.0) is None
+    assert not any(isinstance(event, StitchEnded) for event in world.log)
+    assert any("waits to be stitched again" in text and SAYS in text for text in world.scheduler.explain("b", "s000"))
+    world.full = False
+    assert world.run_for(2 * world.scheduler.tunables.store_wait_most_s)
+    assert all(event.ok for event in world.log if isinstance(event, StitchEnded))
+    assert world.scheduler.progress()[0].versions == finished(clips).scheduler.progress()[0].versions != ()
