@@ -12,6 +12,7 @@ from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import noted
 from ancestra_farm.api.reach import somebody
 from ancestra_farm.plan.events import NodeOrdered
+from ancestra_farm.scheduler import supply
 from ancestra_farm.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 
 async def hosts(call: "Call") -> wire.Hosts:
     """All hosts and nodes, of one moment."""
-    return await answered(
-        call.desk.ask(lambda scheduler: wire.Hosts(hosts=questions.hosts(scheduler), nodes=standing(scheduler)))
-    )
+    return await answered(call.desk.ask(whereabouts))
+
+
+def whereabouts(scheduler: Scheduler) -> wire.Hosts:
+    """Hosts, nodes, and which nodes do not come."""
+    dispatcher = scheduler.dispatcher
+    dry = tuple(supply.told(dispatcher.fleet, dispatcher.now))
+    return wire.Hosts(hosts=questions.hosts(scheduler), nodes=standing(scheduler), dry=dry)
 
 
 async def order(call: "Call") -> wire.Taken:

@@ -171,10 +171,11 @@ class NodeStanding(Answer):
 
 
 class Hosts(Answer):
-    """All hosts, pool by pool, and the nodes they are on."""
+    """All hosts, pool by pool, and the nodes they are on. ``dry``: which nodes are asked for and do not come."""
 
     hosts: list[HostStanding]
     nodes: tuple[NodeStanding, ...] = ()
+    dry: tuple[str, ...] = ()
 
 
 class Queues(Answer):

@@ -70,7 +70,9 @@ def hosts(
         return
     with client:
         if nodes:
-            print_rows(NodeRow, node_rows(client.hosts().nodes), as_json=as_json, none="no node has a host")
+            found = client.hosts()
+            print_rows(NodeRow, node_rows(found.nodes), as_json=as_json, none="no node has a host")
+            _say(found.dry, as_json=as_json)
             return
         if queues:
             counts = [
@@ -78,8 +80,14 @@ def hosts(
             ]
             print_rows(QueueRow, counts, as_json=as_json, none="nothing waits and nobody works")
             return
-        rows = host_rows(client.hosts().hosts)
-    print_rows(HostRow, rows, as_json=as_json, none="no host is up")
+        found = client.hosts()
+    print_rows(HostRow, host_rows(found.hosts), as_json=as_json, none="no host is up")
+    _say(found.dry, as_json=as_json)
+
+
+def _say(dry: "Sequence[str]", *, as_json: bool) -> None:
+    for one in () if as_json else dry:
+        typer.echo(one)
 
 
 def host_rows(hosts: "Sequence[HostStanding]") -> list[HostRow]:

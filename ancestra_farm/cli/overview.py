@@ -78,7 +78,7 @@ class WorkRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One look at a farm."""
+    """One look at a farm. ``dry``: which nodes are asked for and do not come."""
 
     head: str
     pools: Sequence[PoolRow]
@@ -88,6 +88,7 @@ class Overview:
     finished: int
     waiting: Sequence[str]
     stuck: Sequence[str]
+    dry: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """As a screen or a log shows it."""
@@ -107,7 +108,8 @@ class Overview:
         if self.waiting:
             lines += ["", "waiting for people: " + ", ".join(self.waiting[:MOST_BATCHES])]
             lines += _rest(len(self.waiting) - MOST_BATCHES, "stages")
-        return [*lines, *(["", *(f"stuck: {why}" for why in self.stuck)] if self.stuck else [])]
+        said = [*self.dry, *(f"stuck: {why}" for why in self.stuck)]
+        return [*lines, *(["", *said] if said else [])]
 
 
 def _rest(count: int, of: str) -> list[str]:
@@ -151,6 +153,7 @@ class Watcher:
             finished=finished,
             waiting=[f"{one.shot} {one.stage} ({one.batch})" for one in status.waiting],
             stuck=status.stuck,
+            dry=staff.dry,
         )
 
     def _head(self, status: "Status", samples: Samples) -> str:

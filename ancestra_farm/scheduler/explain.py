@@ -201,7 +201,9 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
 def _dry(stage: StageState, dispatcher: Dispatcher) -> str:
     """Which nodes do not come that would do, to be added to a sentence; empty where all come."""
     pool = dispatcher.fleet.pools.get(stage.plan.model_digest)
-    return "" if pool is None else "".join(f"; {said}" for said in supply.told(dispatcher.fleet, pool, dispatcher.now))
+    if pool is None or not pool.sizes:
+        return ""
+    return "".join(f"; {said}" for said in supply.told(dispatcher.fleet, dispatcher.now, pool.sizes))
 
 
 def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:

@@ -164,8 +164,8 @@ def idle_for_too_long(fleet: Fleet, now: float) -> Iterator[Host]:
     """Hosts that are to go: all those of a node, or none, since one that stays has the whole node paid for.
 
     Nodes whose hosts all have nothing to do go first, the dearest of them first, then those left for longest. Where
-    pools have had more hosts than they need for long, nodes on which some are at work follow, once nothing waits in
-    them: they end what they run. Nodes that stay anyway keep their hosts, and work its hosts.
+    pools have had more hosts than they need for long, nodes follow on which some are at work, if as many elsewhere have
+    nothing to do: they end what they run. Nodes that stay anyway keep their hosts, and work its hosts.
     """
     beyond, ample = _beyond(fleet, now)
     if not any(beyond.values()):
@@ -197,17 +197,24 @@ def _can_go(host: Host, fleet: Fleet, now: float, *, ample: bool) -> bool:
 
 
 def _beyond(fleet: Fleet, now: float) -> tuple[dict[str, int], set[str]]:
-    """How many hosts each pool could do without now, and which pools could for long. None while work waits for them."""
-    beyond = {pool.digest: 0 if pool.queued else max(0, pool.staying - pool.needed) for pool in fleet.pools.values()}
+    """How many hosts each pool could do without now, and which pools could for long.
+
+    None while work waits for them, and never so many that fewer are left than are at work.
+    """
+    at_work = Counter(host.pool.digest for host in fleet.hosts.values() if not (host.idle or host.stopping))
+    beyond = {
+        pool.digest: 0 if pool.queued else max(0, pool.staying - max(pool.needed, at_work[pool.digest]))
+        for pool in fleet.pools.values()
+    }
     ample = {pool.digest for pool in fleet.pools.values() if now - pool.ample_since >= _patience_s(fleet, pool)}
     return beyond, ample
 
 
 def _spare_nodes(fleet: Fleet, types: Mapping[str, str]) -> dict[str, int]:
-    """How many nodes with hosts there are of each type beyond those that stay even without work."""
+    """How many nodes of each type are still to become empty, until only those are left that stay without work."""
     in_use = {host.node for host in fleet.hosts.values() if not host.stopping}
     there, empty = Counter(types.values()), Counter(types[node] for node in types.keys() - in_use)
-    return {name: there[name] - max(kind.min_nodes, empty[name]) for name, kind in fleet.farm.node_types.items()}
+    return {name: there[name] - empty[name] - kind.min_nodes for name, kind in fleet.farm.node_types.items()}
 
 
 def _emptied_first(fleet: Fleet, types: Mapping[str, str]) -> list[tuple[str, list[Host]]]:

@@ -3,7 +3,8 @@
 Bay by bay, the cheapest first; what does not fit into one is looked for in the next. Slots go to classes strictly, then
 to batches by weight, then to a batch's models by work (`share.hosts_by_pool`). A host that has work is only let go for
 another model when that is worth the load. What a host works on is decided in `dispatch`; whether a host is sick, in
-`health`; how many nodes there should be, and which hosts are idle for too long, in `scaling`.
+`health`; how many nodes there should be, and which hosts are idle for too long, in `scaling`; whether nodes come, in
+`supply`.
 """
 
 from collections.abc import Iterator
@@ -269,10 +270,12 @@ class Slots:
         return None if pool.hosts else self.cannot_start(pool)
 
 
-def _least_missed(host: Host) -> tuple[int, int, bool, bool]:
+def _least_missed(host: Host) -> tuple[int, int, bool, bool, float]:
     """Sorts hosts by how little is lost with them: idle ones, then those at work for the lowest class.
 
-    Of those that are still to come up, one that has no machine yet.
+    Of those that are still to come up, one that has no machine yet, and of these the last that was asked for: how long
+    the others have waited says whether machines come.
     """
     rank = min((lease.lot.line.rank for lease in host.leases), default=len(RANKS))
-    return (-rank, len(host.leases), host.ready, host.node is not None)
+    waits = not host.ready and host.node is None
+    return (-rank, len(host.leases), host.ready, host.node is not None, -host.asked_at if waits else 0.0)

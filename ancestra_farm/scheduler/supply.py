@@ -18,7 +18,6 @@ from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.scheduler.bays import Bay, Supply
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
-from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.warming import NODE_S
 
 #: For so many target waits after no spot node came, others are taken for every class.
@@ -82,14 +81,19 @@ def offers(sizes: Iterable[str], bays: Mapping[str, Bay], rank: int, now: float)
         yield bay, _most(bay, rank, now)
 
 
-def told(fleet: Fleet, pool: Pool, now: float) -> Iterator[str]:
-    """What people are told of makes that would do for a model and do not come: a part of a sentence for each."""
-    for name in pool.sizes:
+def told(fleet: Fleet, now: float, sizes: Iterable[str] = ()) -> Iterator[str]:
+    """What people are told of makes that do not come, a part of a sentence for each.
+
+    ``sizes``: names of the bays that would do for somebody; none: all.
+    """
+    said_of: list[Supply] = []
+    for name in sizes or fleet.bays:
         bay = fleet.bays[name]
-        if not bay.supply.droughts:
+        if not bay.supply.droughts or bay.supply in said_of:
             continue
+        said_of.append(bay.supply)
         said = f"no node of type {' or '.join(bay.types)} has come since {_clock(bay.supply.dry_since)}"
-        if any(host.bay == name and host.node is None for host in pool.hosts.values()):
+        if any(host.bay == name and host.node is None for host in fleet.starting.values()):
             yield f"{said}, and is asked for all the same"
         elif now < bay.supply.dry_until:
             yield f"{said}, so that it is asked for again at {_clock(bay.supply.dry_until)}"

@@ -87,6 +87,8 @@ class ElasticWorld(TimedWorld):
 
     def _tick(self) -> None:
         super()._tick()
+        if self.pending:
+            self._place()  # the autoscaler goes on asking
         for node in list(self.nodes.values()):
             if not node.hosts and self.now - node.empty_since >= self.empty_s and self._above_least(node):
                 self.take(node)
