@@ -4,6 +4,9 @@ Only classes that a kind names are built, from safetensors, without remote code 
 asks for and this machine or pipeline lacks is an error here at the latest (`check` says most of it long before).
 """
 
+import os
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ def load_pipeline(card: ModelCard, folder: Path) -> Pipeline:
     import transformers  # noqa: PLC0415
 
     device = _device(card, torch)
+    if card.runtime.compile == "regional":
+        _check_compiler(card, device)
     # Bars on standard error are for a person who waits; a host has none.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -126,3 +131,17 @@ def _set_speed(card: ModelCard, pipeline: Pipeline, torch: Any) -> None:  # noqa
             denoiser.set_attention_backend(card.runtime.attention)
         if card.runtime.compile == "regional":
             denoiser.compile_repeated_blocks()
+
+
+def _check_compiler(card: ModelCard, device: str) -> None:
+    """Refuse a host on which torch would find none in the middle of its first call, and say so by its own insides.
+
+    On a CPU inductor builds with what CXX names, on a GPU triton with what CC names; these are their own defaults.
+    """
+    variable, usual = ("CXX", ("g++",)) if device == "cpu" else ("CC", ("gcc", "clang"))
+    named = shlex.split(os.environ.get(variable, ""))[:1]
+    if not any(shutil.which(name) for name in named or usual):
+        raise ModelRefused(
+            f"{card.id}: runtime.compile: regional needs {' or '.join(named or usual)} on every host, and it is not "
+            f"here; install a compiler, name one in {variable}, or leave compile out of the card"
+        )

@@ -132,6 +132,7 @@ def test_convolutions_in_time_are_laid_out_too(tmp_path):
 def test_repeated_blocks_are_compiled_where_the_card_says_so(xl, monkeypatch):
     from diffusers import UNet2DConditionModel
 
+    monkeypatch.setenv("CXX", "true")  # some program: nothing is compiled here
     compiled = []
 
     def compile_blocks(self):
@@ -140,6 +141,31 @@ def test_repeated_blocks_are_compiled_where_the_card_says_so(xl, monkeypatch):
     monkeypatch.setattr(UNet2DConditionModel, "compile_repeated_blocks", compile_blocks)
     pipeline = load_pipeline(card(XL, xl, runtime={"compile": "regional"}), xl)
     assert compiled == [pipeline.unet]
+
+
+def test_repeated_blocks_that_are_compiled_make_the_same_pictures(tmp_path, monkeypatch):
+    """All of it but the C++ at the end, which takes minutes of one core for the smallest of transformers."""
+    from diffusers import FluxTransformer2DModel
+
+    real = FluxTransformer2DModel.compile_repeated_blocks
+    monkeypatch.setattr(FluxTransformer2DModel, "compile_repeated_blocks", lambda self: real(self, backend="aot_eager"))
+    monkeypatch.setenv("CXX", "true")
+    folder = save_tiny("FluxPipeline", tmp_path / "flux")
+    plain = card("FluxPipeline", folder)
+    compiled = card("FluxPipeline", folder, runtime={"compile": "regional"})
+    torch._dynamo.utils.counters.clear()
+    (expected,), (found,) = (made(loaded(one), [recipe(one, seed=7)]) for one in (plain, compiled))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert apart(expected, found) <= TOLERANCE
+
+
+@pytest.mark.parametrize("variable", ["", "no-such-compiler -O2"])
+def test_a_host_without_a_compiler_says_so_at_its_start(xl, monkeypatch, variable):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("CXX", variable)
+    with pytest.raises(ModelRefused, match=r"compile: regional needs (g\+\+|no-such-compiler) on every host.*in CXX"):
+        load_pipeline(card(XL, xl, runtime={"compile": "regional"}), xl)
+    load_pipeline(card(XL, xl), xl)
 
 
 # ---- schedulers -----------------------------------------------------------------------------------------------------
