@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import urllib3
 from pydantic import BaseModel, ValidationError
 
-from ancestra_farm.api import uploads, wire
+from ancestra_farm.api import wire
 from ancestra_farm.api.afar import Afar, Place, at_work_in
 from ancestra_farm.api.connection import READ_S, connections
 from ancestra_farm.api.people import NotAllowed
@@ -166,20 +166,20 @@ class Client:
         """The settings of a show, or of all."""
         return self._ask("GET", "/v1/show_settings", wire.AllSettings, fields={"show": show})
 
-    def upload_standing(self, digest: str, size: int) -> uploads.UploadStanding:
+    def upload_standing(self, digest: str, size: int) -> wire.UploadStanding:
         """How far a file that a batch will name has come. Raises OrderRefused for what was revoked."""
         fields = {"digest": digest, "bytes": str(size)}
-        return self._ask("GET", "/v1/uploads", uploads.UploadStanding, fields=fields)
+        return self._ask("GET", "/v1/uploads", wire.UploadStanding, fields=fields)
 
-    def bring_part(self, digest: str, number: int, part: str, data: bytes) -> uploads.PartHeld:
+    def bring_part(self, digest: str, number: int, part: str, data: bytes) -> wire.PartHeld:
         """Bring one part of a file, ``part`` being its digest; it is in the store on return. Repeatable."""
         fields = {"digest": digest, "number": str(number), "part": part}
-        return self._ask("POST", "/v1/upload_parts", uploads.PartHeld, data, fields)
+        return self._ask("POST", "/v1/upload_parts", wire.PartHeld, data, fields)
 
-    def join_upload(self, digest: str, size: int, parts: Sequence[str]) -> uploads.JoinOut:
+    def join_upload(self, digest: str, size: int, parts: Sequence[str]) -> wire.JoinOut:
         """Have the parts of a file, all of which are there, made one. Repeatable."""
         body = {"digest": digest, "bytes": size, "parts": list(parts)}
-        return self._ask("POST", "/v1/upload_joins", uploads.JoinOut, body)
+        return self._ask("POST", "/v1/upload_joins", wire.JoinOut, body)
 
     def stop(self) -> wire.Taken:
         """Stop the farm cleanly. It has begun to stop on return."""

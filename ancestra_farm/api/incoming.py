@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ancestra_farm.batch.base import Float, Int, Model, Name, PersonName
 from ancestra_farm.batch.schema import Priority
+from ancestra_farm.ledger.uploads import MOST_BYTES, MOST_PARTS
 from ancestra_farm.plan.events import NodeOrderKind
 
 #: No control characters: these texts are shown in terminals.
@@ -28,6 +29,8 @@ OrderId = Annotated[
         "nothing, so it can be repeated when an answer was lost. Left out: one is made here.",
     ),
 ]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits.")]
+Size = Annotated[Int, Field(ge=0, le=MOST_BYTES, description="Length of the whole file.")]
 #: What can be tried again: an outcome, or a cause of failure.
 RetryCause = Literal["failed", "quarantined", "lost", "exception", "out_of_memory", "deadline", "crash", "host_lost"]
 
@@ -179,6 +182,14 @@ class NodeOrderIn(Model):
         return self
 
 
+class JoinIn(Model):
+    """Every part of a file has been sent. ``parts``: the digest of each, in order."""
+
+    digest: Digest
+    bytes: Size
+    parts: Annotated[tuple[Digest, ...], Field(max_length=MOST_PARTS)]
+
+
 class Nothing(Model):
     """A request without a body, or with an empty object."""
 
@@ -212,3 +223,18 @@ class After(Model):
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
     limit: Annotated[int, Field(ge=1, le=MOST_EVENTS)] = 500
     wait_s: Annotated[int, Field(ge=0, le=20)] = 0
+
+
+class OfMaterial(Model):
+    """A file that somebody wants to bring."""
+
+    digest: Digest
+    bytes: Size
+
+
+class OfPart(Model):
+    """One part of a file; its bytes are the body. ``part``: their digest."""
+
+    digest: Digest
+    number: Annotated[Int, Field(ge=0, lt=MOST_PARTS, description="Parts are counted from 0.")]
+    part: Digest

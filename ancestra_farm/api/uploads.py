@@ -9,73 +9,24 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
+from ancestra_farm.api import incoming, wire
 from ancestra_farm.api.problems import Refusal
 from ancestra_farm.api.reach import may_submit_at_all, somebody
-from ancestra_farm.batch.base import Int, Model
 from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreFull, StoreRefused
 from ancestra_farm.ledger.materials import sha256_of
 from ancestra_farm.ledger.revoked import revocations
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.uploads import MOST_BYTES, MOST_PARTS, Part, forget, held, join, part_bytes, put_part
+from ancestra_farm.ledger.uploads import MOST_PARTS, Part, forget, held, join, part_bytes, put_part
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
 
 #: So long is the joining of parts waited for before the answer is "not yet": well below the patience of clients.
 JOIN_S = 15.0
-
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits.")]
-Size = Annotated[Int, Field(ge=0, le=MOST_BYTES, description="Length of the whole file.")]
-PartNumber = Annotated[Int, Field(ge=0, lt=MOST_PARTS, description="Parts are counted from 0.")]
-
-
-class OfMaterial(Model):
-    """A file that somebody wants to bring."""
-
-    digest: Digest
-    bytes: Size
-
-
-class OfPart(Model):
-    """One part of a file; its bytes are the body. ``part``: their digest."""
-
-    digest: Digest
-    number: PartNumber
-    part: Digest
-
-
-class PartHeld(Model):
-    """A part that has arrived."""
-
-    number: PartNumber
-    part: Digest
-
-
-class UploadStanding(Model):
-    """How far a file has come. ``there``: nothing more is to be sent. ``part_bytes``: of every part but the last."""
-
-    there: bool
-    part_bytes: Int
-    parts: list[PartHeld] = Field(default_factory=list)
-
-
-class JoinIn(Model):
-    """Every part of a file has been sent. ``parts``: the digest of each, in order."""
-
-    digest: Digest
-    bytes: Size
-    parts: Annotated[tuple[Digest, ...], Field(max_length=MOST_PARTS)]
-
-
-class JoinOut(Model):
-    """``joining``: ask again in a moment; ``missing``: a part has gone, look how far the file has come."""
-
-    state: Literal["there", "joining", "missing"]
 
 
 class Uploads:
@@ -86,16 +37,18 @@ class Uploads:
         self._joining: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
 
-    def standing(self, digest: str, size: int) -> UploadStanding:
+    def standing(self, digest: str, size: int) -> wire.UploadStanding:
         """How far a file has come. Raises StoreRefused for what was revoked."""
         sha256 = sha256_of(digest)
         if (why := revocations(self._store).get(digest)) is not None:
             raise StoreRefused(f"this file may not be used: {why}")
         if self._store.has_material(sha256, size):
             forget(self._store, sha256)  # of somebody who ended between the last step and the next to last
-            return UploadStanding(there=True, part_bytes=part_bytes(size))
-        parts = [PartHeld(number=one.number, part=f"sha256:{one.sha256}") for one in sorted(held(self._store, sha256))]
-        return UploadStanding(there=False, part_bytes=part_bytes(size), parts=parts[:MOST_PARTS])
+            return wire.UploadStanding(there=True, part_bytes=part_bytes(size))
+        parts = [
+            wire.PartHeld(number=one.number, part=f"sha256:{one.sha256}") for one in sorted(held(self._store, sha256))
+        ]
+        return wire.UploadStanding(there=False, part_bytes=part_bytes(size), parts=parts[:MOST_PARTS])
 
     def take(self, digest: str, part: Part, data: bytes) -> None:
         """Keep one part. Raises StoreRefused where it is not what it says."""
@@ -137,40 +90,40 @@ class Uploads:
 # ---- what the door does about each request --------------------------------------------------------------------------
 
 
-async def standing(call: "Call") -> UploadStanding:
+async def standing(call: "Call") -> wire.UploadStanding:
     """How far a file has come."""
     await may_submit_at_all(call.desk, somebody(call.person))
-    query: OfMaterial = call.query
+    query: incoming.OfMaterial = call.query
     try:
         return await run_in_threadpool(call.desk.uploads.standing, query.digest, query.bytes)
     except StoreRefused as error:
         raise Refusal("refused", str(error)) from error
 
 
-async def take(call: "Call") -> PartHeld:
+async def take(call: "Call") -> wire.PartHeld:
     """One part; it is in the store when this is answered."""
     await may_submit_at_all(call.desk, somebody(call.person))
-    query: OfPart = call.query
+    query: incoming.OfPart = call.query
     part = Part(query.number, sha256_of(query.part))
     try:
         await run_in_threadpool(call.desk.uploads.take, query.digest, part, call.body)
     except (StoreRefused, StoreFull) as error:
         raise Refusal("refused", str(error)) from error
-    return PartHeld(number=query.number, part=query.part)
+    return wire.PartHeld(number=query.number, part=query.part)
 
 
-async def end(call: "Call") -> JoinOut:
+async def end(call: "Call") -> wire.JoinOut:
     """The whole file becomes material, or will soon."""
     await may_submit_at_all(call.desk, somebody(call.person))
-    body: JoinIn = call.body
+    body: incoming.JoinIn = call.body
     parts = [Part(number, sha256_of(digest)) for number, digest in enumerate(body.parts)]
     future = call.desk.uploads.join(body.digest, body.bytes, parts)
     try:
         await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), JOIN_S)
     except TimeoutError:
-        return JoinOut(state="joining")
+        return wire.JoinOut(state="joining")
     except NotThere:
-        return JoinOut(state="missing")
+        return wire.JoinOut(state="missing")
     except (StoreRefused, StoreFull, MaterialDamaged) as error:
         raise Refusal("refused", str(error)) from error
-    return JoinOut(state="there")
+    return wire.JoinOut(state="there")

@@ -204,6 +204,27 @@ class Candidates(Answer):
     more: bool
 
 
+class PartHeld(Answer):
+    """A part of a file that has arrived. ``part``: its digest; parts are counted from 0."""
+
+    number: int
+    part: str
+
+
+class UploadStanding(Answer):
+    """How far a file has come. ``there``: nothing more is to be sent. ``part_bytes``: of every part but the last."""
+
+    there: bool
+    part_bytes: int
+    parts: list[PartHeld] = Field(default_factory=list)
+
+
+class JoinOut(Answer):
+    """``joining``: ask again in a moment; ``missing``: a part has gone, look how far the file has come."""
+
+    state: Literal["there", "joining", "missing"]
+
+
 class EventOut(Answer):
     """One event of the log, as the log spells it."""
 
