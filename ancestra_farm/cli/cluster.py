@@ -221,17 +221,17 @@ def _comes(actor: "WaitingActor", name: str, kind: "NodeType") -> bool:
 
 def _jobs(head: "Head", store: str | None) -> Iterator[Finding]:
     """How the job of the store's farm is."""
-    from ancestra_farm.farm.job import STORE_KEY
+    from ancestra_farm.farm.job import jobs_of
     from ancestra_farm.ledger.errors import StoreError
     from ancestra_farm.ledger.store import Store
 
     if store is None:
         return
     try:
-        identity = Store.open(store).id
+        opened = Store.open(store)
     except StoreError:
         return
-    ours = [job for job in head.jobs() if job.metadata.get(STORE_KEY) == identity]
+    ours = jobs_of(head, opened.id, opened.url)
     if not ours:
         yield Finding("farm's job", "note", "none yet", "`ancestra submit` or `ancestra up` starts one")
         return

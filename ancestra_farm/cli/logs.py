@@ -192,12 +192,12 @@ def _print(line: Happening, *, as_json: bool) -> None:
 def _job_log(store: "Place", address: str | None, last: int, *, follow: bool, insecure: bool) -> None:
     """What the newest job of a store said on its cluster: where a farm did not come up, or broke."""
     from ancestra_farm.farm.head import Head
-    from ancestra_farm.farm.job import STORE_KEY
+    from ancestra_farm.farm.job import jobs_of
 
     if address is None:
         raise CommandFailed("--job: say on which cluster with --address http://HOST:8265")
     with Head(address, insecure=insecure) as head:
-        ours = [job for job in head.jobs() if job.metadata.get(STORE_KEY) == store.id]
+        ours = jobs_of(head, store.id, store.url)
         if not ours:
             raise CommandFailed(f"no job of {store.url} has been submitted to {head.address}")
         newest = ours[-1]

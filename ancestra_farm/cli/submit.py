@@ -1,13 +1,14 @@
 """``ancestra submit`` and ``up``: batches for the farm of a store; with nobody at work it comes up on a cluster."""
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.handed_in import at_rest, hand_over
-from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, StoreOption, person
+from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, PlainOption, StoreOption, person
 from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, end_as, left_behind
 from ancestra_farm.cli.summary import shell_word
 from ancestra_farm.cli.uploading import upload
@@ -42,6 +43,21 @@ ListenOption = Annotated[
         show_default=False,
     ),
 ]
+HeadCertificateOption = Annotated[
+    str,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="What the controller shows beyond loopback, as PEM: a file on the head; by default one of its own.",
+        show_default=False,
+    ),
+]
+HeadKeyOption = Annotated[
+    str,
+    typer.Option(
+        "--key", metavar="FILE", help="The certificate's key, as PEM: a file on the head.", show_default=False
+    ),
+]
 PythonOption = Annotated[str, typer.Option("--python", help="The head's Python that has this package.")]
 WaitOption = Annotated[
     bool, typer.Option("--wait", help="Watch the batch until nothing of it is left to do for now; Ctrl-C stops that.")
@@ -58,6 +74,49 @@ TRIES = 3
 LOOK_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """On which cluster the farm comes up, and how, as given on the command line. Raises CommandFailed.
+
+    ``certificate`` and ``key`` are files on the cluster's head, which nobody can look at from here.
+    """
+
+    address: str | None
+    listen: str | None
+    hosts: int | None
+    metrics_port: int | None
+    python: str
+    insecure: bool
+    certificate: str
+    key: str
+    plain_http: bool
+
+    def __post_init__(self) -> None:
+        if bool(self.certificate) != bool(self.key):
+            raise CommandFailed("--certificate and --key come together")
+        if self.certificate and self.plain_http:
+            raise CommandFailed("--plain-http shows no certificate; say one or the other")
+
+    def wanted(self, who: str) -> "Wanted":
+        """The same as what a job is asked for. Raises ValueError for an address that is none."""
+        from ancestra_farm.api.server import parsed_address
+        from ancestra_farm.farm.job import LISTEN, Wanted
+
+        listen = self.listen or LISTEN
+        parsed_address(listen)
+        return Wanted(
+            who,
+            listen,
+            self.hosts,
+            self.metrics_port,
+            self.python,
+            self.insecure,
+            self.certificate,
+            self.key,
+            self.plain_http,
+        )
+
+
 def submit(
     file: FileArgument,
     store: StoreOption,
@@ -71,6 +130,9 @@ def submit(
     metrics_port: MetricsOption = None,
     python: PythonOption = "python",
     insecure: InsecureOption = False,
+    certificate: HeadCertificateOption = "",
+    key: HeadKeyOption = "",
+    plain_http: PlainOption = False,
 ) -> None:
     """Hand a batch, with the files it names, to the farm of a store; on return it is in the log.
 
@@ -84,6 +146,7 @@ def submit(
     from ancestra_farm.ledger.store import Store
 
     who = person(who)
+    coming = Coming(address, listen, hosts, metrics_port, python, insecure, certificate, key, plain_http)
     ready = prepared(file, cards)
     if is_door(store):
         with through(store, who) as client:
@@ -91,7 +154,7 @@ def submit(
             hand_in(client, ready, wait, timeout)
         return
     if not is_store(store):  # nothing is made where nothing could come of it
-        look_at(address, store, insecure)
+        look_at(coming, store)
     opened = Store.open(store, create=True)
     found = at_work(opened, who)
     if found is None:
@@ -101,12 +164,12 @@ def submit(
             if wait:
                 end_as(left_behind(store, ready.plan.batch.batch), store, ready.plan.batch.batch)
             return
-        look_at(address, store, insecure)
+        look_at(coming, store)
         refuse_early(opened, ready.plan)
     upload(ready, opened)
     for last in [False] * (TRIES - 1) + [True]:
         found = found or at_work(opened, who)
-        client = found or risen(opened, who, address, listen, hosts, metrics_port, python, insecure)
+        client = found or risen(opened, who, coming)
         found = None
         with client:
             try:
@@ -127,6 +190,9 @@ def up(
     metrics_port: MetricsOption = None,
     python: PythonOption = "python",
     insecure: InsecureOption = False,
+    certificate: HeadCertificateOption = "",
+    key: HeadKeyOption = "",
+    plain_http: PlainOption = False,
 ) -> None:
     """Bring the farm of a store up on a cluster: it goes on with every unfinished batch, and waits for more.
 
@@ -134,13 +200,14 @@ def up(
     """
     from ancestra_farm.ledger.store import Store
 
+    coming = Coming(address, listen, hosts, metrics_port, python, insecure, certificate, key, plain_http)
     opened = Store.open(store, create=True)
     client = at_work(opened, person(who))
     if client is not None:
         with client:
             typer.echo(f"{client.presence} is at work there already")
         return
-    with risen(opened, person(who), address, listen, hosts, metrics_port, python, insecure) as client:
+    with risen(opened, person(who), coming) as client:
         unfinished = sum(shot.state == "running" for shot in client.status().shots)
         typer.echo(f"{client.presence} is at work; {unfinished:,} unfinished shots")
     typer.echo(f"to watch: ancestra watch --store {shell_word(store)}")
@@ -183,13 +250,13 @@ def is_store(url: str) -> bool:
     return True
 
 
-def look_at(address: str | None, store: str, insecure: bool) -> None:
-    """Raise what keeps a farm from coming up at ``address``: nobody there, an open cluster, a wrong token, no name."""
+def look_at(coming: Coming, store: str) -> None:
+    """Raise what keeps a farm from coming up there: nobody at the address, an open cluster, a wrong token, no name."""
     from ancestra_farm.farm.head import Head
 
-    if address is None:
+    if coming.address is None:
         raise nobody(store)
-    with Head(address, insecure=insecure) as head:
+    with Head(coming.address, insecure=coming.insecure) as head:
         head.jobs()
 
 
@@ -253,37 +320,18 @@ def _how_to_reach(presence: "Presence") -> str:
     )
 
 
-def risen(
-    store: "Store",
-    who: str,
-    address: str | None,
-    listen: str | None,
-    hosts: int | None,
-    metrics_port: int | None,
-    python: str,
-    insecure: bool,
-) -> "Client":
-    """The client of a controller that a Ray job brings up at ``address``. Raises what `begin_job` raises."""
-    from ancestra_farm.api.door import own_name
-    from ancestra_farm.api.server import parsed_address
-    from ancestra_farm.farm.job import LISTEN, Wanted
-
-    if address is None:
-        raise nobody(store.url)
-    parsed_address(listen or LISTEN)
-    wanted = Wanted(who or own_name(store), listen or LISTEN, hosts, metrics_port, python, insecure)
-    return _brought_up(store, who, address, wanted, insecure)
-
-
-def _brought_up(store: "Store", who: str, address: str, wanted: "Wanted", insecure: bool) -> "Client":
+def risen(store: "Store", who: str, coming: Coming) -> "Client":
+    """The client of a controller that a Ray job brings up. Raises what `bring_up` raises."""
     from ancestra_farm.api.client import Client
+    from ancestra_farm.api.door import own_name
     from ancestra_farm.farm.head import Head
-    from ancestra_farm.farm.job import begin_job, wait_until_up
+    from ancestra_farm.farm.job import bring_up
 
-    with Head(address, insecure=insecure) as head:
-        job = begin_job(head, store, wanted)
-        typer.echo(f"bringing the farm up: job {job.submission_id} at {head.address}", err=True)
-        wait_until_up(head, store, job, on_message=lambda text: typer.echo(text, err=True))
+    if coming.address is None:
+        raise nobody(store.url)
+    wanted = coming.wanted(who or own_name(store))
+    with Head(coming.address, insecure=coming.insecure) as head:
+        bring_up(head, store, wanted, on_message=lambda text: typer.echo(text, err=True))
     client = Client.of(store, who)
     if client is None:
         raise CommandFailed(f"the farm of {store.url} came up and has ended again; `ancestra logs` says why", FAILED)

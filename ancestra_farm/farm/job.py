@@ -4,7 +4,7 @@ It runs on the head and holds nothing: it starts the controller, which goes on w
 and begins anew where the controller breaks. Batches, orders and questions never come this way; they go through the
 controller's door. When the cluster is lost the job is lost with it, and the next cluster's job goes on from the store.
 
-`begin_job` and `wait_until_up` are the side of whoever wants a farm up, and know the cluster by its HTTP side only.
+`bring_up` is the side of whoever wants a farm up, and knows the cluster by its HTTP side only.
 """
 
 import argparse
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 #: Where the controller takes orders unless told otherwise: a fixed port of the head's loopback, so that a tunnel can be
 #: written down.
 LISTEN = "127.0.0.1:8470"
-#: Names the store that a job is for, in the job's metadata.
+#: Names the store that a job is for, in the job's metadata: by its id, or by its address where a manifest was written
+#: before there was a store.
 STORE_KEY = "ancestra_store"
+#: What ids of jobs begin with that are begun from here.
+PREFIX = "ancestra-"
 #: A controller that breaks is begun anew after so many seconds each, as long as that suffices.
 AGAIN_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 #: One that held so long before it broke begins at the first of them again.
@@ -51,12 +54,16 @@ class JobBroke(Exception):
         super().__init__("\n".join((message, *self.problems)))
 
 
+class JobLeft(JobBroke):
+    """The job ended before the farm was up, and as it should: somebody had it stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """How a farm on a cluster is to work; see `ancestra_farm.farm.controller.Settings`.
 
     ``python``: the interpreter on the head, which has this package. ``insecure``: the cluster asks for no token, and is
-    used nevertheless.
+    used nevertheless. ``certificate`` and ``key``: files on the head, as PEM; both or none.
     """
 
     who: str
@@ -65,6 +72,9 @@ class Wanted:
     metrics_port: int | None = None
     python: str = "python"
     insecure: bool = False
+    certificate: str = ""
+    key: str = ""
+    plain_http: bool = False
 
     def command(self, store: Store) -> str:
         """A line for the head's shell. Every word is quoted: a store's address is somebody's text."""
@@ -74,6 +84,9 @@ class Wanted:
             words += ["--hosts", str(self.hosts)]
         if self.metrics_port is not None:
             words += ["--metrics-port", str(self.metrics_port)]
+        if self.certificate:
+            words += ["--certificate", self.certificate, "--key", self.key]
+        words += ["--plain-http"] * self.plain_http
         words += ["--insecure"] * self.insecure
         return shlex.join(words)
 
@@ -81,7 +94,45 @@ class Wanted:
 # ---- the side of whoever wants a farm up ---------------------------------------------------------------------------
 
 
-def begin_job(head: Head, store: Store, wanted: Wanted) -> Job:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A job that keeps a store's farm at work. ``new``: it was not there before."""
+
+    job: Job
+    new: bool
+
+
+def bring_up(
+    head: Head,
+    store: Store,
+    wanted: Wanted,
+    *,
+    patience_s: float = UP_S,
+    on_message: Callable[[str], None] = lambda _message: None,
+) -> Presence:
+    """Have the farm of a store come up: its controller, which has opened its door.
+
+    A job that is there already may be about to leave, where somebody stopped it a moment ago. When it is gone the next
+    one is begun, once. Raises JobBroke, and what `begin_job` raises.
+    """
+    begun = begin_job(head, store, wanted)
+    on_message(f"bringing the farm up: job {begun.job.submission_id} at {head.address}")
+    try:
+        return wait_until_up(head, store, begun.job, patience_s=patience_s, on_message=on_message)
+    except JobLeft:
+        if begun.new:
+            raise
+    left, begun = begun.job.submission_id, begin_job(head, store, wanted)
+    on_message(f"job {left} was just leaving; the next one is {begun.job.submission_id}")
+    return wait_until_up(head, store, begun.job, patience_s=patience_s, on_message=on_message)
+
+
+def jobs_of(head: Head, store_id: str, url: str) -> list[Job]:
+    """The jobs of a store, the oldest first. Raises HeadUnreachable, HeadRefused."""
+    return [job for job in head.jobs() if job.metadata.get(STORE_KEY) in {store_id, url}]
+
+
+def begin_job(head: Head, store: Store, wanted: Wanted) -> Begun:
     """A job that keeps this store's farm at work: the one there is, or a new one.
 
     Of people who submit at once one starts it: the id of a job follows from the store and how many jobs it has had.
@@ -89,16 +140,16 @@ def begin_job(head: Head, store: Store, wanted: Wanted) -> Job:
     """
     if store.url.startswith("memory://"):
         raise StoreRefused(f"{store.url} lives in this process; no cluster can see it")
-    ours = [job for job in head.jobs() if job.metadata.get(STORE_KEY) == store.id]
+    ours = jobs_of(head, store.id, store.url)
     at_work = [job for job in ours if not job.ended]
     if at_work:
-        return at_work[-1]
-    submission_id = f"ancestra-{store.id[:13]}-{1 + max(map(_number, ours), default=0)}"
+        return Begun(at_work[-1], new=False)
+    submission_id = f"{PREFIX}{store.id[:13]}-{1 + max(map(_number, ours), default=0)}"
     begin(head, wanted.command(store), submission_id, {STORE_KEY: store.id, "ancestra_url": store.url})
     found = head.job(submission_id)
     if found is None or found.metadata.get(STORE_KEY) != store.id:
         raise HeadRefused(f"{head.address} did not begin the job {submission_id}, and did not say why")
-    return found
+    return Begun(found, new=True)
 
 
 def begin(head: Head, command: str, submission_id: str, metadata: Mapping[str, str]) -> None:
@@ -116,9 +167,9 @@ def begin(head: Head, command: str, submission_id: str, metadata: Mapping[str, s
 
 
 def _number(job: Job) -> int:
-    """Which job of its store it is, from 1."""
+    """Which job of its store it is, from 1; 0: one of a manifest, whose ids are others'."""
     last = job.submission_id.rpartition("-")[2]
-    return int(last) if last.isdigit() else 0
+    return int(last) if job.submission_id.startswith(PREFIX) and last.isdecimal() else 0
 
 
 def wait_until_up(
@@ -145,7 +196,8 @@ def wait_until_up(
             raise JobBroke(f"{head.address} knows no job {job.submission_id} any more: was the cluster started anew?")
         if now.ended:
             said = head.log(job.submission_id) or now.message
-            raise JobBroke(
+            ending = JobLeft if now.status == "SUCCEEDED" else JobBroke
+            raise ending(
                 f"the job {job.submission_id} ended ({now.status.lower()}) before the farm was up; it said:", said
             )
         if now.status != status:
@@ -173,9 +225,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hosts", type=int)
     parser.add_argument("--metrics-port", type=int)
     parser.add_argument("--metrics-host", default="127.0.0.1", help="beyond loopback only behind a network policy")
+    parser.add_argument("--certificate", default="", help="what is shown beyond loopback: a file here, as PEM")
+    parser.add_argument("--key", default="", help="the certificate's key: a file here, as PEM")
+    parser.add_argument("--plain-http", action="store_true", help="no TLS beyond loopback: for a proxy that has it")
     parser.add_argument("--insecure", action="store_true", help="work on a Ray that asks for no token, too")
     parser.add_argument("--address", default=os.environ.get("RAY_ADDRESS", "auto"), help="the Ray to work on")
     given = parser.parse_args(arguments)
+    if bool(given.certificate) != bool(given.key) or (given.certificate and given.plain_http):
+        parser.error("--certificate and --key come together, and not with --plain-http")
     try:
         store = Store.open(given.store, create=given.store_id is None)
     except StoreError as error:
@@ -187,10 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (presence := _somebody_else(store)) is not None:
         _say(f"{presence} is at work in {store.url} already")
         return 0
-    return keep_at_work(
-        store,
-        lambda: _run(store, given),
-    )
+    return keep_at_work(store, lambda: _run(store, given))
 
 
 def _run(store: Store, given: argparse.Namespace) -> "Summary":
@@ -205,6 +259,9 @@ def _run(store: Store, given: argparse.Namespace) -> "Summary":
         metrics_port=given.metrics_port,
         metrics_host=given.metrics_host,
         listen=given.listen,
+        certificate=given.certificate,
+        key=given.key,
+        plain_http=given.plain_http,
         insecure=given.insecure,
         stay=True,
         on_message=_say,

@@ -137,6 +137,23 @@ def test_a_batch_of_which_something_was_cancelled_is_not_taken_for_unchanged(
     assert "say on which cluster" in said.err
 
 
+@pytest.mark.parametrize("command", ["submit", "up"])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--certificate", "cert.pem"), "--certificate and --key come together"),
+        (("--certificate", "cert.pem", "--key", "key.pem", "--plain-http"), "--plain-http shows no certificate"),
+    ],
+)
+def test_what_the_door_shows_is_said_once(
+    ancestra: Ancestra, tmp_path: Path, command: str, words: tuple[str, ...], says: str
+) -> None:
+    file = [batch_file(tmp_path)] if command == "submit" else []
+    said = ancestra(command, *file, "--store", tmp_path / "store", "--address", "http://127.0.0.1:1", *words)
+    assert (said.code, says in said.err) == (2, True), said.err
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_head_that_is_not_there_is_said(ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = ancestra("submit", batch_file(tmp_path), "--store", tmp_path / "store", "--address", "http://127.0.0.1:1")
     assert said.code == 1

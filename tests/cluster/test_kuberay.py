@@ -1,6 +1,7 @@
 """The Kubernetes objects against their published schemas, Ray's own reading of them, and what the farm is told."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray.autoscaler._private.kuberay import autoscaling_config
 
 from ancestra_farm import __version__
 from ancestra_farm.batch.farm_settings import NODE_TYPE_LABEL
+from ancestra_farm.farm.job import STORE_KEY
 from tests.cluster.manifests import KUBERAY, farm, merged, objects, one, pod_specs, ray_cluster
 from tests.cluster.test_launchers import labels_of
 
@@ -161,6 +163,17 @@ def test_weights_lie_on_the_nodes_own_disk():
         assert {"name": "cache", "mountPath": "/cache"} in container["volumeMounts"]
         (cache,) = [volume for volume in spec["volumes"] if volume["name"] == "cache"]
         assert cache["emptyDir"]["sizeLimit"]
+
+
+def test_the_job_of_the_manifest_is_known_to_whoever_submits_and_never_costs_the_cluster():
+    spec = one("RayJob")["spec"]
+    words = shlex.split(spec["entrypoint"])
+    assert words[:3] == ["python", "-m", "ancestra_farm.farm.job"]
+    assert spec["metadata"] == {STORE_KEY: words[words.index("--store") + 1]}
+    # KubeRay retries a job by making its cluster anew, and this one belongs to everybody (kuberay issue 4516).
+    assert spec["backoffLimit"] == 0
+    assert spec["submitterConfig"]["backoffLimit"] > 0
+    assert spec["submitterPodTemplate"]["spec"]["restartPolicy"] == "Never"
 
 
 # ---- who gets in ---------------------------------------------------------------------------------------------------

@@ -143,8 +143,11 @@ def test_a_farm_comes_up_on_first_submit_and_goes_on_with_the_next_cluster(
         assert done.code == 0, done.err + done.out
         assert "anc_000  60 stills" in done.out
         assert ancestra("stop", "--store", url).code == 0
+        again = ancestra("up", "--store", url, "--address", address, *on_cluster)  # its job is still about to end
+        assert again.code == 0, again.err
+        assert ancestra("stop", "--store", url).code == 0
         with Head(address) as head:
-            wait_for(lambda: [job.status for job in head.jobs()] == ["SUCCEEDED"], 60)
+            wait_for(lambda: [job.status for job in head.jobs()] == ["SUCCEEDED"] * 2, 60)
         said = ancestra("logs", "--job", "--store", url, "--address", address)
         assert (said.code, "interrupted" in said.out) == (0, True), said.err
     assert verify(store).problems == ()
