@@ -29,46 +29,136 @@ EPILOG = (
 PROGRESS_S, LOG_EVERY_S = 0.5, 10.0
 
 
+FilesArgument = Annotated[
+    list[Path] | None, typer.Argument(help="Batch files (YAML, schema ancestra/v1).", show_default=False)
+]
+HostsOption = Annotated[int, typer.Option("--hosts", min=1, help="Device slots.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Another seed, another story.")]
+FaultsOption = Annotated[str, typer.Option("--faults", help="What goes wrong: a name, or a file with rates.")]
+PerNodeOption = Annotated[int, typer.Option("--per-node", min=1, help="Slots of one machine.")]
+NodesOption = Annotated[
+    list[str] | None,
+    typer.Option("--nodes", help="A kind of machine, NAME:SHARE:FACTOR (seconds as a multiple); several times."),
+]
+AutoscaleOption = Annotated[
+    int | None, typer.Option("--autoscale", min=1, help="Machines come and go; so many slots always stay.")
+]
+CopiesOption = Annotated[int, typer.Option("--copies", min=1, help="Submit each file so often, under other names.")]
+EveryOption = Annotated[float, typer.Option("--every", min=0, help="Mean seconds between two submissions.")]
+MixOption = Annotated[
+    str | None, typer.Option("--mix", help="Classes by lot, such as dailies=1,shot=3.", show_default=False)
+]
+ScaleOption = Annotated[int, typer.Option("--scale", min=1, help="So many times the shots and the budget.")]
+YieldsOption = Annotated[
+    list[str] | None, typer.Option("--yield", help="STAGE=PART that passes (STAGE/draft too); several times.")
+]
+SecondsOption = Annotated[
+    list[str] | None, typer.Option("--seconds", help="MODEL=SECONDS of one candidate; several times.")
+]
+LoadOption = Annotated[list[str] | None, typer.Option("--load", help="MODEL=SECONDS to load it; several times.")]
+WordingsOption = Annotated[float, typer.Option("--wordings", min=0, help="Spread of yields between wordings.")]
+PeopleOption = Annotated[float, typer.Option("--people", min=0, help="Mean seconds until a person picks.")]
+OrdersOption = Annotated[float, typer.Option("--orders", min=0, help="Orders at random, an hour.")]
+StitchesOption = Annotated[int, typer.Option("--stitches", min=1, help="Stitches at once.")]
+PriceOption = Annotated[float | None, typer.Option("--price", min=0, help="Of a device hour, instead of the batch's.")]
+CheckOption = Annotated[str, typer.Option("--check", help="Look at invariants: every, sampled, end.")]
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="Draw it as a PNG.", show_default=False)]
+TrialsOption = Annotated[
+    int | None, typer.Option("--trials", min=1, help="Random small farms instead, from --seed on; no files.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The story that is to be told, as given on the command line."""
+
+    files: list[Path]
+    cards: Path | None
+    seed: int
+    hosts: int
+    per_node: int
+    nodes: list[str] | None
+    faults: str
+    autoscale: int | None
+    copies: int
+    every: float
+    mix: str | None
+    scale: int
+    yields: list[str] | None
+    seconds: list[str] | None
+    load: list[str] | None
+    wordings: float
+    people: float
+    orders: float
+    stitches: int
+    price: float | None
+    check: str
+
+    def scenario(self) -> "Scenario":
+        """What `simulate.run` tells. Raises CommandFailed, BatchRefused, CatalogRefused, PlanRefused."""
+        from ancestra_farm.api.batchfile import planned
+        from ancestra_farm.simulate.crowd import crowd
+        from ancestra_farm.simulate.scenario import Autoscaling, Scenario
+
+        if self.check not in ("every", "sampled", "end"):
+            raise CommandFailed(f"--check: {self.check} is none of every, sampled, end")
+        true_seconds = _pairs("--seconds", self.seconds)
+        plans = [_guessing(planned(file, self.cards), true_seconds) for file in self.files]
+        chances = {"default_yield": 0.05} | _price(plans, self.price)
+        mix = _pairs("--mix", [self.mix or ""])
+        return Scenario(
+            arrivals=crowd(plans, seed=self.seed, copies=self.copies, scale=self.scale, every_s=self.every, mix=mix),
+            seed=self.seed,
+            hosts=self.hosts,
+            per_node=min(self.per_node, self.hosts),
+            kinds=_kinds(self.nodes),
+            faults=profile(self.faults),
+            autoscaling=None if self.autoscale is None else Autoscaling(floor=min(self.autoscale, self.hosts)),
+            yields=_pairs("--yield", self.yields),
+            seconds=true_seconds,
+            load_s=_pairs("--load", self.load),
+            wordings=self.wordings,
+            people_s=self.people,
+            orders_per_hour=self.orders,
+            stitches=self.stitches,
+            check=self.check,  # type: ignore[arg-type] # one of them
+            **chances,
+        )
+
+    def title(self) -> str:
+        """What stands above its picture."""
+        parts = [" + ".join(file.name for file in self.files)]
+        if self.copies > 1:
+            parts.append(f"{self.copies} copies")
+        if self.scale > 1:
+            parts.append(f"{self.scale} times the shots")
+        parts += [f"{self.hosts:,} slots", f"faults {Path(self.faults).name}", f"seed {self.seed}"]
+        return ", ".join(parts)
+
+
 def simulate(
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Batch files (YAML, schema ancestra/v1).", show_default=False)
-    ] = None,
-    hosts: Annotated[int, typer.Option("--hosts", min=1, help="Device slots.")] = 8,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, another story.")] = 0,
-    faults: Annotated[str, typer.Option("--faults", help="What goes wrong: a name, or a file with rates.")] = "none",
-    per_node: Annotated[int, typer.Option("--per-node", min=1, help="Slots of one machine.")] = 8,
-    nodes: Annotated[
-        list[str] | None,
-        typer.Option("--nodes", help="A kind of machine, NAME:SHARE:FACTOR (seconds as a multiple); several times."),
-    ] = None,
-    autoscale: Annotated[
-        int | None, typer.Option("--autoscale", min=1, help="Machines come and go; so many slots always stay.")
-    ] = None,
-    copies: Annotated[int, typer.Option("--copies", min=1, help="Submit each file so often, under other names.")] = 1,
-    every: Annotated[float, typer.Option("--every", min=0, help="Mean seconds between two submissions.")] = 0.0,
-    mix: Annotated[
-        str | None, typer.Option("--mix", help="Classes by lot, such as dailies=1,shot=3.", show_default=False)
-    ] = None,
-    scale: Annotated[int, typer.Option("--scale", min=1, help="So many times the shots and the budget.")] = 1,
-    yields: Annotated[
-        list[str] | None, typer.Option("--yield", help="STAGE=PART that passes (STAGE/draft too); several times.")
-    ] = None,
-    seconds: Annotated[
-        list[str] | None, typer.Option("--seconds", help="MODEL=SECONDS of one candidate; several times.")
-    ] = None,
-    load: Annotated[list[str] | None, typer.Option("--load", help="MODEL=SECONDS to load it; several times.")] = None,
-    wordings: Annotated[float, typer.Option("--wordings", min=0, help="Spread of yields between wordings.")] = 0.0,
-    people: Annotated[float, typer.Option("--people", min=0, help="Mean seconds until a person picks.")] = 900.0,
-    orders: Annotated[float, typer.Option("--orders", min=0, help="Orders at random, an hour.")] = 0.0,
-    stitches: Annotated[int, typer.Option("--stitches", min=1, help="Stitches at once.")] = 4,
-    price: Annotated[
-        float | None, typer.Option("--price", min=0, help="Of a device hour, instead of the batch's.")
-    ] = None,
-    check: Annotated[str, typer.Option("--check", help="Look at invariants: every, sampled, end.")] = "sampled",
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw it as a PNG.", show_default=False)] = None,
-    trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="Random small farms instead, from --seed on; no files.")
-    ] = None,
+    files: FilesArgument = None,
+    hosts: HostsOption = 8,
+    seed: SeedOption = 0,
+    faults: FaultsOption = "none",
+    per_node: PerNodeOption = 8,
+    nodes: NodesOption = None,
+    autoscale: AutoscaleOption = None,
+    copies: CopiesOption = 1,
+    every: EveryOption = 0.0,
+    mix: MixOption = None,
+    scale: ScaleOption = 1,
+    yields: YieldsOption = None,
+    seconds: SecondsOption = None,
+    load: LoadOption = None,
+    wordings: WordingsOption = 0.0,
+    people: PeopleOption = 900.0,
+    orders: OrdersOption = 0.0,
+    stitches: StitchesOption = 4,
+    price: PriceOption = None,
+    check: CheckOption = "sampled",
+    plot: PlotOption = None,
+    trials: TrialsOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,45 +168,28 @@ def simulate(
         return
     if not files:
         raise CommandFailed("name a batch file to simulate, or --trials N for random ones")
-    from ancestra_farm.api.batchfile import planned
-    from ancestra_farm.simulate.crowd import crowd
-    from ancestra_farm.simulate.run import simulate as tell
-    from ancestra_farm.simulate.scenario import Autoscaling, Scenario
+    given = Given(
+        files, cards, seed, hosts, per_node, nodes, faults, autoscale, copies, every, mix, scale, yields, seconds,
+        load, wordings, people, orders, stitches, price, check,
+    )  # fmt: skip
+    _tell(given, plot, as_json=as_json)
 
-    if check not in ("every", "sampled", "end"):
-        raise CommandFailed(f"--check: {check} is none of every, sampled, end")
-    true_seconds = _pairs("--seconds", seconds)
-    plans = [_guessing(planned(file, cards), true_seconds) for file in files]
-    chances = {"default_yield": 0.05} | _price(plans, price)
-    scenario = Scenario(
-        arrivals=crowd(plans, seed=seed, copies=copies, scale=scale, every_s=every, mix=_pairs("--mix", [mix or ""])),
-        seed=seed,
-        hosts=hosts,
-        per_node=min(per_node, hosts),
-        kinds=_kinds(nodes),
-        faults=profile(faults),
-        autoscaling=None if autoscale is None else Autoscaling(floor=min(autoscale, hosts)),
-        yields=_pairs("--yield", yields),
-        seconds=true_seconds,
-        load_s=_pairs("--load", load),
-        wordings=wordings,
-        people_s=people,
-        orders_per_hour=orders,
-        stitches=stitches,
-        check=check,  # type: ignore[arg-type] # one of them
-        **chances,
-    )
-    report = tell(scenario, _progress())
+
+def _tell(given: Given, plot: Path | None, *, as_json: bool) -> None:
+    """Tell a story, draw it, and say how it went."""
+    from ancestra_farm.simulate.run import simulate as tell
+
+    report = tell(given.scenario(), _progress())
     if plot is not None:
         from ancestra_farm.simulate.plot import draw
 
-        draw(report, _title(files, scenario, copies, scale, faults), plot)
+        draw(report, given.title(), plot)
     if as_json:
         print_json({key: value for key, value in asdict(report).items() if not _is_curve(key)} | _speed(report))
-    else:
-        _print(report)
-        if plot is not None:
-            typer.echo(f"\ndrawn       {plot}")
+        return
+    _print(report)
+    if plot is not None:
+        typer.echo(f"\ndrawn       {plot}")
 
 
 def profile(name: str) -> "FaultProfile":
@@ -212,16 +285,6 @@ def _progress() -> "Callable[[VirtualFarm], None]":
             typer.echo(f"\r{line:<78}" if live else line, err=True, nl=not live)
 
     return say
-
-
-def _title(files: Sequence[Path], scenario: "Scenario", copies: int, scale: int, faults: str) -> str:
-    parts = [" + ".join(file.name for file in files)]
-    if copies > 1:
-        parts.append(f"{copies} copies")
-    if scale > 1:
-        parts.append(f"{scale} times the shots")
-    parts += [f"{scenario.hosts:,} slots", f"faults {Path(faults).name}", f"seed {scenario.seed}"]
-    return ", ".join(parts)
 
 
 # ---- what is printed -----------------------------------------------------------------------------------------------

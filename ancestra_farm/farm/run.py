@@ -102,45 +102,51 @@ def run_batch(
     SourceChanged where a file changed meanwhile, AlreadyAtWork, AddressTaken, CertificateRefused, ClusterOpen,
     ClusterUnreachable, LogDamaged, StoreUnavailable, and RunBroke.
     """
-    began = time.monotonic()
+    began, who = time.monotonic(), who or _user()
     ready = None if batch is None else prepared(Path(batch), cards)
-    submit = None if ready is None else _submission(ready, who or _user())
-    store = _opened(store_url, may_miss=submit is not None)
+    store = _opened(store_url, may_miss=ready is not None)
     settings = Settings(
-        who=who or _user(),
-        purpose="resume" if batch is None else "run",
-        hosts=hosts,
-        metrics_port=metrics_port,
-        metrics_host=metrics_host,
-        tunables=tunables or Tunables(),
-        faults=faults,
-        listen=listen,
-        stay=stay,
-        certificate=certificate,
-        key=key,
-        plain_http=plain_http,
-        local=address is None and not ray.is_initialized(),
-    )
+        who=who, purpose="resume" if batch is None else "run", hosts=hosts, metrics_port=metrics_port,
+        metrics_host=metrics_host, tunables=tunables or Tunables(), faults=faults, listen=listen, stay=stay,
+        certificate=certificate, key=key, plain_http=plain_http, local=address is None and not ray.is_initialized(),
+    )  # fmt: skip
     parsed_address(listen)
-    joined = ray_cluster(address, cpus=cpus, verbose=verbose, insecure=insecure)
-    with _signals(on_message) as asked_to_stop, joined:
-        if store is None:
-            store = Store.open(store_url, create=True)
+    until = None if timeout_s is None else began + timeout_s
+    watch = _Watch(until, metrics_port is not None, on_progress, on_message)
+    with _signals(on_message) as asked, ray_cluster(address, cpus=cpus, verbose=verbose, insecure=insecure):
+        store = store or Store.open(store_url, create=True)
         if ready is not None:
             ready.upload(store)
-        # Beside whoever attends it: it asks for no resources, so Ray would put it on any node, also on one that leaves
-        # (and does so with soft affinity, too).
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        controller = Controller.options(scheduling_strategy=here).remote(  # type: ignore[attr-defined] # an actor class
-            store.url, settings
-        )
-        until = None if timeout_s is None else began + timeout_s
-        ending, timed_out = _attend(
-            controller, submit, until, asked_to_stop, metrics_port is not None, on_progress, on_message
-        )
+        controller = _controller(store, settings)
+        ending, timed_out = _attend(controller, None if ready is None else _submission(ready, who), asked, watch)
         picture = ray.get(controller.picture.remote())
         on_progress(picture)
     return _summary(ending, picture, timed_out=timed_out, seconds=time.monotonic() - began, url=store.url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """How a run is watched. ``until``: it is stopped then, in seconds of the monotonic clock; None: never.
+
+    ``serves_metrics``: that the controller does, so that people are told where. The others as of `run_batch`.
+    """
+
+    until: float | None
+    serves_metrics: bool
+    on_progress: Callable[[Picture], None]
+    on_message: Callable[[str], None]
+
+
+def _controller(store: Store, settings: Settings) -> Any:  # noqa: ANN401 - an actor handle
+    """The controller of a store, beside whoever attends it.
+
+    It asks for no resources, so Ray would put it on any node, also on one that leaves (and does so with soft affinity,
+    too).
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Controller.options(scheduling_strategy=here).remote(  # type: ignore[attr-defined] # an actor class
+        store.url, settings
+    )
 
 
 def checked_submission(batch: Path | str, who: str, cards: Path | None = None) -> Submit:
@@ -171,30 +177,27 @@ def _opened(url: str, *, may_miss: bool) -> Store | None:
 def _attend(
     controller: Any,  # noqa: ANN401 - an actor handle
     submit: Submit | None,
-    until: float | None,
     asked_to_stop: threading.Event,
-    serves_metrics: bool,  # noqa: FBT001 - one call, above
-    on_progress: Callable[[Picture], None],
-    on_message: Callable[[str], None],
+    watch: _Watch,
 ) -> tuple[Ending, bool]:
     """Watch the controller until its loop ends; (how it ended, whether time was up)."""
     running = controller.run.remote(submit)
     stopping = timed_out = False
     looking = controller.picture.remote()
-    asking = controller.metrics_url.remote() if serves_metrics else None
+    asking = controller.metrics_url.remote() if watch.serves_metrics else None
     try:
         while True:
             ready, _ = ray.wait([running, looking], num_returns=1, timeout=LOOK_S)
             if running in ready:
                 return ray.get(running), timed_out
             if looking in ready:
-                on_progress(ray.get(looking))
+                watch.on_progress(ray.get(looking))
                 ray.wait([running], timeout=LOOK_S)
                 looking = controller.picture.remote()
-                asking = _tell_metrics(controller, asking, on_message)
-            if not stopping and until is not None and time.monotonic() >= until:
+                asking = _tell_metrics(controller, asking, watch.on_message)
+            if not stopping and watch.until is not None and time.monotonic() >= watch.until:
                 timed_out = True
-                on_message("Time is up: finishing what is being written.")
+                watch.on_message("Time is up: finishing what is being written.")
             if not stopping and (timed_out or asked_to_stop.is_set()):
                 stopping = True
                 controller.stop.remote()
