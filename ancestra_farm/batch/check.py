@@ -16,6 +16,7 @@ from ancestra_farm.batch.checks.judging import check_judging
 from ancestra_farm.batch.checks.lengths import check_lengths
 from ancestra_farm.batch.checks.materials import Surroundings, check_guide_kinds, check_materials
 from ancestra_farm.batch.checks.models import check_models
+from ancestra_farm.batch.checks.rights import check_rights
 from ancestra_farm.batch.checks.sizes import check_sizes
 from ancestra_farm.batch.checks.terms import check_terms
 from ancestra_farm.batch.checks.words import check_prompts
@@ -75,11 +76,12 @@ def checked_with_materials(
     findings = Findings(located, located.batch, cards, filters, scores, stage_faults)
     _check(findings)
     found = check_materials(findings, around)
+    rows = check_rights(findings, around, found)
     problems = by_line([*located.problems, *findings.problems])
     if problems:
         raise BatchRefused(problems)
     files = {material.digest: material for material in found.values()}
-    return with_materials(located.batch, found), tuple(files.values())
+    return with_materials(located.batch, found, rows), tuple(files.values())
 
 
 def checked_text(

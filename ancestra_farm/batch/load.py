@@ -43,6 +43,12 @@ _STAND_INS: dict[str, Any] = {
     "source": "unknown",
     "digest": "sha256:" + "0" * 64,
     "kind": "reference",
+    "owner": "unknown",
+    "licence": "unknown",
+    "consent": {"who": "unknown", "when": "2000-01-01", "scope": ["reference"]},
+    "who": "unknown",
+    "when": "2000-01-01",
+    "scope": ["reference"],
 }
 
 

@@ -5,12 +5,11 @@ ledger that says whose it is and what was consented to. This module says what st
 wrong with a look file in itself; whether the photographs are those of the ledger is `models.looks.dataset`'s matter.
 """
 
-import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from ancestra_farm.batch.base import Float, Int, Model, Name, Size
 from ancestra_farm.batch.card import ModelCard, ModelId
@@ -18,31 +17,13 @@ from ancestra_farm.batch.document import Document, read_file
 from ancestra_farm.batch.load import accepted
 from ancestra_farm.batch.problems import BatchRefused, Problem, by_line, did_you_mean, listed
 from ancestra_farm.batch.prompts import fill, placeholders
+from ancestra_farm.batch.rights import Consent, Digest
 from ancestra_farm.batch.schema import Wording
 
 SCHEMA = "ancestra/look/v1"
 LEDGER_SCHEMA = "ancestra/photographs/v1"
 #: Pipeline classes that looks are trained on; `models.looks.denoisers` says how.
 TRAINABLE = ("FluxPipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline", "WanPipeline")
-#: In a row's ``scope``: for every show.
-ANY_SHOW = "any"
-
-Use = Literal["training", "reference", "publication"]
-"""What a person can consent to: that a model learns from the picture, that it steers a generation, that it is shown."""
-
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-
-
-def _parse_day(value: object) -> dt.date:
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    try:
-        return dt.date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError("a day is written year-month-day, as in 2026-03-01") from None
-
-
-Day = Annotated[dt.date, BeforeValidator(_parse_day)]
 
 
 def _check_caption(template: str) -> str:
@@ -53,15 +34,6 @@ def _check_caption(template: str) -> str:
 
 
 Caption = Annotated[Wording, AfterValidator(_check_caption)]
-
-
-class Consent(Model):
-    """What the owner of a photograph, or who is seen in it, agreed to."""
-
-    who: str = Field(min_length=1, max_length=200, description="who gave it")
-    when: Day = Field(description="the day it was given, as in 2026-03-01")
-    scope: tuple[Use, ...] = Field(min_length=1, description="what for: training, reference, publication")
-    until: Day | None = Field(default=None, description="the last day it holds; None: until it is revoked")
 
 
 class Photograph(Model):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestra_farm.batch.problems import DocumentPath
+from ancestra_farm.batch.rights import Rights
 from ancestra_farm.batch.schema import Batch, Guide, Look, Shot
 
 
@@ -23,6 +24,13 @@ class Named:
     path: DocumentPath
     entry: Guide | Look
     shot: Shot | None
+
+    @property
+    def said(self) -> str:
+        """What it is, for a person."""
+        if isinstance(self.entry, Guide) and self.shot is not None:
+            return f"guide {self.entry.kind} of shot {self.shot.shot} ({self.entry.source})"
+        return f"look {self.path[-1]} ({self.entry.source})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +51,18 @@ def named_in(batch: Batch) -> Iterator[Named]:
             yield Named(("shots", index, "guides", number), guide, shot)
 
 
-def with_materials(batch: Batch, found: Mapping[DocumentPath, Material]) -> Batch:
-    """The batch with digest and size of what was found, by its place in the document."""
+def with_materials(
+    batch: Batch, found: Mapping[DocumentPath, Material], rows: Mapping[DocumentPath, Rights] | None = None
+) -> Batch:
+    """The batch with digest and size of what was found, and whose it is (``rows``), by its place in the document."""
+    rights = rows or {}
 
     def filled(path: DocumentPath, entry: Any) -> Any:  # noqa: ANN401 - a Look or a Guide, and the same comes back
         material = found.get(path)
         if material is None:
             return entry
-        return entry.model_copy(update={"digest": material.digest, "bytes": material.bytes})
+        facts = {"digest": material.digest, "bytes": material.bytes, "rights": rights.get(path, entry.rights)}
+        return entry.model_copy(update=facts)
 
     looks = {name: filled(("looks", name), look) for name, look in batch.looks.items()}
     shots = tuple(

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from ancestra_farm.batch.base import Bool, Float, Int, Model, Name, Rate, Scalar, Size
 from ancestra_farm.batch.card import STILL_ROLES, ModelId, Role
+from ancestra_farm.batch.rights import Rights
 
 SCHEMA = "ancestra/v1"
 
@@ -133,6 +134,7 @@ class Look(Model):
     source: str = Field(description="a path beside the batch file, or a URL (file, s3, gs, az), of a safetensors file")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits of that file")
     bytes: Int | None = Field(default=None, ge=1, description="of the file; None: filled in when it is handed in")
+    rights: Rights | None = Field(default=None, description="whose it is; None: filled in from the ledger's row")
 
 
 class Guide(Model):
@@ -158,6 +160,7 @@ class Guide(Model):
         description="of the file; None: filled in when the batch is handed in",
     )
     bytes: Int | None = Field(default=None, ge=1, description="of the file; None: filled in when it is handed in")
+    rights: Rights | None = Field(default=None, description="whose it is; None: filled in from the ledger's row")
     role: str = Field(default="", description="what it is for, in a person's words")
     covers: Literal["cut", "handles"] = Field(
         default="cut",
@@ -252,6 +255,12 @@ class Batch(Model):
     stages: dict[Name, Stage] = Field(min_length=1, description="the fan-outs of every shot, by name")
     shots: tuple[Shot, ...] = Field(min_length=1, max_length=100_000, description="the pieces of film")
     looks: dict[Name, Look] = Field(default_factory=dict, description="style adapters, by the name that stages use")
+    ledger: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="a file beside the batch file (ancestra/rights/v1) in which every look and guide has its row",
+    )
     budget: Budget = Field(default=Budget(), description="where the whole batch ends whatever is still wanted")
     policy: Policy = Field(default=Policy(), description="what the show allows")
     deliver: Deliver = Field(default=Deliver(), description="what is published of each shot")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ancestra_farm.batch.base import Float, Int, Model, Name, PersonName, Rate
+from ancestra_farm.batch.base import Bool, Float, Int, Model, Name, PersonName, Rate
 from ancestra_farm.batch.document import read_file
 from ancestra_farm.batch.load import accepted
 from ancestra_farm.batch.problems import BatchRefused
@@ -99,6 +99,14 @@ class Naming(Model):
     shot: Template | None = Field(default=None, description="of shots, such as anc_###_####; None: anyhow")
 
 
+class ShowPolicy(Policy):
+    """What a show allows, and asks for."""
+
+    rights: Bool = Field(
+        default=False, description="whether looks and guides need their rows: owner, consent, licence, scope"
+    )
+
+
 class Retention(Model):
     """How long is kept what may go."""
 
@@ -149,7 +157,7 @@ class ShowSettings(Model):
     )
     handles: Int | None = Field(default=None, ge=0, le=240, description="handles its shots have at least; None: any")
     naming: Naming = Field(default=Naming(), description="how its batches and shots are named")
-    policy: Policy | None = Field(default=None, description="what it allows; None: what each batch says")
+    policy: ShowPolicy | None = Field(default=None, description="what it allows; None: what each batch says")
     people: dict[PersonName, ShowRole] = Field(
         default_factory=dict, max_length=10_000, description="who is what on this show, beside the farm's own roles"
     )

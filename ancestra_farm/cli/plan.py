@@ -1,5 +1,6 @@
 """``ancestra plan``: what a batch will make, how much of it, and what that may cost, before a device is used."""
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def plan(
     whole = estimate(made)
     settings, paid = _in_force(store, farm, made.batch.batch)
     bill = _bill(whole, made.cards, settings.farm)
-    refused = list(refusals(made, settings, paid))
+    refused = list(refusals(made, settings, time.time(), paid))
     stages = {(shot.name, stage.name): stage for shot in made.shots for stage in shot.stages}
     rows = []
     for one in whole.stages:

@@ -276,7 +276,7 @@ def refuse_early(store: "Store", plan: "Plan") -> None:
 
     state = standing_of(store)[0].scheduler.state
     known = state.batches.get(plan.batch.batch)
-    why = list(refusals(plan, state.settings, 0.0 if known is None else known.money))
+    why = list(refusals(plan, state.settings, time.time(), 0.0 if known is None else known.money))
     if why:
         raise OrderRefused("; ".join(why))
 

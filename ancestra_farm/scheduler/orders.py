@@ -63,7 +63,9 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     if known is not None and known.submitted.digest == plan.digest and not cancelled:
         return name, False
     paid = 0.0 if known is None else known.money
-    if not request.accepted and (why := [*after.faults(plan, state.batches), *refusals(plan, state.settings, paid)]):
+    if not request.accepted and (
+        why := [*after.faults(plan, state.batches), *refusals(plan, state.settings, now, paid)]
+    ):
         raise OrderRefused("; ".join(why))
     for branch in list(known.branches.values()) if known is not None else ():
         if branch.closed is None:

@@ -5,11 +5,14 @@ not allow, and what its show could not pay for is refused with the reason, befor
 stays so when settings change; what then cannot go on is said by `explain`.
 """
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ancestra_farm.batch.load import canonical
+from ancestra_farm.batch.materials import named_in
 from ancestra_farm.batch.problems import listed
+from ancestra_farm.batch.rights import refusals_of
 from ancestra_farm.batch.show_settings import ShowSettings, matches
 from ancestra_farm.plan.estimate import estimate
 from ancestra_farm.plan.events import SettingsGiven
@@ -50,12 +53,16 @@ def change(state: FarmState, given: SettingsGiven, emit: Emit) -> bool:
     return True
 
 
-def refusals(plan: Plan, settings: Settings, paid: float = 0.0) -> Iterator[str]:
-    """Why a batch cannot be taken in, a sentence for each reason. ``paid``: what an earlier revision of it has cost."""
+def refusals(plan: Plan, settings: Settings, now: float, paid: float = 0.0) -> Iterator[str]:
+    """Why a batch cannot be taken in, a sentence for each reason. ``now``: seconds since the Unix epoch.
+
+    ``paid``: what an earlier revision of it has cost.
+    """
     yield from _cannot_run(plan, settings)
     show = settings.shows.get(plan.batch.show)
     if show is not None:
         yield from _not_allowed(plan, show)
+    yield from _not_theirs(plan, show, now)
     yield from _too_dear(plan, settings, paid)
 
 
@@ -111,6 +118,23 @@ def _policy(plan: Plan, show: ShowSettings) -> Iterator[str]:
             if card.licence not in policy.licences:
                 allowed = listed(policy.licences, "and") if policy.licences else "none"
                 yield f"{model} is under {card.licence}; {show.show} allows {allowed} (policy.licences)"
+
+
+def _not_theirs(plan: Plan, show: ShowSettings | None, now: float) -> Iterator[str]:
+    """Looks and guides that nobody has said may be used for this show, where it asks for that, or not any more."""
+    asks = show is not None and show.policy is not None and show.policy.rights
+    today = dt.datetime.fromtimestamp(now, dt.UTC).date()
+    why: dict[str, list[str]] = {}
+    for named in named_in(plan.batch):
+        rights = named.entry.rights
+        if rights is not None:
+            for _, reason, _ in refusals_of(rights.consent, rights.scope, "reference", plan.batch.show, today):
+                why.setdefault(reason, []).append(named.said)
+        elif asks:
+            rule = f"{plan.batch.show} uses no look or guide without owner, consent, licence and scope (policy.rights)"
+            why.setdefault(f"{rule}; there is no row of", []).append(named.said)
+    for reason, names in why.items():
+        yield from _of_shots(names, reason)
 
 
 def _too_dear(plan: Plan, settings: Settings, paid: float) -> Iterator[str]:

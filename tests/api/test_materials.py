@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+import yaml
 
 from ancestra_farm.api.batchfile import lacking, prepared
 from ancestra_farm.batch.load import canonical
@@ -85,6 +86,32 @@ def test_what_was_revoked_is_refused_whichever_way_it_is_handed_in(guided: Any, 
         refused = door.ask("POST", "/v1/batches", {"document": plan.document, "cards": dict(plan.card_documents)})
     assert refused.status == 409
     assert "she changed her mind" in refused.data.decode()
+
+
+def test_material_needs_a_row_where_the_show_asks_for_one(guided: Any, store: Store) -> None:
+    file, cards = guided
+    ready = prepared(file, cards)
+    ready.upload(store)
+    row = {
+        "sha256": ready.materials[0].digest,
+        "owner": "noor",
+        "consent": {"who": "noor", "when": "2020-03-01", "scope": ["reference"]},
+        "licence": "for this film",
+        "scope": ["anc"],
+    }
+    ledger = {"schema": "ancestra/rights/v1", "materials": [row]}
+    (file.parent / "rights.yaml").write_text(yaml.safe_dump(ledger))
+    file.write_text(f"{file.read_text()}\nledger: rights.yaml\n")
+    with_row = prepared(file, cards)
+    asks = {"schema": "ancestra/show/v1", "show": "anc", "policy": {"rights": True}}
+    with OpenDoor(store) as door:
+        given = {"show": "anc", "document": json.dumps(asks), "order_id": "rows-are-wanted"}
+        assert door.ask("POST", "/v1/show_settings", given).status == 200
+        for plan, status in ((ready.plan, 409), (with_row.plan, 200)):
+            body = {"document": plan.document, "cards": dict(plan.card_documents)}
+            answer = door.ask("POST", "/v1/batches", body)
+            assert answer.status == status, answer.data
+            assert ("policy.rights" in answer.data.decode()) == (status == 409)
 
 
 def test_the_door_refuses_a_guide_without_a_digest(guided: Any, store: Store) -> None:

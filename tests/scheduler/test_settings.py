@@ -7,6 +7,7 @@ import pytest
 
 from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.batch.load import canonical
+from ancestra_farm.batch.schema import Batch
 from ancestra_farm.batch.show_settings import ShowSettings
 from ancestra_farm.plan.events import EpochTaken, HostNoted, OrderGiven, SettingsGiven
 from ancestra_farm.plan.plan import Plan
@@ -25,6 +26,8 @@ from tests.scheduler.world import CARDS, STILLS, World, batch_of, submission
 #: A machine without GPUs that two hosts of the test's models fit on, at 3.60 an hour: 1.80 for an hour of a host.
 CPU = {"gpus": 0, "vram_gib": 0, "cpus": 2, "memory_gib": 8, "price_per_hour": 3.6, "max_nodes": 8}
 PRICED = farm_of(cpu=CPU)
+#: The second of March 2026, in seconds since the Unix epoch.
+TODAY = 1_772_409_600.0
 
 
 def farm_document(**fields: Any) -> str:
@@ -293,14 +296,16 @@ def test_a_show_that_has_spent_its_money_waits_and_goes_on_when_it_has_more():
 # ---- what is refused at submit ---------------------------------------------------------------------------------------
 
 
-def reasons(batch, farm: dict[str, Any] | None = None, show: dict[str, Any] | None = None, **cards: Any) -> list[str]:
+def reasons(
+    batch, farm: dict[str, Any] | None = None, show: dict[str, Any] | None = None, now: float = TODAY, **cards: Any
+) -> list[str]:
     settings = Settings()
     if farm is not None:
         settings.take(SettingsGiven("farm", "", farm_document(**farm), "bea", 1.0))
     if show is not None:
         settings.take(SettingsGiven("show", "s", show_document(**show), "bea", 1.0))
     wanted = submission(batch, **cards)
-    return list(refusals(Plan.from_documents(wanted.document, wanted.cards), settings))
+    return list(refusals(Plan.from_documents(wanted.document, wanted.cards), settings, now))
 
 
 BATCH = batch_of(f"{{still: {STILLS}}}")
@@ -360,6 +365,52 @@ def test_a_batch_asks_for_no_more_than_its_shows_policy():
     assert reasons(free) == []
     allowed = {"policy": {"synthetic_performers": True, "named_artists": True}}
     assert reasons(free, show=allowed) == []
+
+
+ROW = {
+    "owner": "Ana Lima",
+    "consent": {"who": "Ana Lima", "when": "2026-03-01", "scope": ["reference"], "until": "2026-03-31"},
+    "licence": "for this film",
+    "scope": ["s"],
+}
+
+
+def with_guides(*rows: dict[str, Any] | None) -> Batch:
+    """A batch of as many shots, each with a previz clip that has such a row."""
+    batch = batch_of(f"{{still: {STILLS}}}", shots=len(rows)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    for shot, row in zip(batch["shots"], rows, strict=True):
+        guide = {"kind": "previz", "source": "a.mkv", "digest": f"sha256:{'1' * 64}", "bytes": 1}
+        shot["guides"] = [guide if row is None else {**guide, "rights": row}]
+    return Batch.model_validate(batch, by_alias=True, by_name=False)
+
+
+def test_material_without_a_row_is_refused_where_the_show_asks_for_rows():
+    asking = {"policy": {"rights": True}}
+    batch = with_guides(ROW, None, None)
+    (one,) = reasons(batch, show=asking)
+    assert one == (
+        "s uses no look or guide without owner, consent, licence and scope (policy.rights); there is no row of: "
+        "guide previz of shot s001 (a.mkv), guide previz of shot s002 (a.mkv)"
+    )
+    for show in (None, {"policy": {}}, {"policy": {"rights": False}}):
+        assert reasons(batch, show=show) == []
+    assert reasons(with_guides(ROW, ROW), show=asking) == []
+    world = World()
+    world.tell(show_given(policy={"rights": True}))
+    with pytest.raises(OrderRefused, match=r"policy\.rights"):
+        world.submit(batch)
+    assert not world.scheduler.state.batches
+
+
+def test_a_row_that_does_not_go_so_far_is_refused_whatever_the_show_says():
+    training = {**ROW, "consent": {**ROW["consent"], "scope": ["training"]}}
+    (one,) = reasons(with_guides(ROW, training))
+    assert one == "Ana Lima consented to training, not to reference: guide previz of shot s001 (a.mkv)"
+    (one,) = reasons(with_guides({**ROW, "scope": ["t", "u"]}))
+    assert one.startswith("it may be used for t and u, not for s: ")
+    april = TODAY + 30 * 86_400
+    assert reasons(with_guides(ROW), now=april)[0].startswith("consent ended on 2026-03-31: ")
+    assert reasons(with_guides(ROW), now=TODAY - 7 * 86_400)[0].startswith("consent was given on 2026-03-01, which is ")
 
 
 def test_a_good_batch_keeps_to_a_whole_page_of_rules():

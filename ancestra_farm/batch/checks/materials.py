@@ -3,8 +3,9 @@
 What a file holds is looked at by whoever can decode it; here it is only asked, and the answer gets its line.
 """
 
+import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,11 +64,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where a batch's material is looked for. ``beside``: the folder of the batch file."""
+    """Where a batch's material is looked for. ``beside``: the folder of the batch file. ``today``: in UTC."""
 
     beside: Path
     fetch: Fetch
     inspect: Inspect
+    today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
 
 
 def check_guide_kinds(findings: Findings) -> None:

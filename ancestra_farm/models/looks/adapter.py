@@ -19,7 +19,8 @@ from safetensors.torch import save
 
 from ancestra_farm.batch.base import Float, Int, Model, Name
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.batch.look import Digest, LookFile
+from ancestra_farm.batch.look import LookFile
+from ancestra_farm.batch.rights import Digest
 
 #: The entry in the header of the file.
 ENTRY = "ancestra_look"

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ancestra_farm.batch.document import Document
-from ancestra_farm.batch.look import ANY_SHOW, LocatedLook, LookFile, Photograph, PhotographLedger, read_ledger
+from ancestra_farm.batch.look import LocatedLook, LookFile, Photograph, PhotographLedger, read_ledger
 from ancestra_farm.batch.problems import BatchRefused, Problem, listed
+from ancestra_farm.batch.rights import refusals_of
 from ancestra_farm.batch.urls import safe_join
 
 #: What the farm decodes: formats whose decoders are in Pillow itself and bound what they allocate.
@@ -157,20 +158,8 @@ def _named_twice(document: Document, ledger: PhotographLedger) -> Iterator[Probl
 
 def _refusals(row: Photograph, look: LookFile, today: dt.date) -> Iterator[Fault]:
     """Why a photograph may not be used for a look."""
-    consent = row.consent
-    if "training" not in consent.scope:
-        agreed = listed(consent.scope, "and")
-        yield (
-            ("consent", "scope"), f"{row.file}: {consent.who} consented to {agreed}, not to training",
-            "ask for it, or take the photograph away",
-        )  # fmt: skip
-    if consent.when > today:
-        yield ("consent", "when"), f"{row.file}: consent was given on {consent.when}, which is still to come", ""
-    if consent.until is not None and consent.until < today:
-        yield ("consent", "until"), f"{row.file}: consent ended on {consent.until}", "ask for it anew"
-    if ANY_SHOW not in row.scope and look.show not in row.scope:
-        allowed = listed(row.scope, "and")
-        yield ("scope",), f"{row.file}: it may be used for {allowed}, not for {look.show}", ""
+    for place, message, hint in refusals_of(row.consent, row.scope, "training", look.show, today):
+        yield place, f"{row.file}: {message}", hint
     licences = look.policy.licences
     if licences is not None and row.licence not in licences:
         hint = f"policy.licences allows {listed(licences)}" if licences else "policy.licences allows none"
