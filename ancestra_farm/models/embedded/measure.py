@@ -99,24 +99,38 @@ def animated(
     pipeline: WanImageToVideoPipeline, stills: Pictures, prompts: Sequence[str], frames: int, steps: int = STEPS
 ) -> Pictures:
     """Clips from stills [N, H, W, 3], one call each: uint8 [N, T, H, W, 3]."""
-    clips = []
-    for at, (still, prompt) in enumerate(zip(stills, prompts, strict=True)):
-        height, width = still.shape[:2]
-        clips.append(
-            pipeline(
-                image=torch.from_numpy(still.copy()).permute(2, 0, 1)[None].float() / 255.0,
-                prompt=prompt,
-                negative_prompt="",
-                width=width,
-                height=height,
-                num_frames=frames,
-                num_inference_steps=steps,
-                guidance_scale=GUIDANCE,
-                generator=torch.Generator().manual_seed(at),
-                max_sequence_length=TOKENS,
-                output_type="np",
-            ).frames[0]
-        )
+    first = [{"image": torch.from_numpy(still.copy()).permute(2, 0, 1)[None].float() / 255.0} for still in stills]
+    return _one_by_one(pipeline, prompts, first, (frames, *stills.shape[1:3]), steps)
+
+
+def _one_by_one(
+    pipeline: Any,  # noqa: ANN401 - as above
+    prompts: Sequence[str],
+    starts: Sequence[dict[str, Any]],
+    shape: tuple[int, int, int],
+    steps: int,
+) -> Pictures:
+    """A clip of each prompt with what it starts from, seeded by its place: uint8 [N, T, H, W, 3].
+
+    ``shape``: frames, height, width of every clip. These pipelines take one clip a call.
+    """
+    frames, height, width = shape
+    clips = [
+        pipeline(
+            **start,
+            prompt=prompt,
+            negative_prompt="",
+            width=width,
+            height=height,
+            num_frames=frames,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            generator=torch.Generator().manual_seed(at),
+            max_sequence_length=TOKENS,
+            output_type="np",
+        ).frames[0]
+        for at, (start, prompt) in enumerate(zip(starts, prompts, strict=True))
+    ]
     return np.rint(np.stack(clips) * 255.0).astype(np.uint8)
 
 
@@ -182,27 +196,16 @@ def guided(
     pipeline: WanVACEPipeline, controls: Pictures, prompts: Sequence[str], steps: int = STEPS, scale: float = 1.0
 ) -> Pictures:
     """Clips along control clips [N, T, H, W, 3], one call each, all of the picture painted: uint8 [N, T, H, W, 3]."""
-    clips = []
-    for at, (control, prompt) in enumerate(zip(controls, prompts, strict=True)):
-        frames, height, width = control.shape[:3]
-        clips.append(
-            pipeline(
-                video=[Image.fromarray(frame) for frame in control],
-                mask=[Image.new("L", (width, height), 255)] * frames,
-                prompt=prompt,
-                negative_prompt="",
-                conditioning_scale=scale,
-                width=width,
-                height=height,
-                num_frames=frames,
-                num_inference_steps=steps,
-                guidance_scale=GUIDANCE,
-                generator=torch.Generator().manual_seed(at),
-                max_sequence_length=TOKENS,
-                output_type="np",
-            ).frames[0]
-        )
-    return np.rint(np.stack(clips) * 255.0).astype(np.uint8)
+    frames, height, width = controls.shape[1:4]
+    along_them = [
+        {
+            "video": [Image.fromarray(frame) for frame in control],
+            "mask": [Image.new("L", (width, height), 255)] * frames,
+            "conditioning_scale": scale,
+        }
+        for control in controls
+    ]
+    return _one_by_one(pipeline, prompts, along_them, (frames, height, width), steps)
 
 
 def guide_figures(pipeline: WanVACEPipeline, each: int = 2, frames: int = renders.CLIP_FRAMES) -> dict[str, float]:
