@@ -125,7 +125,7 @@ class Crew:
     def start(self, order: StartHost) -> None:
         """Ask Ray for an actor and have it load its model."""
         environment = ONE_THREAD if order.gpus else ONE_THREAD | NO_GPU
-        options, group = options_of(order, self._drains.blocked)
+        options, group = options_of(order, self._drains.avoided)
         actor = Host.options(  # type: ignore[attr-defined] # an actor class
             runtime_env={"env_vars": environment}, **options
         ).remote(order.host, order.card, self._store_url, self._faults)
@@ -156,8 +156,8 @@ class Crew:
         self._drains.blocked = frozenset(order.nodes)
 
     def drain(self, order: DrainNode) -> None:
-        """Have Ray give a machine back once it is empty."""
-        self._drains.ask(order.node, order.why, None)
+        """Have Ray give a machine back once it is empty. Orders that stand are told again at every start."""
+        self._drains.owe(order.node, order.why, None)
 
     def dispatch(self, order: Dispatch, *, owed: bool) -> None:
         """Send a ticket to a host, and ask to be told when its generation begins."""
@@ -257,7 +257,11 @@ class Crew:
         if member is None:
             return None
         self._drop(member)
-        return HostLost(host, cause_of_death(error), _told(error), member.generating())
+        lost = HostLost(host, cause_of_death(error), _told(error), member.generating())
+        if member.node is None or lost.cause == "crash":
+            return lost
+        self._drains.lost(member.node, lambda: lost)  # told once it is known where another may come up
+        return None
 
     def _ask_started(self, member: _Member, ticket: str) -> None:
         def noted(future: "Future[Any]") -> None:

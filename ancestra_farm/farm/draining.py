@@ -1,14 +1,17 @@
-"""Ray's own draining of nodes: having it begin, and seeing where it goes on.
+"""Ray's own draining of nodes: having it begin, and seeing where it goes on; and nodes that went without a word.
 
 A node that drains gets no new actors; those it has go on until they end, and when it is empty it leaves. Ray has no
 public way to either: what is used here is what its autoscaler and its hidden ``ray drain-node`` use, and
 ``tests/farm/test_draining.py`` holds it to that.
+
+A node that was killed is believed to be up until it has missed some heartbeats, and Ray would place hosts on it
+meanwhile. So where a host is lost with more than its process, its node is asked whether it is there.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 import ray
@@ -17,8 +20,9 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled, with
 from ray.core.generated import autoscaler_pb2
 
 from ancestra_farm.farm.news import News
+from ancestra_farm.farm.nodes import Node, answers, nodes_up
 from ancestra_farm.farm.notices import Notice
-from ancestra_farm.scheduler.world import NodeLeaving
+from ancestra_farm.scheduler.world import Happening, NodeLeaving
 
 #: Ray gives every node a label with its own id.
 NODE_ID_LABEL = "ray.io/node-id"
@@ -26,6 +30,9 @@ NODE_ID_LABEL = "ray.io/node-id"
 
 #: A drain that Ray has not taken up by then is asked for again.
 AGAIN_S = 5.0
+#: No host is placed for so long on a node that did not answer: Ray takes up to 65 s to find that it is gone (five
+#: heartbeats in a row, three seconds apart, of ten seconds each). One that is there after all is used again then.
+SILENT_S = 90.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,11 +70,19 @@ def away_from(selector: Mapping[str, str], nodes: Iterable[str]) -> dict[str, st
     return {**selector, NODE_ID_LABEL: f"!in({','.join(avoided)})"} if avoided else dict(selector)
 
 
+def still_owed(
+    owed: Mapping[str, tuple[str, float | None]], draining: Collection[str], up: Collection[str]
+) -> dict[str, tuple[str, float | None]]:
+    """Drains that Ray is still to be asked for, by node: not of nodes that drain already, nor of any that are gone."""
+    return {node: wish for node, wish in owed.items() if node in up and node not in draining}
+
+
 class Drains:
     """What one controller knows of nodes on their way out. For its loop's thread.
 
     ``here``: the node the controller is on, which Ray is never asked to drain: the controller would go with it.
-    ``put``: its inbox. ``leaving``: nodes that the scheduler was told of; ``blocked``: those that people blocked.
+    ``put``: its inbox. ``leaving``: nodes that the scheduler was told of; ``blocked``: those that people blocked;
+    ``silent``: those that did not answer, with the moment (monotonic) until which they count as gone.
     """
 
     def __init__(self, here: str, put: Callable[[News], None]) -> None:
@@ -78,11 +93,33 @@ class Drains:
         self._asked_at: dict[str, float] = {}
         self.leaving: set[str] = set()
         self.blocked: frozenset[str] = frozenset()
+        self.silent: dict[str, float] = {}
 
     @property
     def unusable(self) -> frozenset[str]:
         """Nodes on which no host is placed, and whose slots do not count."""
-        return self.blocked | self.leaving
+        return self.avoided | self.leaving
+
+    @property
+    def avoided(self) -> frozenset[str]:
+        """Nodes that Ray is told to place no host on; from those that drain it keeps away by itself."""
+        return self.blocked | self.silent.keys()
+
+    def lost(self, node: str, news: News) -> None:
+        """A host is gone, and perhaps its node too: ``news`` of it is put once that is known, in a second at most."""
+        found = next((one for one in nodes_up() if one.node == node), None)
+        if found is None:
+            self._put(news)
+        else:
+            threading.Thread(target=self._knock, args=(found, news), name="knock", daemon=True).start()
+
+    def _knock(self, node: Node, news: News) -> None:
+        there = answers(node)
+        self._put(news if there else partial(self._is_silent, node.node, news))
+
+    def _is_silent(self, node: str, news: News) -> Happening | None:
+        self.silent[node] = time.monotonic() + SILENT_S
+        return news()
 
     def noticed(self, node: str, notice: Notice) -> NodeLeaving | None:
         """A node's own agent has heard that it goes away; None if that was heard already."""
@@ -92,26 +129,31 @@ class Drains:
         return self._leaves(NodeLeaving(node, notice.at, notice.why))
 
     def ask(self, node: str, why: str, at: float | None) -> None:
-        """Have Ray drain a node, now and again until it does."""
+        """Have Ray drain a node at once, and again until it does."""
+        self.owe(node, why, at)
+        if node in self._owed:
+            self._drain(node)
+
+    def owe(self, node: str, why: str, at: float | None) -> None:
+        """Have Ray drain a node from the next look on, if it is there then and does not drain yet."""
         self._told[node] = at
         self.leaving.add(node)
         if node != self._here:
             self._owed[node] = (why, at)
-            self._drain(node)
 
     def look(self) -> None:
         """Called every second: news of nodes that Ray drains, for whatever reason."""
         found = draining_nodes()
         for node, at in found.items():
-            self._owed.pop(node, None)
             if node not in self._told or _earlier(at, self._told[node]):
                 self._told[node] = at
                 self._put(partial(self._leaves, NodeLeaving(node, at, "Ray drains it")))
+        now = time.monotonic()
+        self.silent = {node: until for node, until in self.silent.items() if now < until}
         if self._owed:
-            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-            self._owed = {node: wish for node, wish in self._owed.items() if node in alive}
+            self._owed = still_owed(self._owed, found, {node.node for node in nodes_up()})
             for node in self._owed:
-                if time.monotonic() - self._asked_at[node] > AGAIN_S:
+                if now - self._asked_at.get(node, -AGAIN_S) >= AGAIN_S:
                     self._drain(node)
 
     def _leaves(self, leaving: NodeLeaving) -> NodeLeaving:

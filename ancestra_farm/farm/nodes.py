@@ -1,5 +1,6 @@
 """What nodes there are, as Ray's head knows them, and what slots they come to."""
 
+import socket
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -8,15 +9,23 @@ import ray
 from ancestra_farm.batch.farm_settings import NODE_TYPE_LABEL
 from ancestra_farm.scheduler.world import SlotsChanged
 
+#: A machine that is there takes a connection in milliseconds.
+ANSWER_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that is up. ``node``: Ray's id of it, in hex. ``node_type``: of its label, empty: it carries none."""
+    """A node that is up. ``node``: Ray's id of it, in hex. ``node_type``: of its label, empty: it carries none.
+
+    ``address`` and ``port``: where the Ray of the node listens.
+    """
 
     node: str
     node_type: str
     cpus: float
     gpus: float
+    address: str = ""
+    port: int = 0
 
 
 def nodes_up() -> tuple[Node, ...]:
@@ -26,8 +35,19 @@ def nodes_up() -> tuple[Node, ...]:
         if entry["Alive"]:
             labels, resources = entry.get("Labels") or {}, entry.get("Resources") or {}
             node_type = labels.get(NODE_TYPE_LABEL, "")
-            found.append(Node(entry["NodeID"], node_type, resources.get("CPU", 0.0), resources.get("GPU", 0.0)))
+            cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+            address, port = entry["NodeManagerAddress"], entry["NodeManagerPort"]
+            found.append(Node(entry["NodeID"], node_type, cpus, gpus, address, port))
     return tuple(sorted(found, key=lambda node: node.node))
+
+
+def answers(node: Node, within_s: float = ANSWER_S) -> bool:
+    """Whether the Ray of a node takes a connection. Waits so long at most; at once where its process is gone."""
+    try:
+        socket.create_connection((node.address, node.port), within_s).close()
+    except OSError:
+        return False
+    return True
 
 
 def slots_of(

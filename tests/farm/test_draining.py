@@ -8,7 +8,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ancestra_farm.api.client import Client
-from ancestra_farm.farm.draining import away_from, drain, draining_nodes
+from ancestra_farm.farm.draining import Drains, away_from, drain, draining_nodes, still_owed
 from ancestra_farm.farm.run import run_batch
 from ancestra_farm.ledger.errors import StoreMissing
 from ancestra_farm.ledger.store import Store
@@ -117,6 +117,32 @@ def test_nobody_is_kept_away_from_no_node():
     assert away_from({}, ()) == {}
     assert away_from({"a": "b"}, ()) == {"a": "b"}
     assert away_from({"a": "b"}, ["n2", "n1"]) == {"a": "b", "ray.io/node-id": "!in(n1,n2)"}
+
+
+def test_a_drain_is_asked_for_only_while_its_node_is_there_and_does_not_drain():
+    wish = ("drained by ann", None)
+    owed = {"there": wish, "draining": wish, "gone": wish}
+    assert still_owed(owed, {"draining"}, {"there", "draining"}) == {"there": wish}
+
+
+def test_drains_that_stand_are_told_to_ray_once_more_where_they_are_needed(cluster):
+    gone, there = add_node(cluster).node_id, add_node(cluster)
+    here = NodeAffinitySchedulingStrategy(there.node_id, soft=False)
+    actor = Place.options(scheduling_strategy=here, num_cpus=0).remote()
+    ray.get(actor.node.remote())
+    drain(gone, "a test", None)
+    wait_for(lambda: gone not in alive(), 60)
+    heard = []
+    drains = Drains(ray.get_runtime_context().get_node_id(), heard.append)
+    for node in (gone, there.node_id):
+        drains.owe(node, "drained by ann", None)
+    assert draining_nodes() == {}
+    drains.look()
+    wait_for(lambda: draining_nodes() == {there.node_id: None}, 30)
+    drains.look()
+    assert heard == []  # whoever ordered it knows
+    ray.kill(actor)
+    wait_for(lambda: there.node_id not in alive(), 60)
 
 
 # ---- a farm ----------------------------------------------------------------------------------------------------------

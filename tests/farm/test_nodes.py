@@ -6,14 +6,20 @@ from collections import Counter
 import pytest
 
 from ancestra_farm.batch.faults import FaultProfile
+from ancestra_farm.batch.load import canonical
+from ancestra_farm.farm.crew import Crew
 from ancestra_farm.farm.faults import Injection, chance
+from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.run import run_batch
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.models.catalog import load_catalog
+from ancestra_farm.scheduler.world import HostLost, HostPlaced, HostReady, StartHost, StopHost
 from tests.farm.batches import batch_document, write_batch
 from tests.farm.logs import attempts_of, survivors_of
 from tests.farm.processes import wait_for
 from tests.farm.small_cluster import MARKS, add_node, in_thread, small_cluster
 from tests.farm.soundness import faults_of
+from tests.farm.test_crew import Heard
 from tests.farm.threads import ThreadFarm, submission
 
 pytestmark = list(MARKS)
@@ -60,6 +66,31 @@ def test_a_lost_node_is_nobodys_fault_and_a_new_one_is_put_to_work(tmp_path, clu
     assert max(attempt.at for attempt in told) - lost_at < 60
     for node in (staying, back):
         cluster.remove_node(node)
+
+
+def test_a_node_that_was_killed_gets_no_host_though_ray_believes_it_to_be_up(tmp_path, cluster):
+    staying, killed = add_node(cluster), add_node(cluster)
+    inbox, card = Inbox(), load_catalog(None)["procedural/stills"]
+    crew, heard = Crew(inbox, Store.open(str(tmp_path / "store"), create=True).url), Heard(inbox)
+
+    def start(name):
+        crew.start(StartHost(name, card.id, canonical(card), 0, 1.0))
+
+    start("h1")
+    start("h2")
+    heard.wait(lambda _: len(heard.of(HostReady)) == 2)
+    on = {one.node: one.host for one in heard.of(HostPlaced)}
+    assert crew.slots().cpu_slots == 2
+    cluster.remove_node(killed, allow_graceful=False)
+    lost = heard.wait(lambda one: isinstance(one, HostLost))
+    assert (lost.host, lost.cause) == (on[killed.node_id], "host_lost")
+    assert crew.slots().cpu_slots == 1
+    crew.stop(StopHost(on[staying.node_id], "its slot is needed"))
+    start("h3")
+    placed = heard.wait(lambda one: isinstance(one, HostPlaced) and one.host == "h3")
+    assert placed.node == staying.node_id
+    crew.close()
+    cluster.remove_node(staying)
 
 
 def test_a_slow_node_does_less_and_decides_nothing(tmp_path, cluster):
