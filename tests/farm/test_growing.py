@@ -1,4 +1,4 @@
-"""Ray's real autoscaler: nodes come for a farm's work, are replaced when they are lost, and go when it is done."""
+"""Ray's real autoscaler: nodes come for a farm's work, are replaced when lost or drained, and go when it is done."""
 
 import os
 import signal
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ancestra_farm.api.client import Client
 from ancestra_farm.api.offline import take
 from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.farm.scratch import scratch
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.catalog import load_catalog
-from ancestra_farm.plan.events import NodesPaid, SettingsGiven
+from ancestra_farm.plan.events import NodeNoticed, NodeOrdered, NodesPaid, SettingsGiven
 from ancestra_farm.scheduler.world import ChangeSettings
 from tests.farm.batches import batch_document, write_batch
 from tests.farm.growing import environment
@@ -36,7 +37,7 @@ FARM = {
     },
     "scaling": {"target_wait_s": 20, "idle_s": 2},
 }  # fmt: skip
-CANDIDATES = 90
+CANDIDATES = 110
 
 
 def write_card(folder):
@@ -64,18 +65,21 @@ class Growing(Persisting):
 
     def nodes(self):
         """(Process id, type) of every node but the head."""
-        return [(pid, kind) for pid in self.run.pids("/raylet/raylet ") if (kind := type_of(pid))]
+        found = [(pid, started_as(pid, "RAY_NODE_TYPE_NAME")) for pid in self.run.pids("/raylet/raylet ")]
+        return [(pid, kind) for pid, kind in found if kind]
+
+    def is_up(self, node):
+        """Whether the node with this id of Ray's still runs."""
+        return any(started_as(pid, "RAY_CLOUD_INSTANCE_ID") == node for pid, _ in self.nodes())
 
 
-def type_of(pid):
-    """The node type that a raylet was started as; empty for the head's, and for one that is gone."""
+def started_as(pid, name):
+    """A variable that a raylet was started with; empty where it has none, and for one that is gone."""
     try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environ = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    return next(
-        (entry.partition(b"=")[2].decode() for entry in environ if entry.startswith(b"RAY_NODE_TYPE_NAME=")), ""
-    )
+    return dict(entry.split("=", 1) for entry in environ if "=" in entry).get(name, "")
 
 
 class Watch:
@@ -112,7 +116,15 @@ def paid(url):
     return [event for event in events_of(url) if isinstance(event, NodesPaid)]
 
 
-def test_nodes_come_for_work_are_replaced_when_lost_and_go_when_it_is_done(tmp_path):
+def drain_one(store):
+    """Have a node drained whose host is at work: Ray's id of the node, and the host."""
+    with Client.of(store) as client:
+        found = wait_for(lambda: [one for one in client.hosts().hosts if one.ready and one.working and one.node], 60)
+        client.order_node(NodeOrdered("drain", "tester", 0.0, node=found[0].node, note="its fan rattles"))
+    return found[0].node, found[0].host
+
+
+def test_nodes_come_for_work_are_replaced_when_lost_or_drained_and_go_when_it_is_done(tmp_path):
     cards = write_card(tmp_path / "cards")
     document = batch_document(
         model="test/on-gpu", candidates=CANDIDATES, wave=CANDIDATES, parameters={"delay_s": 1.0, "fault_rate": 0.0}
@@ -134,6 +146,11 @@ def test_nodes_come_for_work_are_replaced_when_lost_and_go_when_it_is_done(tmp_p
             os.kill(lost, signal.SIGKILL)
             watch.until(lambda _: attempts_of(url, "host_lost"))
             watch.until(lambda _: len({attempt.host for attempt in attempts_of(url, "judged")}) == 3)
+            drained, host = drain_one(store)
+            watch.until(lambda _: not growing.is_up(drained))
+            (noticed,) = [event for event in events_of(url) if isinstance(event, NodeNoticed)]
+            assert (noticed.node, noticed.hosts) == (drained, (host,))
+            watch.until(lambda _: len({attempt.host for attempt in attempts_of(url, "judged")}) == 4)
             watch.until(lambda _: len(attempts_of(url, "judged")) == CANDIDATES)
             watch.until(lambda kinds: not kinds)
             watch.until(lambda _: paid(url) and paid(url)[-1].nodes == 0)
