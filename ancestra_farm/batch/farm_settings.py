@@ -93,7 +93,10 @@ class ShowCap(Model):
 
     max_slots: Int | None = Field(default=None, ge=1, le=1_000_000, description="device slots held at once; None: all")
     max_money: Float | None = Field(
-        default=None, gt=0, description="spent in all, in the farm's currency; None: as much as it takes"
+        default=None,
+        gt=0,
+        description="what the time that its candidates hold hosts may cost in all, in the farm's currency; loads and "
+        "idle nodes are not in it; None: as much as it takes",
     )
     max_class: Priority | None = Field(default=None, description="as of submitting, for this show; None: as there")
     max_weight: Float | None = Field(

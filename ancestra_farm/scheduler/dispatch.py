@@ -1,8 +1,8 @@
-"""Who works on what: releases waves when a pool runs low, and hands out tickets.
+"""Who works on what: hands out tickets, and takes them back.
 
 Decides about hosts and tickets only. Which candidates a stage wants, and when it has enough, is decided in `waves` and
 `chains`; nothing here can change which candidates survive. Whose turn it is comes from `share`, which hosts there are
-from `slots`, what is taken back for somebody else from `urgency`.
+from `slots`, when waves are released from `releases`, what is taken back for somebody else from `urgency`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,14 @@ from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
 from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.releases import Releases
+from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.slots import Slots
 from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
 from ancestra_farm.scheduler.store_waits import StoreWaits
 from ancestra_farm.scheduler.tickets import take_ticket, ticket_size, tickets_in
 from ancestra_farm.scheduler.tunables import Tunables
-from ancestra_farm.scheduler.waves import Emit, may_release, release
+from ancestra_farm.scheduler.waves import Emit, may_release
 from ancestra_farm.scheduler.world import Dispatch, Instruction, Revoke
 
 #: Lots that are looked through for one with the look a host has loaded.
@@ -39,6 +41,7 @@ class Dispatcher:
         self.fleet = Fleet()
         self.slots = Slots(self.fleet, tunables)
         self.departures = Departures(self.fleet, self.slots, tunables)
+        self.releases = Releases(self.fleet, self.slots, tunables)
         self._lots: dict[int, Lot] = {}
         self._undone: list[Lot] = []
         self._held: set[StageRef] = set()
@@ -131,66 +134,18 @@ class Dispatcher:
                 elif not lot.inside:
                     pool.enter(lot, self.now)
 
-    def release_waves(self, emit: Emit, now: float) -> bool:
-        """Release waves where a batch runs low in a pool. True if any was.
+    def release_waves(self, emit: Emit) -> bool:
+        """Release waves where a batch runs low in a pool. True if any was."""
+        return self.releases.release_waves(emit, self.now)
 
-        Waves are released late, so that a batch of millions neither fills the log nor the memory before its turn comes;
-        a lower class releases nothing while a higher one has enough that it could run. A batch whose budget in
-        device-hours is all reserved waits until some of it is settled.
+    def run_short(self, settings: Settings) -> frozenset[str]:
+        """Shows that were not known to be out of money and are; nothing of theirs starts from here on.
+
+        Until the settings change or people order something else.
         """
-        released = False
-        for pool in self.fleet.pools.values():
-            if pool.hungry:
-                for line in pool.in_turn(pool.hungry, now, self.tunables.ageing_s):
-                    released |= self._release(pool, line, emit, now)
-        return released
-
-    def _release(self, pool: Pool, line: Line, emit: Emit, now: float) -> bool:
-        released = False
-        rank = line.batch.rank
-        higher = sum(
-            other.queued for other in pool.waiting.values() if other.rank < rank and not self.fleet.at_cap(other, pool)
-        )
-        enough = self._low_water(pool, line)
-        while line.ready and line.queued < enough and higher < enough:
-            branch = line.ready[0][1]
-            stage = branch.stage
-            wanted = stage.branches.get(branch.key) is branch and not stage.held and may_release(branch)
-            if wanted and self._reserved_out(line.batch):
-                break
-            del line.ready[0]
-            if wanted:
-                release(branch, emit, now)
-                released = True
-        if not line.ready:
-            pool.hungry.pop(line.batch.name, None)
-        return released
-
-    def _low_water(self, pool: Pool, line: Line) -> int:
-        """Queued candidates below which a batch gets more."""
-        each = min(pool.seconds.values(), default=pool.card.seconds_per_candidate)
-        ticket = max(1, min(self.tunables.ticket_max, int(self.tunables.ticket_s / max(each, 1e-6))))
-        hosts = float(self.fleet.slots(pool))
-        if len(pool.waiting) > 1:
-            weights = sum(other.batch.share_weight for other in pool.waiting.values() if other is not line)
-            hosts *= line.batch.share_weight / (line.batch.share_weight + weights)
-        return int(ticket * self.tunables.queued_tickets_per_host * max(1.0, hosts))
-
-    def _reserved_out(self, batch: BatchState) -> bool:
-        """Whether spent and reserved device-seconds reach the budget. What is released is reserved until it ends.
-
-        What cannot run is not reserved for: nobody should wait for it.
-        """
-        budget_s = batch.budget_s
-        if budget_s is None:
-            return False
-        lines = ((pool, pool.lines.get(batch.name)) for pool in self.fleet.pools.values())
-        reserved = sum(
-            pool.work_s(line)
-            for pool, line in lines
-            if line is not None and self.slots.blocked(pool) is None and _too_wide(pool, batch) is None
-        )
-        return reserved > 0 and batch.device_s + reserved >= budget_s
+        found = self.fleet.purse.short(settings, self.releases.able())
+        settings.short.update(found)
+        return frozenset(found)
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
 
@@ -229,12 +184,13 @@ class Dispatcher:
         for lease in leases:
             took = 0.0 if lease.started_at is None else max(0.0, self.now - lease.started_at)
             host.pool.release(host, lease, took, self.now)
+            self.fleet.purse.settle(lease)
         return host, leases
 
     def blocked(self, stage: StageState) -> str | None:
         """Why a stage's candidates cannot be made, as a sentence; None if they can, or if nobody knows yet."""
         pool = self.fleet.pools.get(stage.plan.model_digest)
-        return None if pool is None else (self.slots.blocked(pool) or _too_wide(pool, stage.batch))
+        return None if pool is None else (self.slots.blocked(pool) or show_caps.too_wide(pool, stage.batch))
 
     def stuck(self) -> tuple[str, ...]:
         """Why work that is left cannot run, a sentence for each pool or batch."""
@@ -243,14 +199,14 @@ class Dispatcher:
         for pool in left:
             lines = (pool.waiting | pool.hungry).values()
             if self.slots.blocked(pool) is None:
-                sentences.extend(why for line in lines if (why := _too_wide(pool, line.batch)) is not None)
+                sentences.extend(why for line in lines if (why := show_caps.too_wide(pool, line.batch)) is not None)
         return tuple(sentences)
 
     def can_go_on(self) -> bool:
         """Whether some work is left that hosts can take."""
         return any(
             self.slots.blocked(pool) is None
-            and any(_too_wide(pool, line.batch) is None for line in (pool.waiting | pool.hungry).values())
+            and any(show_caps.too_wide(pool, line.batch) is None for line in (pool.waiting | pool.hungry).values())
             for pool in self.fleet.pools.values()
             if pool.waiting or pool.hungry
         )
@@ -285,6 +241,7 @@ class Dispatcher:
                 judged_s += attempt.device_s
                 judged += 1
         held.pool.release(held, lease, cost_s, self.now)
+        self.fleet.purse.settle(lease)
         if judged:
             held.pool.learn(lot.kind, judged_s / judged, self.tunables.newest_weight)
         if held.leases:
@@ -366,7 +323,7 @@ class Dispatcher:
             tickets = {
                 line: tickets_in(pool, line, self.tunables)
                 for line in pool.waiting.values()
-                if not self.fleet.at_cap(line, pool)
+                if not self.fleet.kept_out(line, pool)
             }
             yield from urgency.revoke(urgency.for_a_higher_class(self.fleet, pool, tickets))
 
@@ -374,6 +331,8 @@ class Dispatcher:
         """The host and the lot of the next ticket, for a host that holds so many; None: nobody should get one now."""
         lines = pool.in_turn(pool.waiting, self.now, self.tunables.ageing_s)
         for line in lines:
+            if self.fleet.purse.out_of_reach(pool, line):
+                continue
             own = None
             if capped := self.fleet.at_cap(line, pool):
                 own = next((host for host in line.mine.values() if len(host.leases) == held), None)
@@ -407,14 +366,16 @@ class Dispatcher:
     def _with_look(self, pool: Pool, look: str | None, lines: list[Line]) -> Lot | None:
         free = (line for line in lines if not self.fleet.at_cap(line, pool))
         lots = (lot for line in free for lot in islice(line.lots, LOOKED_THROUGH))
-        return next((lot for lot in lots if lot.look == look), None)
+        return next((lot for lot in lots if lot.look == look and self.fleet.purse.pays(pool, lot)), None)
 
     def _give(self, pool: Pool, host: Host, lot: Lot, epoch: int) -> Dispatch:
         self.fleet.tickets += 1
-        ticket = take_ticket(pool, lot, f"{epoch}-{self.fleet.tickets}", epoch, self.tunables)
+        most = self.fleet.purse.most(pool, lot, host)
+        ticket = take_ticket(pool, lot, f"{epoch}-{self.fleet.tickets}", epoch, self.tunables, most)
         host.look = lot.look
         lease = Lease(ticket, lot, pool.seconds_each(lot.kind) * len(ticket.positions))
         pool.lease(host, lease, self.now)
+        self.fleet.purse.bind(host, lease)
         self.deadlines.watch(host)
         return Dispatch(host.name, ticket)
 
@@ -428,11 +389,3 @@ class Dispatcher:
     def busy(self) -> bool:
         """Some host holds a ticket."""
         return any(line.going for pool in self.fleet.pools.values() for line in pool.lines.values())
-
-
-def _too_wide(pool: Pool, batch: BatchState) -> str | None:
-    """Why a batch can hold no host of a pool at all, as a sentence."""
-    cap = batch.plan.batch.max_slots
-    if cap is None or pool.slots_each <= cap:
-        return show_caps.too_wide(pool, batch)
-    return f"{batch.name} may hold {cap} slot(s) at once (max_slots), and {pool.model} needs {pool.slots_each:g}"

@@ -56,9 +56,11 @@ def following(state: FarmState) -> tuple[str, ...]:
 def _told_broke(batch: BatchState) -> str:
     """Why a show spends nothing more."""
     settings = batch.settings
+    why = settings.short.get(batch.show)
     return (
         f"{batch.show} has spent {settings.spent.get(batch.show, 0.0):,.2f} of the "
         f"{settings.cap(batch.show).max_money:,.2f} {settings.farm.currency} it may (max_money of show_caps)"
+        + (f", and {why}" if why else "")
     )
 
 
@@ -207,13 +209,17 @@ def _dry(stage: StageState, dispatcher: Dispatcher) -> str:
 
 
 def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
-    """Why a batch gets nothing of a pool though it could run there: its own cap, or batches of a higher class."""
+    """Why a batch gets nothing of a pool though it could run there: a cap on it or its show, or higher classes."""
     line = pool.lines.get(batch.name)
     if line is not None and line.cap is not None and fleet.at_cap(line, pool):
         return f"{batch.name} holds {fleet.held_by(batch.name):g} of the {line.cap} slots it may hold (max_slots)"
     if line is not None and fleet.at_show_cap(line, pool):
         held = fleet.held_by_show(batch.show)
         return f"all batches of {batch.show} hold {held:g} of the {batch.show_cap} slots they may hold (show_caps)"
+    if line is not None and fleet.purse.out_of_reach(pool, line):
+        left = batch.settings.money_left(batch.show) or 0.0
+        currency = batch.settings.farm.currency
+        return f"the {left:,.2f} {currency} that {batch.show} has left may all go to what runs (max_money of show_caps)"
     rank = batch.rank
     rivals = [
         other.batch

@@ -8,6 +8,7 @@ from ancestra_farm.scheduler.bays import CPUS, GPUS, Bay, bay_on, bays_of, plain
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.purse import Purse
 from ancestra_farm.scheduler.state import Branch
 from ancestra_farm.scheduler.world import SlotsChanged
 
@@ -18,7 +19,8 @@ class Fleet:
 
     ``known``: the farm has said how many slots there are, ``told``, last. ``starting``: hosts that are not ready yet,
     in the order they were asked for. ``stopping``: hosts that go when what they run is back. ``bays``: by name, in the
-    order in which they are filled. ``farm``: its settings. ``stale``: what slots are shared by has changed.
+    order in which they are filled. ``farm``: its settings. ``stale``: what slots are shared by has changed. ``purse``:
+    the money that tickets are out for.
     """
 
     known: bool = False
@@ -32,6 +34,7 @@ class Fleet:
     stale: bool = True
     tickets: int = 0
     started: int = 0
+    purse: Purse = field(default_factory=Purse)
 
     def pool(self, branch: Branch) -> Pool:
         """The pool that makes a branch's candidates."""
@@ -65,6 +68,7 @@ class Fleet:
     def equip(self, farm: FarmSettings) -> None:
         """Take other settings, or other models, into account. Hosts stay where they are, if that is a bay still."""
         self.farm, self.stale = farm, True
+        self.purse.price_anew(self.leases())
         cards = [pool.card for pool in self.pools.values()]
         before, self.bays = self.bays, bays_of(farm, cards) if self.grows else plain_bays()
         supplies = {bay.make.name: bay.supply for bay in before.values() if bay.make is not None}
@@ -134,6 +138,10 @@ class Fleet:
         """Whether one more host at work on this batch would be more than its show may hold."""
         cap = line.batch.show_cap
         return cap is not None and self.held_by_show(line.batch.show) + pool.slots_each > cap
+
+    def kept_out(self, line: Line, pool: Pool) -> bool:
+        """Whether no further host gets a ticket of this batch now: for a cap on slots, or for its show's money."""
+        return self.at_cap(line, pool) or self.purse.out_of_reach(pool, line)
 
     # ---- hosts -----------------------------------------------------------------------------------------------------
 

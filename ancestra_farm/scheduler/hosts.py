@@ -17,7 +17,8 @@ class Lease:
     """A ticket that a host holds. ``started_at``: when generation began, None while it waits.
 
     ``front_at``: when it became the first on its host. ``expected_s``: device-seconds it is thought to take;
-    ``charged``: virtual seconds its batch was charged. ``coming``: taken back before it began.
+    ``charged``: virtual seconds its batch was charged. ``coming``: taken back before it began. ``cost``: what it is
+    thought to cost ``show``, in the farm's currency.
     """
 
     ticket: Ticket
@@ -29,6 +30,8 @@ class Lease:
     revoked: bool = False
     coming: bool = False
     frees: bool = False
+    show: str = ""
+    cost: float = 0.0
 
     @property
     def due_at(self) -> float:

@@ -47,6 +47,7 @@ def broken_invariants(state: FarmState, dispatcher: Dispatcher, *, fleet_only: b
 def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
     fleet = dispatcher.fleet
     yield from _bays(fleet)
+    yield from _purse(fleet)
     if set(fleet.starting) != {host.name for host in fleet.hosts.values() if not host.ready}:
         yield "the hosts that come up are not those counted so"
     for pool in fleet.pools.values():
@@ -62,6 +63,19 @@ def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
         yield from _urgency(fleet, pool)
     for batch in {name for pool in fleet.pools.values() for name in pool.lines}:
         yield from _cap(fleet, batch)
+
+
+def _purse(fleet: Fleet) -> Iterator[str]:
+    """What tickets that are out will cost is counted for the shows that pay for them."""
+    out: dict[str, list[float]] = {}
+    for _, lease in fleet.leases():
+        out.setdefault(lease.show, []).append(lease.cost)
+    counted = {show: tab.tickets for show, tab in fleet.purse.tabs.items()}
+    if counted != {show: len(costs) for show, costs in out.items()}:
+        yield f"tickets are counted as out for {counted}, {out} are"
+    for show, costs in out.items():
+        if show in fleet.purse.tabs and abs(fleet.purse.tabs[show].cost - sum(costs)) > ROUNDING:
+            yield f"{fleet.purse.tabs[show].cost} are counted as bound for {show}, {sum(costs)} are"
 
 
 def _bays(fleet: Fleet) -> Iterator[str]:
@@ -128,7 +142,7 @@ def _tickets(what: str, line: Line, leases: list[tuple[Host, Lease]]) -> Iterato
 def _urgency(fleet: Fleet, pool: Pool) -> Iterator[str]:
     """Nothing of a lower class may be about to start where a higher one waits that could run there."""
     for line in pool.waiting.values():
-        if fleet.at_cap(line, pool):
+        if fleet.kept_out(line, pool):
             continue
         lower = [other for other in pool.lines.values() if other.rank > line.rank and other.behind]
         if lower:

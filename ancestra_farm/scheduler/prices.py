@@ -2,6 +2,7 @@
 
 A node's price is shared by as many hosts of the model as it holds. Which type a host will come up on is not known
 beforehand, so that the cheapest one it fits on is taken; the type it did come up on, where that is known, is better.
+What must not be passed (`purse`) is reckoned with the dearest.
 What nodes cost while nothing runs on them is no host's: `farm.nodes` counts it.
 """
 
@@ -26,13 +27,21 @@ def price_of(card: ModelCard, farm: FarmSettings, node_type: str = "") -> HostPr
 
     None also where the farm has no node types: nothing is known of prices then.
     """
+    return min(_prices(card, farm, node_type), key=lambda price: price.per_hour, default=None)
+
+
+def dearest_price(card: ModelCard, farm: FarmSettings) -> HostPrice | None:
+    """The price of a host of this model where it is dearest: what it costs at most, wherever it comes up."""
+    return max(_prices(card, farm), key=lambda price: price.per_hour, default=None)
+
+
+def _prices(card: ModelCard, farm: FarmSettings, node_type: str = "") -> list[HostPrice]:
     needs = needs_of(card)
-    prices = [
+    return [
         HostPrice(name, kind.price_per_hour / hosts)
         for name, kind in farm.node_types.items()
         if node_type in ("", name) and (hosts := hosts_on(needs, kind))
     ]
-    return min(prices, key=lambda price: price.per_hour, default=None)
 
 
 def prices_of(cards: Mapping[str, ModelCard], farm: FarmSettings) -> dict[str, HostPrice]:

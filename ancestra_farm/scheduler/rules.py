@@ -154,9 +154,14 @@ def _too_dear(plan: Plan, settings: Settings, paid: float) -> Iterator[str]:
         hours = _rounded_down((left + paid) / dearest)
         way_out = f"; with budget.device_hours: {hours:g} it could not" if hours else ""
         yield (
-            f"it may cost up to {cost:,.2f} {currency}, and {left:,.2f} of the {most:,.2f} of {name} are left "
+            f"it may cost up to {_told(cost)} {currency}, and {_told(left)} of the {most:,.2f} of {name} are left "
             f"(max_money of show_caps){way_out}"
         )
+
+
+def _told(money: float) -> str:
+    """To hundredths, or as small as it is."""
+    return f"{money:,.2f}" if money >= 0.01 else f"{money:.2g}"
 
 
 def _rounded_down(hours: float) -> float:

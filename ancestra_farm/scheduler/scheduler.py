@@ -286,6 +286,7 @@ class Scheduler:
         self._said_done = False
         if changed:
             self._take_up(self.state.batches[name])
+            self._look_again(self.state.batches[name].show)
         else:
             self.dispatcher.add_pools(self.state.batches[name])
 
@@ -297,6 +298,7 @@ class Scheduler:
                 self.dispatcher.rank(self.state.batches[given.batch])
             for shot in shots_of(self.state.batches[given.batch], given):
                 self._touch_shot(given.batch, shot.plan.name)
+            self._look_again(self.state.batches[given.batch].show)
 
     def _nodes_ordered(self, happening: NodeOrder, now: float) -> None:
         self._out.extend(node_orders.order(self.state, self.dispatcher, happening.order, self._emit, now))
@@ -377,7 +379,9 @@ class Scheduler:
             self.dispatcher.fleet.equip(self.state.settings.farm)
         while True:
             self._advance_stages(now)
-            if self.dispatcher.release_waves(self._emit, now):
+            if self.dispatcher.release_waves(self._emit):
+                continue
+            if self._run_short():
                 continue
             self._out.extend(self.dispatcher.pointless())
             self._out.extend(self.dispatcher.slots.share(now, self.epoch))
@@ -388,6 +392,18 @@ class Scheduler:
             if not self._dirty:
                 break
         self._say_when_done()
+
+    def _run_short(self) -> bool:
+        """Put off the shows whose money has come to its end. True if there are any that were not put off."""
+        found = self.dispatcher.run_short(self.state.settings)
+        for show in found:
+            self._touch_show(show)
+        return bool(found)
+
+    def _look_again(self, show: str) -> None:
+        """Something else may be wanted of a show now that its money does reach for."""
+        if self.state.settings.short.pop(show, None) is not None:
+            self._touch_show(show)
 
     def _advance_stages(self, now: float) -> None:
         while self._dirty:

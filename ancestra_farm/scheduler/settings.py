@@ -12,7 +12,7 @@ from ancestra_farm.batch.schema import PRIORITIES, Priority
 from ancestra_farm.batch.show_settings import ShowSettings, show_settings_of
 from ancestra_farm.plan.events import SettingsGiven
 from ancestra_farm.plan.recipe import digest_of
-from ancestra_farm.scheduler.prices import price_of
+from ancestra_farm.scheduler.prices import dearest_price, price_of
 from ancestra_farm.scheduler.share import RANKS
 
 _NO_CAP = ShowCap.model_construct(max_slots=None, max_money=None)
@@ -24,7 +24,9 @@ class Settings:
 
     ``spent``: what each show has spent so far, in money, as priced when it was spent. ``standing``: the type of the
     node that a host stands on. ``prices``: per second of a host, by the digest of its model and node type, as far as
-    they were asked for.
+    they were asked for; ``dearest``: wherever it may come up, by the digest of its model. ``short``: shows whose money
+    does not reach for one more of the candidates that wait, with why, as a sentence. That is of this moment and not of
+    the log (see `purse`); who begins anew finds it out again.
     """
 
     given: dict[str, SettingsGiven] = field(default_factory=dict)
@@ -33,19 +35,21 @@ class Settings:
     shows: dict[str, ShowSettings] = field(default_factory=dict)
     prices: dict[tuple[str, str], float] = field(default_factory=dict)
     standing: dict[str, str] = field(default_factory=dict)
+    dearest: dict[str, float] = field(default_factory=dict)
+    short: dict[str, str] = field(default_factory=dict)
 
     def take(self, given: SettingsGiven) -> None:
         """Put these in place of any before. Raises ValueError for a document that is none."""
         meant = read(given)
         if isinstance(meant, FarmSettings):
-            self.farm, self.prices = meant, {}
+            self.farm, self.prices, self.dearest, self.short = meant, {}, {}, {}
         else:
             self.shows[given.name] = meant
         self.given[key_of(given)] = given
 
     def read_again(self) -> None:
-        """Work ``farm`` and ``shows`` out from ``given``."""
-        self.farm, self.shows, self.prices = NO_FARM_SETTINGS, {}, {}
+        """Work ``farm`` and ``shows`` out from ``given``. Nothing is known of prices yet, and nobody is short."""
+        self.farm, self.shows, self.prices, self.dearest, self.short = NO_FARM_SETTINGS, {}, {}, {}, {}
         for given in list(self.given.values()):
             self.take(given)
 
@@ -66,7 +70,14 @@ class Settings:
         return (1.0 if of_show is None else of_show.weights.get(priority, 1.0)) * self.farm.classes.get(priority, 1.0)
 
     def pay(self, show: str, model_digest: str, card: ModelCard, host: str, device_s: float) -> float:
-        """A host of this model was held for so many seconds for a show: what that cost.
+        """A host of this model was held for so many seconds for a show: what that cost."""
+        cost = device_s * self.price_per_s(model_digest, card, host)
+        if cost:
+            self.spent[show] = self.spent.get(show, 0.0) + cost
+        return cost
+
+    def price_per_s(self, model_digest: str, card: ModelCard, host: str) -> float:
+        """What a second of a host of this model costs.
 
         At the price of the node it stands on, where that is known, else where the model is cheapest.
         """
@@ -75,10 +86,15 @@ class Settings:
         if per_s is None:
             price = price_of(card, self.farm, node_type) or price_of(card, self.farm)
             per_s = self.prices[model_digest, node_type] = 0.0 if price is None else price.per_hour / 3600
-        cost = device_s * per_s
-        if cost:
-            self.spent[show] = self.spent.get(show, 0.0) + cost
-        return cost
+        return per_s
+
+    def most_per_s(self, model_digest: str, card: ModelCard) -> float:
+        """What a second of a host of this model costs at most, wherever it comes up."""
+        per_s = self.dearest.get(model_digest)
+        if per_s is None:
+            price = dearest_price(card, self.farm)
+            per_s = self.dearest[model_digest] = 0.0 if price is None else price.per_hour / 3600
+        return per_s
 
     def money_left(self, show: str) -> float | None:
         """What a show may still spend, 0 at least; None: as much as it takes."""
@@ -86,8 +102,8 @@ class Settings:
         return None if most is None else max(0.0, most - self.spent.get(show, 0.0))
 
     def broke(self, show: str) -> bool:
-        """Whether a show has spent all it may."""
-        return self.money_left(show) == 0.0
+        """Whether a show has spent all it may, or what is left does not reach for one more candidate."""
+        return show in self.short or self.money_left(show) == 0.0
 
 
 def read(given: SettingsGiven) -> FarmSettings | ShowSettings:

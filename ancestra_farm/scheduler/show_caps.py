@@ -32,13 +32,16 @@ def _kept_out(fleet: Fleet, pool: Pool, other: Line, line: Line) -> bool:
     batch = other.batch
     if batch.show != line.batch.show or batch.name == line.batch.name or other.rank > line.rank:
         return False
-    if fleet.held_by(batch.name):
+    if fleet.held_by(batch.name) or fleet.purse.out_of_reach(pool, other):
         return False
     return (other.cap is None or pool.slots_each <= other.cap) and fleet.at_show_cap(other, pool)
 
 
 def too_wide(pool: Pool, batch: BatchState) -> str | None:
-    """Why a batch can hold no host of a pool at all because of its show, as a sentence."""
+    """Why a batch can hold no host of a pool at all, as a sentence: for its own cap, or its show's."""
+    cap = batch.plan.batch.max_slots
+    if cap is not None and pool.slots_each > cap:
+        return f"{batch.name} may hold {cap} slot(s) at once (max_slots), and {pool.model} needs {pool.slots_each:g}"
     cap = batch.show_cap
     if cap is None or pool.slots_each <= cap:
         return None

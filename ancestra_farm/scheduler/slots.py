@@ -15,6 +15,7 @@ from ancestra_farm.scheduler import scaling, supply
 from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
+from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.placement import needs_of, nowhere
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.share import RANKS, Demand, hosts_by_pool
@@ -105,7 +106,7 @@ class Slots:
                 weight=line.batch.share_weight,
                 cap=line.cap,
                 work_s=pool.work_s(line),
-                most_hosts=line.queued + line.going - (pool.staying - pool.standing.get(bay.name, 0)),
+                most_hosts=self._usable(pool, line) - (pool.staying - pool.standing.get(bay.name, 0)),
                 slots_each=pool.sizes[bay.name],
                 show=line.batch.show,
                 show_cap=line.batch.show_cap,
@@ -115,6 +116,10 @@ class Slots:
             if line.busy and (line.cap is None or pool.slots_each <= line.cap)
         ]
         return hosts_by_pool(bay.all, demands)
+
+    def _usable(self, pool: Pool, line: Line) -> int:
+        """How many hosts a batch could have tickets for. What its show's money does not reach for is for none."""
+        return line.going + (0 if self.fleet.purse.out_of_reach(pool, line) else line.queued)
 
     def _start(self, bay: Bay, pool: Pool, now: float, epoch: int) -> StartHost:
         self.fleet.started += 1
@@ -213,7 +218,7 @@ class Slots:
         """
         waiting = pool.waiting.values() if pool.staying == 0 else ()
         aged = [line for line in waiting if now - line.account.since > self.tunables.ageing_s]
-        starved = any(not self.fleet.held_by(line.batch.name) and not self.fleet.at_cap(line, pool) for line in aged)
+        starved = any(not self.fleet.held_by(line.batch.name) and not self.fleet.kept_out(line, pool) for line in aged)
         rivals = [
             (rival.standing.get(bay.name, 0) - wanted.get(rival.digest, 0), rival)
             for rival in pools
@@ -233,7 +238,7 @@ class Slots:
         All, if the rival has nothing to do. One at least, if the rival is of a lower class and this pool has no host
         yet, or has waited too long. Else as many as what waits here keeps busy for more than so many loads each.
         """
-        if not rival.busy:
+        if not any(self._usable(rival, line) for line in rival.lines.values()):
             return inf
         busy = ceil(pool.queued_s() / (self.tunables.switch_loads * pool.load_s) - pool.staying) - 1
         return max(busy, int(aged or (pool.rank < rival.rank and pool.staying == 0)))

@@ -31,7 +31,7 @@ _WITHOUT = {
     ShotState: frozenset({"plan"}),
     StageState: frozenset({"batch", "shot", "plan", "started_from"}),
     Branch: frozenset({"stage"}),
-    Settings: frozenset({"farm", "shows", "prices"}),
+    Settings: frozenset({"farm", "shows", "prices", "dearest", "short"}),
 }
 
 Written = tuple[Any, list[bytes | memoryview]]

@@ -41,10 +41,11 @@ def tickets_in(pool: Pool, line: Line, tunables: Tunables) -> int:
     return max(len(line.lots), -(-line.queued // ticket_size(pool, line.lots[0], tunables)))
 
 
-def take_ticket(pool: Pool, lot: Lot, name: str, epoch: int, tunables: Tunables) -> Ticket:
-    """Take the next candidates of a lot out of line, as a ticket."""
+def take_ticket(pool: Pool, lot: Lot, name: str, epoch: int, tunables: Tunables, most: int | None = None) -> Ticket:
+    """Take the next candidates of a lot out of line, as a ticket. ``most``: at most so many; None: no bound."""
     branch, spec = lot.branch, lot.branch.stage.plan.spec
-    positions = pool.take(lot, ticket_size(pool, lot, tunables))
+    size = ticket_size(pool, lot, tunables)
+    positions = pool.take(lot, size if most is None else min(size, most))
     expected_s = pool.seconds_each(lot.kind) * len(positions)
     return Ticket(
         ticket=name,
