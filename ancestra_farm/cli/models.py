@@ -56,8 +56,7 @@ EPILOG = (
     "`ancestra models MODEL` shows a card whole; `ancestra models fetch MODEL` brings its weights to this node, or "
     "checks every byte of them. Seconds are what a card begins with, for one candidate, on the device that --json "
     "names: measured here, published by the model's makers, reported by others, reckoned from other figures, or a "
-    "guess. "
-    + json_keys(ModelRow)
+    "guess. " + json_keys(ModelRow)
 )
 
 
