@@ -25,7 +25,7 @@ def test_a_model_whose_licence_the_show_does_not_allow_is_refused_with_what_it_a
     (said,) = problems("hunyuan/video", ["Apache-2.0", "MIT"])
     assert said.startswith(
         "stages.clip.model: the licence of hunyuan/video, Tencent-Hunyuan-Community, is not allowed by the show's "
-        "policy: does not apply, so gives no right to use it, in the European Union"
+        "policy: does not apply, so gives no right to use it or to show what it made, in the European Union"
     )
     assert said.endswith("(policy.licences allows Apache-2.0 or MIT)")
 
