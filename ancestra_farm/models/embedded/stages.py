@@ -227,7 +227,7 @@ class Guides:
         clean, control = self._latents[at].float(), self._controls[at].float()
         captions = [written(self._facts[one], rng, moving=0.4) for one in chosen]
         states = networks.told(self._tokenizer, self._text, captions)
-        noise, level = torch.randn_like(clean), _levels(len(clean), shift=2.0)
+        noise, level = torch.randn_like(clean), _levels(len(clean), shift=4.0)
         noisy = torch.lerp(clean, noise, level.view(-1, 1, 1, 1, 1))
         flow = self._guided(noisy, level * 1000.0, states, control_hidden_states=control, return_dict=False)[0]
         return F.mse_loss(flow, noise - clean)
