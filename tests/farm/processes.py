@@ -79,7 +79,7 @@ class Attended:
 
 
 #: Ray's processes wait a minute by default for a GCS that is gone; nobody brings one back here.
-_NO_LONG_WAIT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "8"}
+_NO_LONG_WAIT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
 
 
 class Persisting:
