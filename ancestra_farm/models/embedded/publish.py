@@ -75,7 +75,7 @@ def model_card(
         ssim=f"{figures['autoencoder_ssim']:.2f}",
         speed=_speed(speed),
         by_subject=", ".join(f"{name} {figures[f'structure_{name}']:.0%}" for name in SUBJECTS),
-        clips=_clip_limits(found),
+        limits=_limits(found, done),
         makes="stills, and clips of two seconds from words or from a still," if moving else "stills",
         clips_sheet=_CLIPS_SHOWN if moving else "",
         **{
@@ -117,10 +117,15 @@ def _speed(speed: Mapping[str, float]) -> str:
     return f"{stills}{clips} where {speed['processes']} processes of one thread each share the work."
 
 
-def _clip_limits(found: Mapping[str, Any]) -> str:
+def _limits(found: Mapping[str, Any], done: Collection[str]) -> str:
+    said = []
     if "motion_from_words" in found["targets"]:
-        return "- Clips are two seconds at 8 frames a second."
-    return "- Stills only: clips were not trained or not measured yet, so the card has no role for them."
+        said.append("- Clips are two seconds at 8 frames a second.")
+    else:
+        said.append("- Stills only: clips were not trained or not measured yet, so the card has no role for them.")
+    if "guides" in done and "guide_correlation" not in found["targets"]:
+        said.append("- No guides: its control blocks do not steer yet, and do not ship.")
+    return "\n".join(said)
 
 
 def _stills_sheet(pipeline: Any, path: Path) -> None:  # noqa: ANN401 - a diffusers pipeline
@@ -169,7 +174,13 @@ def main() -> None:
     (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, speed, parameters, size), encoding="utf-8")
     curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
     (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")
-    trained = {record["stage"] for record in journal if record["kept"]}
+    # What nobody measured has no card: nobody could say what it is good for.
+    shown = {"clips": "motion_from_words", "guides": "guide_correlation"}
+    trained = {
+        record["stage"]
+        for record in journal
+        if record["kept"] and shown.get(record["stage"], "subject") in found["targets"]
+    }
     for name, card in cards(trained, digests_of(weights)).items():
         (CATALOGUE / name).write_text(card, encoding="utf-8")
 
