@@ -43,16 +43,16 @@ def test_an_editor_marks_what_the_reader_refuses(fault):
         jsonschema.validate(value, batch_json_schema())
 
 
-def test_the_demo_is_the_films_four_images_and_one_shot_takes_two_segments():
+def test_the_demo_is_the_films_four_images_and_its_shots_are_chains_of_segments():
     plan = Plan.of(checked_batch(JOBS / "demo.yaml", CARDS, default_settings(), ranking_scores()), CARDS)
 
     assert [(shot.name, shot.frames) for shot in plan.shots] == [
-        ("anc_010_0010", 96),
-        ("anc_010_0020", 120),
+        ("anc_010_0010", 80),
+        ("anc_010_0020", 80),
         ("anc_010_0030", 72),
         ("anc_010_0040", 48),
     ]
     assert all(shot.stage("still").spec.candidates == 1000 for shot in plan.shots)
     assert [shot.stage("still").spec.keep for shot in plan.shots] == ["all", "all", "all", 24]
-    assert [len(shot.stage("animate").segments) for shot in plan.shots[:3]] == [1, 2, 1]
+    assert [len(shot.stage("animate").segments) for shot in plan.shots[:3]] == [2, 2, 2]
     assert plan.shots[3].final is None
