@@ -83,12 +83,14 @@ def for_a_higher_class(fleet: Fleet, pool: Pool, tickets_of: dict[Line, int]) ->
     if not active or active[0].rank == active[-1].rank:
         return
     higher, same, rank = 0, 0, active[0].rank
-    free = pool.room[0].size + sum(line.freeing for line in active)
+    idle = pool.room[0].size
+    free = idle + sum(line.freeing for line in active)
     for line in active:
         if line.rank > rank:
             higher, same, rank = higher + same, 0, line.rank
-        if higher > free:
+        if higher > idle:  # a host that is being freed is free only once it says so
             yield from list(line.behind.values())
+        if higher > free:
             for host, lease in list(line.unstarted.values()):
                 if higher <= free:
                     break
