@@ -9,10 +9,13 @@ from pydantic import BaseModel
 
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.space import Space
+from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.state import FarmState
 
 #: What is not in the log, on purpose: who waits in which queue, and a note to look only once.
 NOT_LOGGED = frozenset({"queue", "started_from"})
+#: What settings keep of prices that somebody asked for, and who is out of money at this moment: worked out when wanted.
+WORKED_OUT = frozenset({"prices", "dearest", "short"})
 
 
 def differences(one: FarmState, other: FarmState) -> Iterator[str]:
@@ -48,7 +51,8 @@ def _parts(value: object) -> list[str] | None:
     if isinstance(value, Plan | Space | BaseModel):
         return None
     if is_dataclass(value):
-        return [field.name for field in fields(value) if field.name not in NOT_LOGGED]
+        left_out = NOT_LOGGED | WORKED_OUT if isinstance(value, Settings) else NOT_LOGGED
+        return [field.name for field in fields(value) if field.name not in left_out]
     return list(vars(value)) if hasattr(value, "__dict__") else None
 
 
