@@ -17,6 +17,9 @@ from ancestra_farm.scheduler.share import RANKS
 
 _NO_CAP = ShowCap.model_construct(max_slots=None, max_money=None)
 
+#: Fields of `Settings` that are worked out when they are wanted: they are not in the log.
+WORKED_OUT = frozenset({"prices", "dearest", "short"})
+
 
 @dataclass(slots=True)
 class Settings:

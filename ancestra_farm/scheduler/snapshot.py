@@ -18,7 +18,7 @@ from ancestra_farm.plan.plain import Codec
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.results import Dump, Result, Results
-from ancestra_farm.scheduler.settings import Settings
+from ancestra_farm.scheduler.settings import WORKED_OUT, Settings
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageState
 
 #: To be raised whenever an event comes to change the state otherwise than before: states folded so far are not believed
@@ -31,7 +31,7 @@ _WITHOUT = {
     ShotState: frozenset({"plan"}),
     StageState: frozenset({"batch", "shot", "plan", "started_from"}),
     Branch: frozenset({"stage"}),
-    Settings: frozenset({"farm", "shows", "prices", "dearest", "short"}),
+    Settings: frozenset({"farm", "shows"}) | WORKED_OUT,
 }
 
 Written = tuple[Any, list[bytes | memoryview]]

@@ -9,13 +9,11 @@ from pydantic import BaseModel
 
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.plan.space import Space
-from ancestra_farm.scheduler.settings import Settings
+from ancestra_farm.scheduler.settings import WORKED_OUT, Settings
 from ancestra_farm.scheduler.state import FarmState
 
 #: What is not in the log, on purpose: who waits in which queue, and a note to look only once.
 NOT_LOGGED = frozenset({"queue", "started_from"})
-#: What settings keep of prices that somebody asked for, and who is out of money at this moment: worked out when wanted.
-WORKED_OUT = frozenset({"prices", "dearest", "short"})
 
 
 def differences(one: FarmState, other: FarmState) -> Iterator[str]:
