@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ancestra_farm.batch.check import checked_batch
+from ancestra_farm.batch.load import canonical
 from ancestra_farm.farm.publish import publish
 from ancestra_farm.filters.settings import default_settings, ranking_scores
 from ancestra_farm.ledger.log import Writer
@@ -37,6 +38,8 @@ from ancestra_farm.scheduler.world import (
     TicketStarted,
 )
 from ancestra_farm.stitch.codec import encode_still
+from tests.farm.batches import write_batch
+from tests.models.guides.files import motion_path
 
 BATCH = """\
 schema: ancestra/v1
@@ -67,6 +70,30 @@ shots:
     prompt: {{text: light breaking like petals}}
     skip: [animate]
 """
+
+
+def guided_batch(folder: Path) -> tuple[Path, Path]:
+    """(a batch that names a motion path beside it, the folder of the card that takes one)."""
+    cards = folder / "cards"
+    cards.mkdir()
+    card = load_catalog(None)["procedural/clips"].model_copy(update={"id": "test/guided", "guides": ("previz",)})
+    (cards / "guided.yaml").write_text(canonical(card))
+    motion_path(folder / "way.json", {"points": [(0, 0.5, 0.5), (1, 0.3, 0.5)]})
+    document = {
+        "schema": "ancestra/v1",
+        "batch": "guided",
+        "show": "anc",
+        "stages": {"clip": {"role": "text_to_video", "model": "test/guided", "candidates": 1}},
+        "shots": [
+            {
+                "shot": "anc_000",
+                "frames": 12,
+                "prompt": {"text": "tissue"},
+                "guides": [{"kind": "motion_path", "source": "way.json"}],
+            }
+        ],
+    }
+    return write_batch(folder, document, "guided.yaml"), cards
 
 
 def batch_file(folder: Path, still: str = "select: auto", name: str = "demo.yaml") -> Path:

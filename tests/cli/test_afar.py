@@ -13,15 +13,12 @@ from ancestra_farm.api.client import Client
 from ancestra_farm.api.server import listening, serve_app
 from ancestra_farm.api.tls import own_certificate
 from ancestra_farm.api.tokens import OwnToken, token_path
-from ancestra_farm.batch.load import canonical
 from ancestra_farm.ledger.errors import StoreRefused
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.models.catalog import load_catalog
 from tests.api.door import OpenDoor
 from tests.cli.conftest import Ancestra
-from tests.cli.small_farm import batch_file, submission
+from tests.cli.small_farm import batch_file, guided_batch, submission
 from tests.farm.batches import batch_document, write_batch
-from tests.models.guides.files import motion_path
 
 
 @pytest.fixture
@@ -69,26 +66,7 @@ def test_a_token_and_an_address_are_enough_to_look_and_to_order(
 
 
 def test_files_that_a_batch_names_go_through_the_door_too(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
-    cards = tmp_path / "cards"
-    cards.mkdir()
-    card = load_catalog(None)["procedural/clips"].model_copy(update={"id": "test/guided", "guides": ("previz",)})
-    (cards / "guided.yaml").write_text(canonical(card))
-    motion_path(tmp_path / "way.json", {"points": [(0, 0.5, 0.5), (1, 0.3, 0.5)]})
-    document = {
-        "schema": "ancestra/v1",
-        "batch": "guided",
-        "show": "anc",
-        "stages": {"clip": {"role": "text_to_video", "model": "test/guided", "candidates": 1}},
-        "shots": [
-            {
-                "shot": "anc_000",
-                "frames": 12,
-                "prompt": {"text": "tissue"},
-                "guides": [{"kind": "motion_path", "source": "way.json"}],
-            }
-        ],
-    }
-    batch = write_batch(tmp_path, document, "guided.yaml")
+    batch, cards = guided_batch(tmp_path)
     for says in ("uploaded: ", "there already: "):
         said = ancestra("submit", batch, "--cards", cards)
         assert said.code == 0, said.err

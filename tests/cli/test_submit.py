@@ -13,14 +13,12 @@ from ancestra_farm.cli import overview, submit
 from ancestra_farm.cli.ls import state_of
 from ancestra_farm.ledger.liveness import PATH, Presence
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.scheduler.progress import ShotProgress
 from tests.api.door import OpenDoor
 from tests.cli.conftest import Ancestra
-from tests.cli.small_farm import batch_file, finished_store, submission
+from tests.cli.small_farm import batch_file, finished_store, guided_batch, submission
 from tests.cli.test_imports import loaded_by
 from tests.farm.batches import batch_document, write_batch
-from tests.models.guides.files import motion_path
 
 
 @pytest.fixture(scope="module")
@@ -61,31 +59,11 @@ def test_a_batch_is_handed_to_the_farm_at_work_and_is_in_the_log_on_return(
 
 
 def test_files_are_uploaded_once(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
-    from ancestra_farm.batch.load import canonical
-
-    (tmp_path / "cards").mkdir()
-    card = load_catalog(None)["procedural/clips"].model_copy(update={"id": "test/guided", "guides": ("previz",)})
-    (tmp_path / "cards" / "guided.yaml").write_text(canonical(card))
-    motion_path(tmp_path / "way.json", {"points": [(0, 0.5, 0.5), (1, 0.3, 0.5)]})
-    document = {
-        "schema": "ancestra/v1",
-        "batch": "guided",
-        "show": "anc",
-        "stages": {"clip": {"role": "text_to_video", "model": "test/guided", "candidates": 1}},
-        "shots": [
-            {
-                "shot": "anc_000",
-                "frames": 12,
-                "prompt": {"text": "tissue"},
-                "guides": [{"kind": "motion_path", "source": "way.json"}],
-            }
-        ],
-    }
-    file = write_batch(tmp_path, document, "guided.yaml")
-    first = ancestra("submit", file, "--cards", tmp_path / "cards")
+    file, cards = guided_batch(tmp_path)
+    first = ancestra("submit", file, "--cards", cards)
     assert first.code == 0, first.err
     assert "uploaded: " in first.out
-    again = ancestra("submit", file, "--cards", tmp_path / "cards")
+    again = ancestra("submit", file, "--cards", cards)
     assert again.code == 0, again.err
     assert "there already: " in again.out
     assert "uploaded: " not in again.out
