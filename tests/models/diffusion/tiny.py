@@ -29,7 +29,9 @@ def save_tiny(name: str, folder: Path, *, seed: int = 0) -> Path:
 
 def build_tiny(name: str, *, seed: int = 0) -> Any:
     """The pipeline ``name`` (one of `TINY`) with the weights of ``seed``, in memory, for inference."""
-    components = {**STILLS, **CLIPS}[name]()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # what `draw_weights` leaves, biases, must not depend on what was built before
+        components = {**STILLS, **CLIPS}[name]()
     models = {part: value for part, value in components.items() if isinstance(value, torch.nn.Module)}
     for place, part in enumerate(sorted(models)):
         draw_weights(models[part], seed * 1000 + place)
