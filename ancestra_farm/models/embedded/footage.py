@@ -8,7 +8,7 @@ and what is measured against was never trained on.
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from ancestra_farm.models.embedded.words import Facts, some_facts
 
 #: The first seeds of what is trained on, what judges learn from, and what is measured against.
 TRAINED, JUDGED, HELD_OUT = 1_000_000, 2_000_000, 3_000_000
+#: Where among the seeds of each of these its clips on free paths begin.
+FREE = 800_000
 #: Renders between two notes of how many are done.
 _CHUNK = 100
 
@@ -43,8 +45,19 @@ def facts_at(seed: int) -> Facts:
     return some_facts(np.random.default_rng([seed, 11]))
 
 
-def drawn(folder: Path, first_seed: int, count: int, frames: int, size: tuple[int, int] = renders.SIZE) -> Footage:
-    """The set in ``folder``, drawn as far as it is not yet. ``frames``: 1 for stills."""
+def drawn(
+    folder: Path,
+    first_seed: int,
+    count: int,
+    frames: int,
+    size: tuple[int, int] = renders.SIZE,
+    *,
+    on_free_paths: bool = False,
+) -> Footage:
+    """The set in ``folder``, drawn as far as it is not yet. ``frames``: 1 for stills.
+
+    ``on_free_paths``: clips of no named motion, each on the `renders.free_camera` of its seed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path, shape = folder / "pictures.npy", (count, frames, size[1], size[0], 3)
     start = _done(folder)
@@ -55,13 +68,17 @@ def drawn(folder: Path, first_seed: int, count: int, frames: int, size: tuple[in
         if start < count and len(known) < count:
             path = _grown(folder, known, shape)
     facts = tuple(facts_at(first_seed + at) for at in range(count))
+    if on_free_paths:
+        facts = tuple(replace(one, motion=None) for one in facts)
     if start < count:
         if not path.is_file():
             np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
         pictures = np.load(path, mmap_mode="r+")
         renders.warm_up()
         for at in range(start, count):
-            pictures[at] = _one(facts[at], first_seed + at, frames, size)
+            seed = first_seed + at
+            camera = renders.free_camera(seed) if on_free_paths else renders.camera_of(facts[at], seed)
+            pictures[at] = renders.filmed(facts[at], seed, camera, size, frames)
             if (at + 1) % _CHUNK == 0 or at + 1 == count:
                 pictures.flush()
                 _write(folder / "done", str(at + 1))
@@ -90,10 +107,6 @@ def latents_of(footage: Footage, vae: AutoencoderKLWan, digest: str) -> Tensor:
     torch.save(latents, partial)
     partial.replace(path)
     return latents
-
-
-def _one(facts: Facts, seed: int, frames: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    return renders.still(facts, seed, size)[None] if frames == 1 else renders.clip(facts, seed, size, frames)
 
 
 def _batches(pictures: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:

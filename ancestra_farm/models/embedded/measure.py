@@ -8,7 +8,7 @@ stands beside, since no model can be judged more surely than that.
 import argparse
 import json
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -209,19 +209,28 @@ def guided(
 
 
 def guide_figures(pipeline: WanVACEPipeline, each: int = 2, frames: int = renders.CLIP_FRAMES) -> dict[str, float]:
-    """How closely clips follow dots that move on a known path, ``each`` of every motion that goes somewhere.
+    """How closely clips follow a path that only their guide shows: the mean of `along` over the clips.
 
-    The mean of `along` over the clips. Prompts say nothing of motion: the guide has to.
+    ``guide_correlation``: on the path of every motion that goes somewhere, ``each`` clips. ``guide_correlation_free``:
+    on four times as many paths that no word names.
     """
-    rng = np.random.default_rng([HELD_OUT, 9])
-    found: list[float] = []
-    for motion in (one for one in MOTIONS if one not in ("hold", "open")):
-        for at in range(each):
-            camera = renders.camera_of(Facts("sea", "day", "far", None, motion), HELD_OUT + 70_000 + at)
-            prompt = caption_of(Facts(subject=SUBJECTS[(at + len(found)) % len(SUBJECTS)], light="day"), rng)
-            (clip,) = guided(pipeline, renders.dots(camera, frames=frames)[None], [prompt])
-            found.append(along(clip, camera))
-    return {"guide_correlation": float(np.mean(found))}
+    named: list[Motion] = [one for one in MOTIONS if one not in ("hold", "open")]
+    paths = [
+        renders.camera_of(Facts("sea", "day", "far", None, motion), HELD_OUT + 70_000 + at)
+        for motion in named
+        for at in range(each)
+    ]
+    free = (renders.free_camera(HELD_OUT + 75_000 + at) for at in count())
+    moving = list(islice((one for one in free if one.alpha or one.beta), 4 * each))
+    rng, found = np.random.default_rng([HELD_OUT, 9]), []
+    for at, camera in enumerate((*paths, *moving)):
+        prompt = caption_of(Facts(subject=SUBJECTS[at % len(SUBJECTS)], light="day"), rng)
+        (clip,) = guided(pipeline, renders.control(camera, frames=frames)[None], [prompt])
+        found.append(along(clip, camera))
+    return {
+        "guide_correlation": float(np.mean(found[: len(paths)])),
+        "guide_correlation_free": float(np.mean(found[len(paths) :])),
+    }
 
 
 def along(clip: Pictures, camera: renders.Camera) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ancestra_farm.models.embedded import views
 from ancestra_farm.models.embedded.words import Facts, Light, Motion
+from ancestra_farm.models.guides.colours import coloured
 from ancestra_farm.models.procedural import cells, ocean, textures
 from ancestra_farm.models.procedural.canvas import Plane, develop, exposure_of, plane
 from ancestra_farm.models.procedural.textures import Field
@@ -89,16 +90,27 @@ def filmed(
     return np.stack(list(_frames(facts, seed, size, camera, rate, frames)))
 
 
-def dots(camera: Camera, size: tuple[int, int] = SIZE, frames: int = CLIP_FRAMES, rate: float = RATE) -> Picture:
-    """A control clip, uint8 [T, H, W, 3]: a field of light dots on grey that moves as the camera makes it."""
+def control(camera: Camera, size: tuple[int, int] = SIZE, frames: int = CLIP_FRAMES, rate: float = RATE) -> Picture:
+    """What a guide shows of a path, uint8 [T, H, W, 3]: its flow in the colours of `guides.colours`, all through.
+
+    A shot's motion path or camera comes to the model in the same colours (`guides.rendering`).
+    """
     at = plane(*size)
-    z, field, out = at.x + 1j * at.y, views.points(0), []
-    for frame in range(frames):
-        seen = camera.source(z, frame / rate)
-        values = textures.sample(field, _real(seen.real) * np.float32(0.16), _real(seen.imag) * np.float32(0.16))
-        grey = np.clip(np.rint(values * 160.0 + 90.0), 0, 255).astype(np.uint8)
-        out.append(np.repeat(grey[..., None], 3, axis=2))
-    return np.stack(out)
+    moved = camera.flow(at.x + 1j * at.y, 1.0 / rate) * (size[1] / 2)
+    shown = coloured(np.stack([moved.real, moved.imag], axis=-1).astype(np.float32))
+    return np.repeat(shown[None], frames, axis=0)
+
+
+def free_camera(seed: int) -> Camera:
+    """Any path: rests, shifts anywhere, zooms, turns, or all of these at once, about as fast as the named ones."""
+    rng = np.random.default_rng([seed, 9])
+    kind = rng.choice(["rest", "shift", "zoom", "turn", "all"], p=[0.05, 0.4, 0.2, 0.15, 0.2])
+    shift = rng.uniform(0.18, 0.42) * np.exp(2j * np.pi * rng.uniform())
+    zoom = rng.choice([-1.0, 1.0]) * rng.uniform(0.18, 0.4)
+    turn = 1j * rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 0.6)
+    alpha = {"zoom": zoom, "turn": turn + 0.3 * zoom, "all": 0.7 * (zoom + turn)}.get(str(kind), 0.0)
+    beta = {"shift": shift, "all": 0.7 * shift}.get(str(kind), 0.0)
+    return Camera(complex(alpha), complex(beta))
 
 
 def camera_of(facts: Facts, seed: int) -> Camera:

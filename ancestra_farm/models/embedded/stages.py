@@ -226,11 +226,11 @@ class Guides:
         return {name: p for name, p in self._guided.named_parameters() if p.requires_grad}
 
     def loss(self, _step: int, rng: np.random.Generator) -> Tensor:
-        """See `Stage.loss`. Captions leave motion open half of the time: the guide has to say it."""
+        """See `Stage.loss`. No caption names a motion: the guide has to say it."""
         chosen = np.sort(rng.choice(len(self._facts), min(self._batch, len(self._facts)), replace=False))
         at = torch.from_numpy(chosen)
         clean, control = self._latents[at].float(), self._controls[at].float()
-        captions = [written(self._facts[one], rng, moving=0.4) for one in chosen]
+        captions = [written(self._facts[one], rng, moving=0.0) for one in chosen]
         states = networks.told(self._tokenizer, self._text, captions)
         noise, level = torch.randn_like(clean), _levels(len(clean), shift=4.0)
         noisy = torch.lerp(clean, noise, level.view(-1, 1, 1, 1, 1))

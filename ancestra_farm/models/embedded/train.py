@@ -31,7 +31,7 @@ from transformers import UMT5EncoderModel
 from ancestra_farm.models.embedded import judges as judging
 from ancestra_farm.models.embedded import measure, networks, renders, stages
 from ancestra_farm.models.embedded.export import assembled, export
-from ancestra_farm.models.embedded.footage import HELD_OUT, JUDGED, TRAINED, Footage, drawn, latents_of
+from ancestra_farm.models.embedded.footage import FREE, HELD_OUT, JUDGED, TRAINED, Footage, drawn, latents_of
 from ancestra_farm.models.embedded.loop import Budget, Crew, History, Interrupted, Stage, holding, train
 
 SHIPPED = networks.Sizes()
@@ -44,6 +44,7 @@ class Amounts:
 
     stills: int = 5000
     clips: int = 2500
+    guided: int = 2000
     held_stills: int = 96
     held_clips: int = 16
     judged_stills: int = 2400
@@ -81,6 +82,14 @@ class Workshop:
     def held_clips(self) -> Footage:
         """Clips that nothing was trained on."""
         return self._set("held-clips", HELD_OUT, self.amounts.held_clips, self.amounts.clip_frames)
+
+    def guided(self) -> Footage:
+        """Clips on free paths, which no word names."""
+        return self._set("guided", TRAINED + FREE, self.amounts.guided, self.amounts.clip_frames, free=True)
+
+    def held_guided(self) -> Footage:
+        """Clips on free paths that nothing was trained on."""
+        return self._set("held-guided", HELD_OUT + FREE, self.amounts.held_clips, self.amounts.clip_frames, free=True)
 
     def judges(self) -> judging.Judges:
         """The judges, trained once."""
@@ -131,8 +140,8 @@ class Workshop:
         """What latents of clips depend on: all of encoding."""
         return _digest_of(vae, stills=False)
 
-    def _set(self, name: str, first: int, count: int, frames: int) -> Footage:
-        return drawn(self.folder / "sets" / name, first, count, frames, self.amounts.size)
+    def _set(self, name: str, first: int, count: int, frames: int, *, free: bool = False) -> Footage:
+        return drawn(self.folder / "sets" / name, first, count, frames, self.amounts.size, on_free_paths=free)
 
 
 def _digest_of(vae: AutoencoderKLWan, *, stills: bool) -> str:
@@ -258,8 +267,8 @@ def _guides(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]:
     parts = _Parts.of(shop)
     kept = shop.folder / "kept" / "guided"
     guided = WanVACETransformer3DModel.from_pretrained(kept) if kept.is_dir() else stages.guided_from(parts.transformer)
-    stage = _guides_stage(shop, parts, guided, shop.clips())
-    held = _guides_stage(shop, parts, guided, shop.held_clips())
+    stage = _guides_stage(shop, parts, guided, shop.guided(), TRAINED + FREE)
+    held = _guides_stage(shop, parts, guided, shop.held_guided(), HELD_OUT + FREE)
     before = {"held_loss": _held_loss(held)}
     history, average = _trained(shop, stage, budget, crew)
     with holding(stage.parameters(), average):
@@ -269,17 +278,17 @@ def _guides(shop: Workshop, budget: Budget, crew: Crew) -> dict[str, object]:
 
 
 def _guides_stage(
-    shop: Workshop, parts: "_Parts", guided: WanVACETransformer3DModel, footage: Footage
+    shop: Workshop, parts: "_Parts", guided: WanVACETransformer3DModel, footage: Footage, first: int
 ) -> stages.Guides:
-    digest, first = shop.clips_digest(parts.vae), _first_seed(footage)
+    size, frames, digest = shop.amounts.size, shop.amounts.clip_frames, shop.clips_digest(parts.vae)
     latents = networks.normalised(parts.vae, latents_of(footage, parts.vae, digest))
-    cameras = [renders.camera_of(facts, first + at) for at, facts in enumerate(footage.facts)]
-    dots = np.stack([renders.dots(camera, shop.amounts.size, shop.amounts.clip_frames) for camera in cameras])
-    controls = networks.normalised(
-        parts.vae, latents_of(Footage(footage.folder / "controls", dots, footage.facts), parts.vae, digest)
+    paths = [renders.free_camera(first + at) for at in range(len(footage))]
+    shown = Footage(
+        footage.folder / "controls", np.stack([renders.control(path, size, frames) for path in paths]), footage.facts
     )
+    controls = networks.normalised(parts.vae, latents_of(shown, parts.vae, digest))
     with torch.no_grad():
-        grey = torch.zeros(1, 3, *dots.shape[1:4])
+        grey = torch.zeros(1, 3, *shown.pictures.shape[1:4])
         nothing = networks.normalised(parts.vae, networks.encoded(parts.vae, grey))
     return stages.Guides(
         guided, parts.text, parts.pipeline.tokenizer, latents, stages.control_latents(controls, nothing), footage.facts
@@ -290,10 +299,6 @@ def _held_loss(stage: stages.Guides) -> float:
     with torch.no_grad():
         torch.manual_seed(1)
         return float(np.mean([float(stage.loss(at, np.random.default_rng([HELD_OUT, at]))) for at in range(8)]))
-
-
-def _first_seed(footage: Footage) -> int:
-    return HELD_OUT if footage.folder.name.startswith("held") else TRAINED + 500_000
 
 
 @dataclass(frozen=True, slots=True)

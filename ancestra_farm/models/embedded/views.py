@@ -73,7 +73,7 @@ def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: b
     lean, width, offset = 3.14 * d[5], 0.35 + 0.35 * d[6], (d[7] - 0.5) * 0.8
     scale = 0.14 if near else 0.24
     one, two = textures.clouds(int(d[8] * textures.CLOUDS)), textures.clouds(int(d[9] * textures.CLOUDS))
-    suns = points(int(d[10] * 3))
+    suns = _points(int(d[10] * 3))
     dense = 0.11 if near else 0.17
     cos, sin = np.float32(np.cos(lean)), np.float32(np.sin(lean))
 
@@ -165,7 +165,7 @@ def _sampled(texture: Field, at: Plane, scale: float, right: float, down: float,
 
 
 @cache
-def points(index: int) -> Field:
+def _points(index: int) -> Field:
     """Suns of three sizes on a tile of 256 texels, each a soft disc: 0 to about 1."""
     rng = np.random.default_rng(900 + index)
     field = np.zeros((_TILE, _TILE), np.float32)

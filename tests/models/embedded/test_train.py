@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.xdist_group("em
 SMALL = train.Amounts(
     stills=24,
     clips=6,
+    guided=6,
     held_stills=4,
     held_clips=2,
     judged_stills=64,
@@ -73,8 +74,8 @@ def test_one_folder_serves_with_control_blocks_and_without(shop, done, tmp_path)
     plain = measure.pipeline_of(tmp_path / "weights").transformer.state_dict()
     assert all(torch.equal(plain[name], value.half().float()) for name, value in base.state_dict().items())
     pipeline = measure.guided_pipeline_of(tmp_path / "weights")
-    dots = renders.dots(renders.PATHS["rise"], (64, 48), 5)
-    assert measure.guided(pipeline, dots[None], ["the sea"], steps=2).shape == (1, 5, 48, 64, 3)
+    control = renders.control(renders.PATHS["rise"], (64, 48), 5)
+    assert measure.guided(pipeline, control[None], ["the sea"], steps=2).shape == (1, 5, 48, 64, 3)
     shop.keep({"transformer": base}, {})
     assert not (shop.folder / "kept" / "guided").exists()
 
