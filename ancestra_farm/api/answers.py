@@ -37,8 +37,9 @@ async def status(call: "Call") -> wire.Status:
     if seen.shows is not None:
         shots = [shot for shot in found.shots if seen.of_show(shot.show)]
         waiting = [ref for ref in found.waiting if seen.of_batch(ref.batch)]
-        # Sentences about what is stuck name batches of any show; `explain` says the same of one's own.
-        found = found.model_copy(update={"shots": shots, "waiting": waiting, "stuck": []})
+        # Sentences about what is stuck name batches of any show; `explain` says the same of one's own. Hosts and queues
+        # tell of the work of all.
+        found = found.model_copy(update={"shots": shots, "waiting": waiting, "stuck": [], "hosts": []})
     if query.batch is None and query.shot is None:
         return found
     shots = _of(found.shots, query)
@@ -61,8 +62,9 @@ async def explain(call: "Call") -> wire.Explanations:
     """Asked of the loop: the sentences rest on hosts and queues of this moment."""
     query: incoming.OfShots = call.query
     seen = await sight(call)
-    found = await answered(call.desk.ask(lambda scheduler: questions.explained(scheduler, query.batch, query.shot)))
-    found = [one for one in found if seen.of_batch(one.batch)]
+    found = await answered(
+        call.desk.ask(lambda scheduler: questions.explained(scheduler, query.batch, query.shot, seen.shows))
+    )
     if not found and (query.batch is not None or query.shot is not None):
         _of([shot for shot in call.desk.status().shots if seen.of_show(shot.show)], query)
         raise Refusal("not-there", "there is no such shot")

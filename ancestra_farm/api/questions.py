@@ -13,14 +13,16 @@ from ancestra_farm.scheduler.state import BatchState
 MOST_CANDIDATES = 16
 
 
-def explained(scheduler: Scheduler, batch: str | None, shot: str | None) -> list[wire.Explained]:
-    """Sentences for every shot, or for those that were asked about."""
+def explained(
+    scheduler: Scheduler, batch: str | None, shot: str | None, shows: Collection[str] | None = None
+) -> list[wire.Explained]:
+    """Sentences for every shot, or for those that were asked about. ``shows``: only of these, None: of all."""
     return [
         wire.Explained(
-            batch=one.batch, shot=one.shot, state=one.state, says=list(scheduler.explain(one.batch, one.shot))
+            batch=one.batch, shot=one.shot, state=one.state, says=list(scheduler.explain(one.batch, one.shot, shows))
         )
         for one in scheduler.progress()
-        if batch in {None, one.batch} and shot in {None, one.shot}
+        if batch in {None, one.batch} and shot in {None, one.shot} and (shows is None or one.show in shows)
     ]
 
 

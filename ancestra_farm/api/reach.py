@@ -78,23 +78,31 @@ async def may_order(desk: Desk, person: Person, orders: "Iterable[incoming.AnyOr
         if show is None and person.may("ask"):
             person.need(right)
         if show is None or not reach.may("ask", show):
-            # One sentence for both: whoever asks learns nothing of what others call their batches.
-            raise NotAllowed(f"there is no batch {batch} on a show on which {person.name} has a role")
+            raise NotAllowed(_no_batch(batch, person))
         reach.need(right, show)
+
+
+def _no_batch(name: str, person: Person) -> str:
+    """Of one that is not there, and of one of another show: whoever asks learns nothing of what others call theirs."""
+    return f"there is no batch {name} on a show on which {person.name} has a role"
 
 
 async def may_submit(desk: Desk, person: Person, document: str, cards: Mapping[str, str]) -> None:
     """Raise NotAllowed unless somebody may submit this batch, which has been found to be sound, on its show.
 
-    Nor may they put it further up than its show's batches go, unless they may change priorities.
+    Nor may it follow what they may not ask about, or go further up than its show's batches do, unless they may change
+    priorities.
     """
     if person.may("submit") and person.may("priority"):
         return
-    reach, _ = await _reach(desk, person)
+    reach, batches = await _reach(desk, person)
     # The plan is the one the scheduler makes: what one reader of JSON takes for the show, another must not.
     plan = await run_in_threadpool(Plan.from_documents, document, cards)
     show = plan.batch.show
     reach.need("submit", show)
+    for name in sorted({after.batch or plan.batch.batch for shot in plan.shots for after in shot.after}):
+        if name != plan.batch.batch and not reach.may("ask", batches.get(name, "")):
+            raise NotAllowed(f"after: {_no_batch(name, person)}")
     if reach.may("priority", show):
         return
     if too_much := await answered(desk.ask(lambda scheduler: beyond_ceiling(plan, scheduler.state))):

@@ -1,6 +1,7 @@
 """Why a shot is where it is, in sentences for people: read from the state that the decisions rest on."""
 
 import datetime as dt
+from collections.abc import Collection
 
 from ancestra_farm.plan.events import OrderGiven, StageClosed
 from ancestra_farm.scheduler import after, supply
@@ -75,10 +76,16 @@ def _told(given: OrderGiven, when: str = "since") -> str:
     return f"{given.who} {when} {at:%Y-%m-%d %H:%M:%S} UTC" + (f" ({given.note})" if given.note else "")
 
 
-def explain(batch: BatchState, shot: ShotState, dispatcher: Dispatcher, tunables: Tunables) -> tuple[str, ...]:
-    """Why a shot is where it is, a sentence for each stage and stitch."""
+def explain(
+    batch: BatchState,
+    shot: ShotState,
+    dispatcher: Dispatcher,
+    tunables: Tunables,
+    shows: Collection[str] | None = None,
+) -> tuple[str, ...]:
+    """Why a shot is where it is, a sentence for each stage and stitch. ``shows``: whose batches it may name."""
     sentences = _standing_orders(batch, shot)
-    sentences += [_explain_stage(stage, dispatcher) for stage in shot.stages.values()]
+    sentences += [_explain_stage(stage, dispatcher, shows) for stage in shot.stages.values()]
     for stitch in shot.stitches.values():
         version = stitch.planned.version
         key = (batch.name, shot.plan.name, stitch.planned.stitch_id)
@@ -125,7 +132,7 @@ def _standing_orders(batch: BatchState, shot: ShotState) -> list[str]:
     return sentences
 
 
-def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
+def _explain_stage(stage: StageState, dispatcher: Dispatcher, shows: Collection[str] | None) -> str:
     name, counts = stage.plan.name, stage.counts
     if stage.closed is not None and not stage.reopened:
         return _explain_closed(stage, stage.closed)
@@ -145,7 +152,8 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher) -> str:
         case "paused":
             said = f"{name} is paused: {so_far}."
         case _:
-            said = f"{name} is under way: {so_far}; {_why_not_faster(stage, dispatcher)}{_dry(stage, dispatcher)}."
+            why = _why_not_faster(stage, dispatcher, shows)
+            said = f"{name} is under way: {so_far}; {why}{_dry(stage, dispatcher)}."
     again = " It was closed before; that result holds until it is closed anew." if stage.reopened else ""
     return said + again + _extras(stage)
 
@@ -174,7 +182,7 @@ def _extras(stage: StageState) -> str:
     return f"{more} {len(stage.restored)} restored by {', '.join(people)}." if people else more
 
 
-def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
+def _why_not_faster(stage: StageState, dispatcher: Dispatcher, shows: Collection[str] | None) -> str:
     model = stage.plan.card.id
     blocked = dispatcher.blocked(stage)
     if blocked is not None:
@@ -187,7 +195,7 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher) -> str:
     running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
     if unstored is None and running and any(host.ready for host in hosts):
         return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
-    behind = unstored or (None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet))
+    behind = unstored or (None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet, shows))
     if behind is None and not hosts:
         behind = f"{model} has no host yet: the slots are taken by other models"
     if behind is not None:
@@ -208,7 +216,7 @@ def _dry(stage: StageState, dispatcher: Dispatcher) -> str:
     return "".join(f"; {said}" for said in supply.told(dispatcher.fleet, dispatcher.now, pool.sizes))
 
 
-def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
+def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet, shows: Collection[str] | None) -> str | None:
     """Why a batch gets nothing of a pool though it could run there: a cap on it or its show, or higher classes."""
     line = pool.lines.get(batch.name)
     if line is not None and line.cap is not None and fleet.at_cap(line, pool):
@@ -231,7 +239,8 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet) -> str | None:
     if not rivals:
         return None
     first = min(rivals, key=lambda rival: rival.rank)
-    return f"{first.name} is served first: its class {first.priority} comes before {batch.priority}"
+    name = first.name if shows is None or first.show in shows else "a batch of another show"
+    return f"{name} is served first: its class {first.priority} comes before {batch.priority}"
 
 
 def _whole(stage: StageState) -> str:

@@ -5,7 +5,7 @@ and no threads; `handle` is given the time. Whatever binds is an event, emitted 
 rests on it, so that folding the log (`apply`) gives another scheduler the same knowledge.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar, Literal
 
 from ancestra_farm.plan.events import (
@@ -461,10 +461,13 @@ class Scheduler:
         """How far every shot is."""
         return progress_of(self.state, self.tunables)
 
-    def explain(self, batch: str, shot: str) -> tuple[str, ...]:
-        """Why a shot is where it is, in sentences. Raises KeyError for a shot that is not there."""
+    def explain(self, batch: str, shot: str, shows: Collection[str] | None = None) -> tuple[str, ...]:
+        """Why a shot is where it is, in sentences. ``shows``: whose batches they may name, None: any.
+
+        Raises KeyError for a shot that is not there.
+        """
         found = self.state.batches[batch]
-        return explain(found, found.shots[shot], self.dispatcher, self.tunables)
+        return explain(found, found.shots[shot], self.dispatcher, self.tunables, shows)
 
     def glance(self, progress: Iterable[ShotProgress]) -> Glance:
         """What a wrangler looks at first, given how far every shot is."""

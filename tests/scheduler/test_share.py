@@ -280,6 +280,9 @@ def test_a_batch_that_waits_is_told_for_whom():
     world.run_for(20.0)
     (said,) = world.scheduler.explain("low", "s000")
     assert "high is served first: its class dailies comes before shot" in said
+    (said,) = world.scheduler.explain("low", "s000", shows=("another",))
+    assert "a batch of another show is served first: its class dailies comes before shot" in said
+    assert "high" not in said
     (said,) = world.scheduler.explain("high", "s000")
     assert "tickets out with" in said
 

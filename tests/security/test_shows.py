@@ -1,14 +1,20 @@
 """People of one show: what they see, what they may order, and what they cannot find out about other shows."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ancestra_farm.api.people import RIGHTS_ON_SHOW
 from ancestra_farm.api.routes import ROWS
+from ancestra_farm.farm.news import Inbox
+from ancestra_farm.ledger.store import Store
+from ancestra_farm.scheduler.world import Submit
 from tests.api.door import OpenDoor, Said
 from tests.api.test_app import KINDS
+from tests.farm.processes import wait_for
+from tests.farm.threads import ThreadHands
 from tests.security.conftest import of_show
 
 ROLES = {"vic": "viewer", "sub": "submitter", "rev": "reviewer", "sue": "supervisor"}
@@ -60,6 +66,40 @@ def test_nothing_that_is_answered_names_another_show(two_shows: OpenDoor, who: s
     assert b"tiny" in ask(two_shows, who, "GET", "/v1/status").data
     events = ask(two_shows, who, "GET", "/v1/events").json["events"]
     assert {one["event"].get("batch") or one["event"]["name"] for one in events} == {"tiny", "anc"}
+
+
+def test_whoever_waits_for_the_work_of_another_show_is_not_told_whose(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store"), create=True)
+    first, waits = of_show(tmp_path, "secret", "hidden"), of_show(tmp_path, "anc", "tiny")
+    urgent = Submit(first.document.replace('"priority":"shot"', '"priority":"dailies"'), first.cards, first.who)
+    assert urgent.document != first.document
+    with OpenDoor(store, hands=Held) as door:
+        show = {"schema": "ancestra/show/v1", "show": "anc", "people": ROLES}
+        assert door.ask("POST", "/v1/show_settings", {"show": "anc", "document": json.dumps(show)}).status == 200
+        for one in (urgent, waits):
+            assert door.ask("POST", "/v1/batches", {"document": one.document, "cards": dict(one.cards)}).status == 200
+        door.token("member", "vic")
+        (shot,) = wait_for(lambda: told(ask(door, "vic", "GET", "/v1/explain"), "is served first"), 30)
+        assert "a batch of another show is served first" in " ".join(shot["says"])
+        everything = door.ask("GET", "/v1/explain?batch=tiny").json["shots"]
+        assert "hidden is served first" in " ".join(everything[0]["says"])
+        status = ask(door, "vic", "GET", "/v1/status").json
+        assert status["hosts"] == []
+        assert door.ask("GET", "/v1/status").json["hosts"]
+        door.hands.hold.set()
+
+
+class Held(ThreadHands):
+    """Hosts that hand nothing in until they are told to."""
+
+    def __init__(self, inbox: Inbox, store: Store, cpus: int = 2) -> None:
+        super().__init__(inbox, store, cpus)
+        self.hold.clear()
+
+
+def told(said: Said, sentence: str) -> list[dict[str, Any]]:
+    """The shots of an explanation that says this."""
+    return [shot for shot in said.json["shots"] if sentence in " ".join(shot["says"])]
 
 
 def test_whoever_has_a_token_and_no_role_is_told_nothing_at_all(two_shows: OpenDoor) -> None:
@@ -153,6 +193,21 @@ def test_a_batch_that_says_two_shows_is_of_the_one_it_would_be_run_as(two_shows:
             assert said.status in {403, 409}
     everything = two_shows.ask("GET", "/v1/batches").json["batches"]
     assert not [one for one in everything if (one["batch"], one["show"]) == ("double", "secret")]
+
+
+def test_a_batch_follows_no_batch_of_another_show_and_learns_of_none(two_shows: OpenDoor, tmp_path: Path) -> None:
+    ours = of_show(tmp_path, "anc", "follower", candidates=1)
+
+    def after(batch: str, who: str = "sub") -> Said:
+        (shot,) = json.loads(ours.document)["shots"]
+        return hand_in(two_shows, who, ours, shots=[{**shot, "after": [{"batch": batch}]}])
+
+    said = [after(batch) for batch in ("hidden", "absent")]
+    assert [one.status for one in said] == [403, 403]
+    assert said[0].data.replace(b"hidden", b"absent") == said[1].data
+    assert after("tiny").status == 200
+    two_shows.token("wrangler", "wendy")
+    assert "hidden" in after("absent", "wendy").json["detail"]
 
 
 def test_a_batch_of_another_show_is_not_taken_over_by_its_name(two_shows: OpenDoor, tmp_path: Any) -> None:
