@@ -131,7 +131,8 @@ async def _who(desk: Desk, row: Row, request: Request) -> Person | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     person = None
     if scheme.lower() == "bearer" and looks_like_token(token):
-        person = await run_in_threadpool(desk.person, token)
+        # Whoever was revoked through an outage may look on for a while, and change nothing.
+        person = await run_in_threadpool(desk.person, token, sure=row.method == "POST")
     if person is None:
         raise Refusal(
             "unknown-person",

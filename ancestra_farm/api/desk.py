@@ -46,8 +46,11 @@ class Desk(Protocol):
     def status(self) -> "Status":
         """Where things stand, at most a second old or so; never waits for the loop."""
 
-    def person(self, token: str) -> Person | None:
-        """Whose token this is; None for nobody's. May read the store."""
+    def person(self, token: str, *, sure: bool) -> Person | None:
+        """Whose token this is; None for nobody's. May read the store.
+
+        ``sure``: as the store has it now. Raises StoreUnavailable.
+        """
 
     def give(self, orders: Sequence[OrderGiven]) -> "Future[int]":
         """Take these orders, all or none: the commit they are in, once it is durable.

@@ -2,7 +2,8 @@
 
 The store is read anew every `BELIEVED_S`, on a thread of its own, and nobody waits for it longer than `PATIENCE_S`: a
 bucket that is away takes its time to say so. Meanwhile those who were read last are believed, for `KEPT_S` at most, so
-that people see from the farm what it does through an outage. What was revoked counts as soon as it is read.
+that people see from the farm what it does through an outage; whoever wants something done waits until the store says
+that their token still counts. What was revoked counts as soon as it is read.
 """
 
 import hmac
@@ -18,8 +19,8 @@ from ancestra_farm.ledger.store import MARK, Store
 
 #: Seconds for which the people read from the store are believed: so soon does a revoked token stop to count.
 BELIEVED_S = 2.0
-#: Seconds for which those who were read last are believed while the store does not answer. Most outages of a bucket are
-#: over by then. Nothing can be ordered meanwhile by whoever was revoked: an order is taken when the store has it.
+#: Seconds for which those who were read last may go on asking while the store does not answer. Most outages of a bucket
+#: are over by then.
 KEPT_S = 900.0
 #: Seconds that whoever asks waits for the store. One that is there answers in a fraction of one.
 PATIENCE_S = 5.0
@@ -47,10 +48,11 @@ class Register:
         self._given_up: threading.Thread | None = None  # a reading that was waited for long enough
         self._asked_for: set[str] = set()
 
-    def person(self, token: str) -> Person | None:
+    def person(self, token: str, *, sure: bool = False) -> Person | None:
         """Whose token this is; None for nobody's. One that is not known yet is looked for at once, though only once.
 
-        Raises StoreUnavailable where only the store could say and does not, or has not for too long.
+        ``sure``: by what the store says now, not by what it said last. Raises StoreUnavailable where only the store
+        could say and does not, or has not for too long.
         """
         digest = digest_of(token)
         with self._turn:
@@ -61,7 +63,7 @@ class Register:
             if found is None and self._trouble is None and self._is_new(digest):
                 self._read(after_this=True)
                 found = self._find(digest)
-            if self._trouble is not None and (found is None or self._clock() >= self._read_at + KEPT_S):
+            if self._trouble is not None and (sure or found is None or self._clock() >= self._read_at + KEPT_S):
                 raise StoreUnavailable(f"nobody can say whose token this is: {self._trouble}") from self._trouble
             return found
 

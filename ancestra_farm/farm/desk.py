@@ -151,9 +151,9 @@ class LoopDesk:
             shots=list(picture.shots),
         )
 
-    def person(self, token: str) -> Person | None:
+    def person(self, token: str, *, sure: bool) -> Person | None:
         """Whose token this is."""
-        return self._register.person(token)
+        return self._register.person(token, sure=sure)
 
     def give(self, orders: Sequence[OrderGiven]) -> "Future[int]":
         """Into the inbox, together."""

@@ -184,6 +184,26 @@ def test_through_the_door_people_go_on_asking_while_the_store_does_not_say_who_t
     assert wait_for(lambda: open_door.ask("GET", "/v1/status", role="", headers=nobody).status == 401, 30) is True
 
 
+def test_nobody_orders_while_the_store_does_not_say_whose_token_still_counts(store: Store) -> None:
+    with OpenDoor(store) as door:
+
+        def stop(status: int) -> bool:
+            said = door.ask("POST", "/v1/stop", {}, role="wrangler")
+            return said.status == status and (status == 200 or "whose token this is" in said.json["detail"])
+
+        def in_trouble() -> bool:
+            assert door.ask("GET", "/v1/status", role="wrangler").status == 200
+            return door.desk._register._trouble is not None
+
+        assert in_trouble() is False
+        with away(store):
+            assert wait_for(in_trouble, 30) is True
+            assert stop(503)
+            assert in_trouble() is True, "whoever only asks is told"
+        assert door.thread.is_alive()
+        assert wait_for(lambda: stop(200), 30) is True
+
+
 class Flaky:
     """A backend that is away now and then."""
 
