@@ -32,6 +32,13 @@ RENDERED_AS: dict[str, tuple[str, ...]] = {
     "camera": ("flow", "previz", "depth", "camera"),
 }
 
+#: Ends of a clip that a role has already, from the stage that it starts from: a guide of this kind would be ignored.
+HAS_ITS_OWN: dict[str, frozenset[str]] = {
+    "image_to_video": frozenset({"first_frame"}),
+    "extend": frozenset({"first_frame"}),
+    "first_last_frame": frozenset({"first_frame", "last_frame"}),
+}
+
 #: Kinds that steer every frame: a still one stands for all of them.
 CONTROLS = frozenset({"depth", "edges", "previz", "flow", "motion_path", "camera"})
 #: The score that says how well a clip follows its guide; only clips with a guide that moves have it.
@@ -44,6 +51,11 @@ def taken_as(kind: str, taken: Collection[str]) -> str | None:
     """As which kind a model that takes the kinds ``taken`` is given a guide of ``kind``; None: it takes none such."""
     ways = RENDERED_AS.get(kind, (kind,))
     return next((way for way in ways if way in taken), None)
+
+
+def taken_in(role: str, taken: Collection[str]) -> tuple[str, ...]:
+    """Of the kinds ``taken`` that a model takes, those that it has a use for in a role."""
+    return tuple(kind for kind in taken if kind not in HAS_ITS_OWN.get(role, ()))
 
 
 def takers_of(kind: str) -> tuple[str, ...]:

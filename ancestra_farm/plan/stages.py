@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.batch.guides import taken_in
 from ancestra_farm.batch.schema import Batch, Shot, Stage
 from ancestra_farm.batch.sizes import size_of
 from ancestra_farm.plan.frames import trim_of
@@ -194,7 +195,7 @@ def _stage_of(batch: Batch, shot: Shot, graph: ShotGraph, name: str, layout: Lay
         wordings=NO_WORDS if card.family == "optical" else Wordings.of(spec.prompt or shot.prompt),
         size=size,
         look=batch.looks[spec.look].digest if spec.look else None,
-        guides=ShotGuides.of(shot.guides, card.guides, _handles(batch, shot) / graph.rate),
+        guides=ShotGuides.of(shot.guides, taken_in(spec.role, card.guides), _handles(batch, shot) / graph.rate),
         shot_s=(graph.frames - 1) / graph.rate,
     )
 

@@ -102,3 +102,18 @@ def test_keys_of_a_shot_get_the_moments_they_are_shown_at(make):
     starts = [stage.start_s(key) for key in range(keys)]
     assert starts[0] == 0
     assert starts[-1] == stage.shot_s
+
+
+def test_a_stage_that_starts_from_a_still_is_given_no_other_first_frame(make_plan, monkeypatch):
+    guided = card("test/ends", ["text_to_video", "image_to_video"], **CLIPS, guides=["first_frame", "last_frame"])
+    monkeypatch.setitem(CARDS, guided.id, guided)
+    ends = [{"kind": kind, "source": f"{kind}.png", "digest": ONE} for kind in ("first_frame", "last_frame")]
+    words = {"role": "text_to_video", "model": guided.id, "candidates": 4}
+    stages = {"words": words, "still": STILL, "move": {**ANIMATE, "model": guided.id}}
+    shot = make_plan(stages=stages, shots=[{**SHOT, "guides": ends}], deliver={"stage": "move"}).shots[0]
+
+    def kinds(stage):
+        return [guide.kind for guide in shot.stage(stage).guides.guides]
+
+    assert kinds("words") == ["first_frame", "last_frame"]
+    assert kinds("move") == ["last_frame"]

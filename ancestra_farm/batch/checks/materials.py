@@ -19,6 +19,7 @@ from ancestra_farm.batch.guides import (
     name_of,
     suffix_of,
     taken_as,
+    taken_in,
 )
 from ancestra_farm.batch.materials import Material, Named, local_file, measured, named_in
 from ancestra_farm.batch.problems import DocumentPath, Problem, listed
@@ -136,7 +137,7 @@ def _check_twice(findings: Findings, index: int, shot: Shot) -> None:
             return
         first: dict[str, Guide] = {}
         for number, guide in enumerate(shot.guides):
-            way = taken_as(guide.kind, card.guides)
+            way = taken_as(guide.kind, taken_in(use.spec.role, card.guides))
             if way is None or way in SEVERAL:
                 continue
             other = first.setdefault(way, guide)

@@ -1,11 +1,11 @@
 """Stages against the cards of their models: role, licence, size, parameters, drafts, looks and guides."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ancestra_farm.batch.base import Scalar
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.checks.findings import Findings, StageUse
-from ancestra_farm.batch.guides import taken_as, takers_of
+from ancestra_farm.batch.guides import taken_as, taken_in, takers_of
 from ancestra_farm.batch.problems import DocumentPath, did_you_mean, listed
 from ancestra_farm.batch.schema import Shot
 from ancestra_farm.batch.sizes import FOLLOWING_ROLES
@@ -63,7 +63,8 @@ def _check_runs(findings: Findings, use: StageUse, card: ModelCard) -> None:
     if not shots:
         return  # shots that change it are asked about one by one
     negative = any((use.spec.prompt or shot.prompt).negative for shot in shots.values())
-    given = {_given(shot, card): index for index, shot in reversed(shots.items())}
+    taken = taken_in(use.spec.role, card.guides)
+    given = {_given(shot, taken): index for index, shot in reversed(shots.items())}
     faults = {guides: findings.stage_faults(card, use.spec, negative, guides) for guides in given}
     everywhere = set.intersection(*map(set, faults.values()))
     for guides, found in faults.items():
@@ -82,9 +83,9 @@ def _shots_of(findings: Findings, use: StageUse) -> dict[int, Shot]:
     return {index: shot for index, shot in shots if use.name not in shot.skip and use.name not in shot.stages}
 
 
-def _given(shot: Shot, card: ModelCard) -> frozenset[str]:
-    """The kinds of guides that a model is given of a shot."""
-    ways = (taken_as(guide.kind, card.guides) for guide in shot.guides)
+def _given(shot: Shot, taken: Collection[str]) -> frozenset[str]:
+    """The kinds of guides that a stage taking these kinds is given of a shot."""
+    ways = (taken_as(guide.kind, taken) for guide in shot.guides)
     return frozenset(way for way in ways if way is not None)
 
 
@@ -184,16 +185,25 @@ def _check_guides(findings: Findings) -> None:
     for index, shot in enumerate(findings.batch.shots):
         if not shot.guides:
             continue
-        cards = [findings.card(use) for use in findings.uses_of(index, shot)]
-        if None in cards:
+        uses = list(findings.uses_of(index, shot))
+        known = [(use, card) for use in uses if (card := findings.card(use)) is not None]
+        if len(known) < len(uses):
             continue
-        taken = {kind for card in cards if card is not None for kind in card.guides}
+        taken = {kind for use, card in known for kind in taken_in(use.spec.role, card.guides)}
         for number, guide in enumerate(shot.guides):
             if taken_as(guide.kind, taken) is None:
-                able = [card for card in findings.cards.values() if taken_as(guide.kind, card.guides) is not None]
-                near = next((card.family for card in cards if card is not None), "")
-                hint = f"models that take it: {_named(able, near)}" if able else "no model in the catalogue takes it"
-                ways = [way for way in takers_of(guide.kind) if way != guide.kind]
-                rendered = f" (it is rendered as {listed(ways)})" if ways else ""
-                message = f"no stage of this shot takes a guide of kind {guide.kind}{rendered}"
-                findings.add(("shots", index, "guides", number, "kind"), message, hint)
+                path = ("shots", index, "guides", number, "kind")
+                findings.add(path, *_untaken(findings, guide.kind, known))
+
+
+def _untaken(findings: Findings, kind: str, uses: list[tuple[StageUse, ModelCard]]) -> tuple[str, str]:
+    """That no stage of a shot has a use for a kind of guide, and what would help."""
+    ways = [way for way in takers_of(kind) if way != kind]
+    rendered = f" (it is rendered as {listed(ways)})" if ways else ""
+    message = f"no stage of this shot takes a guide of kind {kind}{rendered}"
+    for use, card in uses:
+        if taken_as(kind, card.guides) is not None:
+            return message, f"{use.name} has a {kind} already, from {use.spec.source}: it is {use.spec.role}"
+    able = [card for card in findings.cards.values() if taken_as(kind, card.guides) is not None]
+    near = uses[0][1].family if uses else ""
+    return message, f"models that take it: {_named(able, near)}" if able else "no model in the catalogue takes it"

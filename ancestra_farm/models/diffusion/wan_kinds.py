@@ -11,7 +11,7 @@ from PIL import Image
 from ancestra_farm.models.diffusion import clip_inputs as given
 from ancestra_farm.models.diffusion.calls import merged
 from ancestra_farm.models.diffusion.kinds import Inputs, Pipeline, PipelineKind
-from ancestra_farm.models.diffusion.pixels import Clip, pictures
+from ancestra_farm.models.diffusion.pixels import Clip, pictures, shown
 from ancestra_farm.plan.recipe import Recipe
 
 #: What VACE is shown where nothing is known: the middle of its range, as it was trained.
@@ -136,7 +136,10 @@ def _with_known_frames(recipe: Recipe, inputs: Inputs, canvas: Clip, paint: Clip
     if recipe.role == "extend":
         before = given.context(recipe, inputs)
         canvas[: len(before)], paint[: len(before)] = before, _KEEP
-    elif recipe.role != "video_to_video" and (inputs.parents or "first_frame" in inputs.guides):
+    elif recipe.role == "video_to_video":
+        if (first := inputs.guides.get("first_frame")) is not None:  # its parent is the clip itself
+            canvas[:1], paint[:1] = shown(first[:1]), _KEEP
+    elif inputs.parents or "first_frame" in inputs.guides:
         canvas[:1], paint[:1] = given.first_frame(recipe, inputs), _KEEP
     if (last := given.last_frame(recipe, inputs)) is not None:
         canvas[-1:], paint[-1:] = last, _KEEP

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ancestra_farm.batch.card import INPUTS_OF_ROLE
 from ancestra_farm.batch.check import checked_text
 from ancestra_farm.batch.guides import CONTROLS
 from ancestra_farm.batch.problems import BatchRefused
 from ancestra_farm.models.build import stage_faults
+from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.models.diffusion import clip_inputs
 from ancestra_farm.models.diffusion.kinds import Inputs
 from ancestra_farm.models.diffusion.ltx_kinds import _context
@@ -80,6 +82,14 @@ def test_control_is_followed_around_known_frames():
     assert (paint[1:] == 255).all()
 
 
+def test_a_clip_that_is_followed_begins_with_the_frame_that_is_given():
+    frames, paint, parents = canvas("video_to_video", {"first_frame": picture(3)})
+    assert (frames[0] == picture(3)[0]).all()
+    assert (paint[0] == 0).all()
+    assert (frames[1:] == parents["parent-0"][1:]).all()
+    assert (paint[1:] == 255).all()
+
+
 @pytest.mark.parametrize("painted", ["nothing", "depth"])
 def test_a_mask_keeps_the_clip_outside_and_follows_control_inside(painted):
     mask = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
@@ -119,15 +129,20 @@ def test_context_is_given_in_whole_latents_and_its_last_frame_always(frames, ste
 
 
 def checked(pipeline, role, *guides_of_shots):
-    """What a check says of a stage of words with these kinds of guides, a shot each: places and sentences."""
+    """What a check says of a stage with these kinds of guides, a shot each: places and sentences.
+
+    A role that starts from pictures gets a stage of stills before it.
+    """
     guides = [[{"kind": kind, "source": f"{kind}.png"} for kind in kinds] for kinds in guides_of_shots]
     shot = {"frames": 5, "handles": 0, "prompt": {"text": "the sea"}}
+    stills = {"still": {"role": "text_to_image", "model": "procedural/stills", "candidates": 2, "size": [64, 64]}}
+    animate = {"role": role, "model": "tiny/model", "candidates": 1}
     batch = {
         "schema": "ancestra/v1", "batch": "tiny", "show": "ancestra", "rate": 8,
-        "stages": {"animate": {"role": role, "model": "tiny/model", "candidates": 1}},
+        "stages": {**stills, "animate": {**animate, "from": "still"}} if INPUTS_OF_ROLE[role] else {"animate": animate},
         "shots": [{**shot, "shot": f"shot_{n}", "guides": kinds} for n, kinds in enumerate(guides)],
     }  # fmt: skip
-    cards = {"tiny/model": card_of(pipeline, "/nowhere")}
+    cards = {"tiny/model": card_of(pipeline, "/nowhere"), "procedural/stills": load_catalog()["procedural/stills"]}
     try:
         checked_text(json.dumps(batch), "batch.yaml", cards, {}, {"quality"}, stage_faults)
     except BatchRefused as refused:
@@ -153,3 +168,23 @@ def test_a_check_says_which_guides_leave_one_unused():
     assert "animate: tiny/model cannot run: this pipeline follows one control guide" in said
     ((_, said),) = checked("AnimateDiffControlNetPipeline", "text_to_video", ())
     assert "follows control clips" in said
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "role", "kind"),
+    [
+        ("LTXConditionPipeline", "image_to_video", "first_frame"),
+        ("WanVACEPipeline", "image_to_video", "first_frame"),
+        ("WanVACEPipeline", "first_last_frame", "last_frame"),
+        ("LTXConditionPipeline", "first_last_frame", "first_frame"),
+    ],
+)
+def test_a_check_refuses_an_end_that_the_stage_before_gives_already(pipeline, role, kind):
+    ((path, said),) = checked(pipeline, role, (kind,))
+    assert path == "shots[0].guides[0].kind"
+    assert said == f"no stage of this shot takes a guide of kind {kind}"
+
+
+def test_a_check_takes_the_end_that_nothing_else_gives():
+    assert checked("LTXConditionPipeline", "image_to_video", ("last_frame",)) == []
+    assert checked("WanVACEPipeline", "text_to_video", ("first_frame", "last_frame")) == []
