@@ -5,7 +5,6 @@ point at loopback, and is refused by this), whose token it is, under which epoch
 the body is and whether it says what it has to. No CORS: no page of another origin may read an answer.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -21,10 +20,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ancestra_farm.api.bodies import Bodies
 from ancestra_farm.api.desk import Desk, Leaving, OutcomeUnknown
 from ancestra_farm.api.openapi import MOST_EPOCH, description
 from ancestra_farm.api.people import NotAllowed, Person
 from ancestra_farm.api.problems import Refusal, problem_response
+from ancestra_farm.api.reach import somebody
 from ancestra_farm.api.routes import ROWS, Call, Row
 from ancestra_farm.api.tokens import looks_like_token
 from ancestra_farm.api.wire import Fault
@@ -34,18 +35,17 @@ from ancestra_farm.scheduler.world import OrderRefused
 EPOCH_HEADER = "Ancestra-Epoch"
 #: Names of loopback. The port is whatever the request came in on, forwarded or not.
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-#: Seconds for a body to arrive whole, where its row says nothing else.
-BODY_S = 20.0
 
 _LOG = logging.getLogger(__name__)
 
 
 def build_app(desk: Desk, *, names: Collection[str] | None = LOOPBACK_NAMES) -> Starlette:
     """The application in front of ``desk``. ``names``: hosts that requests may name, None: any."""
+    bodies = Bodies()
     by_path: dict[str, dict[str, Row]] = {}
     for row in ROWS:
         by_path.setdefault(row.path, {})[row.method] = row
-    routes = [Route(path, _endpoint(desk, rows), methods=list(rows)) for path, rows in by_path.items()]
+    routes = [Route(path, _endpoint(desk, bodies, rows), methods=list(rows)) for path, rows in by_path.items()]
     text = json.dumps(description(), ensure_ascii=False)
 
     async def openapi(_request: Request) -> Response:
@@ -99,27 +99,25 @@ def _without_port(host: str) -> str:
     return (name if colon and port.isdigit() else host).lower()
 
 
-def _endpoint(desk: Desk, rows: Mapping[str, Row]) -> Callable[[Request], Any]:
+def _endpoint(desk: Desk, bodies: Bodies, rows: Mapping[str, Row]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         row = rows["GET" if request.method == "HEAD" else request.method]
         try:
-            return await _served(desk, row, request)
+            return await _served(desk, bodies, row, request)
         except Exception as error:  # noqa: BLE001 - every one of them becomes a sentence
             return _refused(desk, request, error)
 
     return endpoint
 
 
-async def _served(desk: Desk, row: Row, request: Request) -> Response:
+async def _served(desk: Desk, bodies: Bodies, row: Row, request: Request) -> Response:
     person = await _who(desk, row, request)
     _same_epoch(desk, request)
     query = _query(row, request)
-    body: object = None
-    if row.raw:
-        body = await _body(request, row, "application/octet-stream")
-    elif row.body is not None:
-        body = _parsed(row.body, await _body(request, row, "application/json"))
-    found = await row.handler(Call(desk, person, query, body))
+    if row.may is not None:
+        await row.may(desk, somebody(person))
+    async with bodies.of(request, row) as data:
+        found = await row.handler(Call(desk, person, query, data if row.body is None else _parsed(row.body, data)))
     if isinstance(found, BaseModel):
         return Response(found.model_dump_json(), media_type="application/json")
     return Response(found, headers={"content-type": row.media})
@@ -151,7 +149,7 @@ def _same_epoch(desk: Desk, request: Request) -> None:
     if said is None:
         return
     epoch = desk.health.epoch
-    if not said.isascii() or not said.isdigit() or not 1 <= int(said[:20]) <= MOST_EPOCH:
+    if not said.isascii() or not said.isdigit() or len(said) > 20 or not 1 <= int(said) <= MOST_EPOCH:
         raise Refusal("malformed", f"{EPOCH_HEADER} is a whole number from 1 to {MOST_EPOCH}")
     if int(said) != epoch:
         raise Refusal("old-epoch", f"the farm is at work under epoch {epoch}, not {int(said)}; look at it anew")
@@ -171,27 +169,6 @@ def _query(row: Row, request: Request) -> BaseModel | None:
         return row.query.model_validate_strings(dict(pairs))
     except ValidationError as error:
         raise _invalid(_faults(error, "query")) from None
-
-
-async def _body(request: Request, row: Row, media: str) -> bytes:
-    most, within_s = row.body_bytes, row.body_s or BODY_S
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
-        raise Refusal("too-large", f"the body has {int(length):,} bytes; at most {most:,} are read")
-    data = bytearray()
-    try:
-        async with asyncio.timeout(within_s):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > most:
-                    raise Refusal("too-large", f"the body has more than the {most:,} bytes that are read")
-    except TimeoutError:
-        raise Refusal("too-slow", f"the body did not arrive within {within_s:.0f} s") from None
-    if data and content_type != media:
-        what = "bytes" if row.raw else "JSON"
-        raise Refusal("not-bytes" if row.raw else "not-json", f"the body has to be {what}: Content-Type: {media}")
-    return bytes(data)
 
 
 def _parsed(model: type[BaseModel], data: bytes) -> BaseModel:

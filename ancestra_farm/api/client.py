@@ -307,7 +307,7 @@ class Client:
             problem = wire.Problem.model_validate_json(data)
         except ValidationError:
             return _Lost(f"what answers is no controller (HTTP {status})")
-        if problem.type in {"#old-epoch", "#leaving", "#superseded", "#unknown-outcome"}:
+        if problem.type in {"#old-epoch", "#busy", "#leaving", "#superseded", "#unknown-outcome"}:
             return _Lost(problem.detail)
         if problem.type == "#unknown-person":
             return NotAllowed(

@@ -18,8 +18,8 @@ _ALWAYS = ("wrong-host", "malformed", "old-epoch", "invalid", "internal")
 _KNOWN = ("unknown-person", "not-allowed")
 #: The largest whole number that every reader of JSON has exactly.
 MOST_EPOCH = 2**53
-_BODY = ("too-large", "too-slow", "not-json")
-_RAW = ("too-large", "too-slow", "not-bytes")
+_BODY = ("too-large", "too-slow", "not-json", "busy")
+_RAW = ("too-large", "too-slow", "not-bytes", "busy")
 #: Of those for which a role on a show is enough: the loop is asked for it.
 _ON_SHOW = ("leaving", "unknown-outcome")
 

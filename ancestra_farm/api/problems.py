@@ -36,6 +36,7 @@ KINDS = {
         Kind("wrong-host", 421, "The Host header names somebody else"),
         Kind("invalid", 422, "The request does not say what it has to, or says it wrong"),
         Kind("internal", 500, "Something unforeseen went wrong"),
+        Kind("busy", 503, "Too much is being sent at once"),
         Kind("leaving", 503, "The controller is on its way out"),
         Kind("superseded", 503, "Another controller has taken the store over"),
         Kind("unknown-outcome", 503, "Nobody knows yet whether it happened"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from ancestra_farm.api import answers, changes, incoming, nodes, uploads, wire
 from ancestra_farm.api.desk import Desk
 from ancestra_farm.api.people import Person, Right
+from ancestra_farm.api.reach import may_submit_at_all
 from ancestra_farm.ledger.uploads import MOST_PART_BYTES
 
 #: Bytes of a body. A batch of thousands of shots is a few megabytes; orders are small.
@@ -34,8 +36,9 @@ class Row:
     """One request that is answered.
 
     ``right``: what the person must be entitled to, None: anybody may ask. ``on_show``: a role on a show is enough, and
-    the handler sees to it that nothing of other shows is told or changed. ``query`` and ``body``: models of what comes
-    in, None: nothing; ``raw``: the body is bytes and stays so. ``body_s``: seconds for it to arrive, None: as for most.
+    the handler sees to it that nothing of other shows is told or changed; ``may`` raises NotAllowed for whoever has no
+    such role anywhere, before a large body of theirs is read. ``query`` and ``body``: models of what comes in, None:
+    nothing; ``raw``: the body is bytes and stays so. ``body_s``: seconds for it to arrive, None: as for most.
     ``answer``: model of what goes out, None: ``media``. ``problems``: kinds that are its own.
     """
 
@@ -45,6 +48,7 @@ class Row:
     handler: Callable[[Call], Awaitable[Any]]
     right: Right | None = "ask"
     on_show: bool = False
+    may: Callable[[Desk, Person], Awaitable[None]] | None = None
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     raw: bool = False
@@ -62,6 +66,8 @@ class Row:
 
 _ORDERED = ("refused", "leaving", "superseded", "unknown-outcome")
 _LOOPED = ("leaving", "unknown-outcome")
+_Submitting = partial(Row, right="submit", on_show=True, may=may_submit_at_all)
+_Uploading = partial(_Submitting, problems=("refused", "unknown-outcome"))
 
 ROWS = (
     Row(
@@ -93,54 +99,43 @@ ROWS = (
         problems=("not-there", *_LOOPED),
     ),
     Row("GET", "/v1/batches", "All batches.", answers.batches, on_show=True, answer=wire.Batches, problems=_LOOPED),
-    Row(
+    _Submitting(
         "POST",
         "/v1/batches",
         "Submit a batch, or a newer revision of one.",
         answers.submit,
-        "submit",
-        on_show=True,
         body=incoming.SubmitIn,
         body_bytes=SUBMIT_BYTES,
         answer=wire.Taken,
         problems=_ORDERED,
     ),
-    Row(
+    _Uploading(
         "GET",
         "/v1/uploads",
         "How far a file that a batch will name has come.",
         uploads.standing,
-        "submit",
-        on_show=True,
         query=incoming.OfMaterial,
         answer=wire.UploadStanding,
-        problems=("refused", "unknown-outcome"),
     ),
-    Row(
+    _Uploading(
         "POST",
         "/v1/upload_parts",
         "Bring one part of a file. It is kept when this is answered, and bringing it again changes nothing.",
         uploads.take,
-        "submit",
-        on_show=True,
         query=incoming.OfPart,
         raw=True,
         body_bytes=MOST_PART_BYTES,
         body_s=PART_S,
         answer=wire.PartHeld,
-        problems=("refused", "unknown-outcome"),
     ),
-    Row(
+    _Uploading(
         "POST",
         "/v1/upload_joins",
         "Every part of a file is there: have them made one.",
         uploads.end,
-        "submit",
-        on_show=True,
         body=incoming.JoinIn,
         body_bytes=SETTINGS_BYTES,
         answer=wire.JoinOut,
-        problems=("refused", "unknown-outcome"),
     ),
     Row(
         "POST",

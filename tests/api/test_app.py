@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ancestra_farm.api import app as app_module
+from ancestra_farm.api import bodies
 from ancestra_farm.api.people import RIGHTS, Role, revoke
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
@@ -259,7 +259,8 @@ def test_whoever_means_another_epoch_is_told(open_door: OpenDoor) -> None:
     assert open_door.ask("GET", "/v1/status", headers={"ancestra-epoch": now}).headers["ancestra-epoch"] == now
     refused = open_door.ask("GET", "/v1/status", headers={"ancestra-epoch": str(open_door.epoch + 3)})
     assert (refused.status, refused.json["type"], refused.json["epoch"]) == (409, "#old-epoch", open_door.epoch)
-    assert open_door.ask("GET", "/v1/status", headers={"ancestra-epoch": "x"}).status == 400
+    for nonsense in ("x", "0", "9" * 30, f"{1:020d}{'9' * 5000}"):
+        assert open_door.ask("GET", "/v1/status", headers={"ancestra-epoch": nonsense}).status == 400
 
 
 def test_a_batch_that_the_farm_cannot_run_is_refused_with_every_fault(
@@ -290,7 +291,7 @@ def test_two_hundred_orders_at_once_are_all_taken(own_door: OpenDoor) -> None:
 
 
 def test_somebody_who_sends_slowly_holds_up_nobody(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "BODY_S", 2.0)
+    monkeypatch.setattr(bodies, "BODY_S", 2.0)
     host, port = urlsplit(open_door.endpoint).netloc.split(":")
     with socket.create_connection((host, int(port))) as slow:
         token = open_door.token("operator")
@@ -302,6 +303,45 @@ def test_somebody_who_sends_slowly_holds_up_nobody(open_door: OpenDoor, monkeypa
             assert open_door.ask("GET", "/v1/explain").status == 200
         slow.settimeout(30)
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def begun(door: OpenDoor, path: str, token: str, length: int, data: bytes = b"") -> socket.socket:
+    """A connection on which a body of this length was announced and ``data`` of it sent."""
+    host, port = urlsplit(door.endpoint).netloc.split(":")
+    media = "octet-stream" if "parts" in path else "json"
+    sender = socket.create_connection((host, int(port)), 30)
+    sender.sendall(
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n"
+        f"content-type: application/{media}\r\ncontent-length: {length}\r\n\r\n".encode()
+        + data
+    )
+    return sender
+
+
+def test_of_whoever_may_not_submit_nothing_large_is_read(open_door: OpenDoor) -> None:
+    digest = f"sha256:{'0' * 64}"
+    for path in ("/v1/batches", f"/v1/upload_parts?digest={digest}&number=0&part={digest}", "/v1/upload_joins"):
+        with begun(open_door, path, open_door.token("artist"), 2**20) as sender:
+            assert sender.recv(100).startswith(b"HTTP/1.1 403"), path
+
+
+def test_what_all_send_at_once_has_a_bound(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST_HELD_BYTES", 1000)
+    token, body = open_door.token("operator"), b" " * 900
+    slow: list[socket.socket] = []
+
+    def is_full() -> Any:
+        slow.append(begun(open_door, "/v1/orders", token, 2000, body))
+        return (said := open_door.ask("POST", "/v1/orders", body)).status == 503 and said
+
+    try:
+        said = wait_for(is_full, 20)
+        assert said.json["type"] == "#busy"
+        assert open_door.ask("GET", "/v1/status").status == 200
+    finally:
+        for one in slow:
+            one.close()
+    assert wait_for(lambda: open_door.ask("POST", "/v1/orders", body).status == 400, 20) is True
 
 
 def test_somebody_who_goes_away_before_the_answer_may_ask_again(own_door: OpenDoor) -> None:
