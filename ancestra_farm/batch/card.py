@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from ancestra_farm.batch.base import Bool, Float, Int, Model, Rate, Scalar
+from ancestra_farm.batch.problems import listed
 
 
 def _check_id(value: str) -> str:
@@ -58,21 +59,33 @@ INPUTS_OF_ROLE: dict[str, int] = {
 
 
 class SizeGrid(Model):
-    """Which picture sizes the model takes: multiples of ``multiple_of``, within the bounds, in pixels."""
+    """Which picture sizes the model takes: multiples of ``multiple_of``, within the bounds, in pixels.
+
+    ``only``: of a model that knows no others, the (width, height) it makes.
+    """
 
     multiple_of: Int = Field(ge=1, le=256)
     min: Int = Field(ge=8)
     max: Int = Field(ge=8, le=8192)
     default: tuple[Int, Int]
+    only: tuple[tuple[Int, Int], ...] = ()
 
     def accepts(self, width: int, height: int) -> bool:
         """Whether the model makes pictures of ``width`` × ``height`` pixels."""
-        return all(v % self.multiple_of == 0 and self.min <= v <= self.max for v in (width, height))
+        on_grid = all(v % self.multiple_of == 0 and self.min <= v <= self.max for v in (width, height))
+        return on_grid and (not self.only or (width, height) in self.only)
 
     def nearest(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
-        """The sizes on the grid around ``width`` × ``height``, nearest first: at most four, at least one."""
-        sizes = product(self._around(width), self._around(height))
-        return tuple(sorted(sizes, key=lambda size: abs(size[0] - width) + abs(size[1] - height)))
+        """The sizes it makes around ``width`` × ``height``, nearest first: at most four, at least one."""
+        sizes = self.only or product(self._around(width), self._around(height))
+        return tuple(sorted(sizes, key=lambda size: abs(size[0] - width) + abs(size[1] - height)))[:4]
+
+    @property
+    def in_words(self) -> str:
+        """What it makes, such as "multiples of 16 from 256 to 1280"."""
+        if self.only:
+            return f"{listed((f'{width} × {height}' for width, height in self.only), 'and')} only"
+        return f"multiples of {self.multiple_of} from {self.min} to {self.max}"
 
     def _around(self, side: int) -> tuple[int, ...]:
         """The lengths on the grid next to ``side``, from below and from above, within the bounds."""
@@ -83,8 +96,10 @@ class SizeGrid(Model):
 
     @model_validator(mode="after")
     def _default_fits(self) -> Self:
-        if not self.accepts(*self.default):
-            raise ValueError(f"the default size {self.default} is not on the model's own grid")
+        for size in (self.default, *self.only):
+            if not self.accepts(*size):
+                what = "the default size" if size == self.default else "the only size"
+                raise ValueError(f"{what} {size} is not on the model's own grid")
         return self
 
 

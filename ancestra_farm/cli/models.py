@@ -205,10 +205,7 @@ def _lines(card: "ModelCard") -> Iterator[tuple[str, str]]:
     yield "licence", card.licence + (f": {card.terms}" if card.terms else "")
     if card.terms_from is not None:
         yield "", _TERMS_FROM[card.terms_from]
-    yield (
-        "sizes",
-        (f"{grid.default[0]}×{grid.default[1]}, and multiples of {grid.multiple_of} from {grid.min} to {grid.max}"),
-    )
+    yield "sizes", grid.in_words if grid.only else f"{grid.default[0]}×{grid.default[1]}, and {grid.in_words}"
     if card.frames is not None:
         frames = card.frames
         shape = "any number" if frames.step == 1 else f"{frames.step}k+{frames.offset}"

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from ancestra_farm.batch.card import ModelCard, Role
+from ancestra_farm.batch.card import ModelCard, Role, SizeGrid
 from ancestra_farm.batch.schema import Guide
 from ancestra_farm.batch.sources import HubSource, source_of
 from ancestra_farm.models.catalog import load_catalog
@@ -93,3 +93,20 @@ def test_cards_of_the_same_weights_pin_the_same_commit():
     for card in HUB.values():
         pinned.setdefault(card.source, set()).add(card.revision)
     assert {source: commits for source, commits in pinned.items() if len(commits) > 1} == {}
+
+
+def test_a_model_that_knows_one_size_makes_no_other():
+    known = CARDS["cogvideox/5b-i2v"]
+    assert known.sizes.accepts(720, 480)
+    assert not any(known.sizes.accepts(*size) for size in ((480, 480), (480, 720), (720, 720)))
+    assert known.sizes.nearest(1280, 720) == ((720, 480),)
+    assert known.sizes.in_words == "720 × 480 only"
+    assert [length for length in range(1, 200) if known.frames.accepts(length)] == [49]
+
+
+def test_an_only_size_off_the_grid_is_no_card():
+    sizes = {"multiple_of": 16, "min": 64, "max": 512, "default": [128, 64]}
+    assert SizeGrid.model_validate({**sizes, "only": [[128, 64], [64, 128]]}).in_words == "128 × 64 and 64 × 128 only"
+    for only in ([[128, 64], [100, 64]], [[64, 128]]):
+        with pytest.raises(ValueError, match="is not on the model's own grid"):
+            SizeGrid.model_validate({**sizes, "only": only})

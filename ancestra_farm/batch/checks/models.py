@@ -114,12 +114,8 @@ def _check_on_grid(
 ) -> None:
     if card.sizes.accepts(*size):
         return
-    grid = card.sizes
-    near = listed(f"[{width}, {height}]" for width, height in grid.nearest(*size))
-    message = (
-        f"{size[0]} × {size[1]} is no size of {card.id} (stage {use.name}), which makes multiples of "
-        f"{grid.multiple_of} from {grid.min} to {grid.max}"
-    )
+    near = listed(f"[{width}, {height}]" for width, height in card.sizes.nearest(*size))
+    message = f"{size[0]} × {size[1]} is no size of {card.id} (stage {use.name}), which makes {card.sizes.in_words}"
     findings.add(path, message, f"nearest: {near}")
 
 

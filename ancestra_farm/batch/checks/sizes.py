@@ -61,10 +61,7 @@ def _fault(use: StageUse, card: ModelCard, given: tuple[int, int], made: tuple[i
             return message, f"more than {_written(given)}, or no upscale"
     if not card.sizes.accepts(*made):
         near = listed(f"[{width}, {height}]" for width, height in card.sizes.nearest(*made))
-        message = (
-            f"{_written(made)} is no size of {card.id} (stage {use.name}), which makes multiples of "
-            f"{card.sizes.multiple_of} from {card.sizes.min} to {card.sizes.max}"
-        )
+        message = f"{_written(made)} is no size of {card.id} (stage {use.name}), which makes {card.sizes.in_words}"
         return message, f"nearest: {near}"
     return None
 
