@@ -241,6 +241,10 @@ class Client:
         self._known = ""
         time.sleep(PAUSE_S)
         presence = at_work_in(self.store)
+        if presence is None and isinstance(self.store, Afar):
+            if time.monotonic() < until:
+                return  # only the store could say whether it has ended or begins anew
+            raise EndpointGone(f"{self.store.url}: nobody answers there any more ({why})")
         if presence is None:
             raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
         never = presence.epoch == self._presence.epoch and not _reachable(presence, self._endpoint)

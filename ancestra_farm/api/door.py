@@ -83,6 +83,11 @@ def _one_way_or_the_other(
             try:
                 answer = at_the_door(client)
             except EndpointGone as gone:
+                if not isinstance(store, Store):
+                    raise EndpointGone(
+                        f"{gone}; whether it was taken nobody can say from here: when it answers again, look (`ancestra "
+                        "logs`) before it is given again"
+                    ) from gone
                 if last or gone.presence is not None:
                     raise
                 continue  # it has ended meanwhile

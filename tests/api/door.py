@@ -39,6 +39,7 @@ class OpenDoor:
         stay: bool = True,
         shown: Shown | None = None,
         hands: Callable[[Inbox, Store, int], ThreadHands] = ThreadHands,
+        listen: str = "127.0.0.1:0",
     ) -> None:
         self.store = store
         self.writer = Writer.begin(store, "tester", "run")
@@ -48,7 +49,7 @@ class OpenDoor:
         self.hands = hands(self.inbox, store, cpus)
         recent = self.recent = Recent()
         metrics = Metrics()
-        listener = listening("127.0.0.1:0")
+        listener = listening(listen)
         self.endpoint = endpoint_of(listener, tls=shown is not None)
         fingerprint = "" if shown is None else shown.fingerprint
         self.presence = Presence.here("tester", self.epoch, self.endpoint, fingerprint)

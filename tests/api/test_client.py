@@ -4,16 +4,18 @@ import dataclasses
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from ancestra_farm.api import client as client_module
+from ancestra_farm.api.afar import Afar
 from ancestra_farm.api.client import Client, EndpointGone
 from ancestra_farm.api.door import give
 from ancestra_farm.api.people import NotAllowed, issue
 from ancestra_farm.api.server import AddressTaken, listening, parsed_address
-from ancestra_farm.api.tokens import keep_token
+from ancestra_farm.api.tokens import OwnToken, keep_token
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import OrderGiven
@@ -205,6 +207,40 @@ def test_an_order_whose_controller_left_before_answering_is_in_the_log_once(
         monkeypatch.setattr(client_module.urllib3.PoolManager, "request", lost)
         assert give(store, [pause()]).live is False
     assert [one.order for one in door.logged()] == ["pause"]
+
+
+def test_a_farm_known_by_its_door_alone_may_begin_anew_while_somebody_orders(
+    store: Store, waiting_batch: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OpenDoor(store, waiting_batch) as first:
+        first.until(lambda status: status["waiting"])
+        token = OwnToken(first.token("operator"), "", "here")
+        client = Client.of(Afar.at(first.endpoint), token=token)
+        assert client is not None
+    looked, presence = threading.Event(), Afar.presence
+    monkeypatch.setattr(Afar, "presence", lambda self: (presence(self), looked.set())[0])
+    with ThreadPoolExecutor(1) as pool, client:
+        taken = pool.submit(client.give, [pause()])
+        assert looked.wait(30), "the answer did not come, and it was looked who is there"
+        with OpenDoor(store, listen=first.endpoint.removeprefix("http://")) as second:
+            assert taken.result(30).epoch == second.epoch
+            assert [one.order for one in second.logged()] == ["pause"]
+
+
+def test_an_order_through_a_door_that_closes_is_not_said_to_have_come_to_nothing(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm, of = Afar.at(door.endpoint), Client.of
+    keep_token(farm.id, door.token("operator"), "operator")
+
+    def found(store: Afar, who: str) -> Client | None:
+        client = of(store, who, patience_s=0.3)
+        door.close()
+        return client
+
+    monkeypatch.setattr(Client, "of", found)
+    with pytest.raises(EndpointGone, match="whether it was taken nobody can say"):
+        give(farm, [pause()])
 
 
 def test_people_who_order_at_once_are_all_heard(door: OpenDoor) -> None:

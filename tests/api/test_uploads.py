@@ -41,7 +41,7 @@ from ancestra_farm.api.uploading import carry
 from ancestra_farm.batch.materials import Material
 door, token, digest, size, file = sys.argv[1:]
 sent = []
-with Client.of(Afar.at(door), token=OwnToken(token, "", "here")) as client:
+with Client.of(Afar.at(door), token=OwnToken(token, "", "here"), patience_s=1.0) as client:
     carry(client, [Material(digest, int(size), Path(file))], lambda _, count: sent.append(count), line_s=1.0)
 print(sent[0])
 """
