@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,10 +56,14 @@ def _when(at: float) -> str:
 @app.command("ls", epilog=json_keys(SettingsRow))
 def list_settings(store: StoreOption, as_json: JsonOption = False) -> None:
     """List whose settings there are, who gave them and when, and what was spent."""
-    farm, shows = _in_force(store)
+    from ancestra_farm.api.people import NotAllowed
+
+    found = _of_shows(store)
+    with suppress(NotAllowed):  # whoever has a role on shows alone is told of those
+        found = [_of_farm(store), *found]
     rows = [
         SettingsRow("the farm" if one.kind == "farm" else one.name, one.who, one.at, one.spent, one.currency)
-        for one in [farm, *shows]
+        for one in found
     ]
     print_rows(SettingsRow, rows, as_json=as_json)
 
@@ -66,7 +71,7 @@ def list_settings(store: StoreOption, as_json: JsonOption = False) -> None:
 @farm_app.command("show", epilog=_KEYS)
 def show_farm(store: StoreOption, as_json: JsonOption = False) -> None:
     """Print the farm's settings as YAML that can be edited and given anew."""
-    _print(_in_force(store)[0], "the farm", as_json=as_json)
+    _print(_of_farm(store), "the farm", as_json=as_json)
 
 
 @farm_app.command("set")
@@ -93,7 +98,7 @@ def _show(
 def show_show(context: typer.Context, store: StoreOption, as_json: JsonOption = False) -> None:
     """Print the show's settings as YAML that can be edited and given anew."""
     name: str = context.obj
-    found = next((one for one in _in_force(store, name)[1] if one.name == name), None)
+    found = next((one for one in _of_shows(store, name) if one.name == name), None)
     if found is None:
         raise CommandFailed(
             f"show {name} has no settings in {store}; `ancestra settings show {name} set FILE` gives it some"
@@ -113,18 +118,30 @@ def set_show(context: typer.Context, file: SettingsFile, store: StoreOption, who
     _give(store, SettingsGiven("show", name, document, person(who), time.time()), f"show {name}")
 
 
-def _in_force(url: str, show: str | None = None) -> "tuple[SettingsStanding, list[SettingsStanding]]":
-    """(those of the farm, those of the shows). From the controller at work, else from the log."""
+def _of_farm(url: str) -> "SettingsStanding":
+    """Those of the farm in force, from the controller at work, else from the log. Raises NotAllowed."""
     from ancestra_farm.cli.live import live
 
     found = live(url)
     if found is not None:
-        return found.client.farm_settings(), found.client.show_settings(show).settings
-    from ancestra_farm.api.questions import farm_settings, show_settings
+        return found.client.farm_settings()
+    from ancestra_farm.api.questions import farm_settings
     from ancestra_farm.cli.reading import Reading
 
-    scheduler = Reading.open(url).scheduler
-    return farm_settings(scheduler), show_settings(scheduler, None if show is None else {show})
+    return farm_settings(Reading.open(url).scheduler)
+
+
+def _of_shows(url: str, show: str | None = None) -> "list[SettingsStanding]":
+    """Those of a show in force, or of all that one has to do with, as `_of_farm`."""
+    from ancestra_farm.cli.live import live
+
+    found = live(url)
+    if found is not None:
+        return found.client.show_settings(show).settings
+    from ancestra_farm.api.questions import show_settings
+    from ancestra_farm.cli.reading import Reading
+
+    return show_settings(Reading.open(url).scheduler, None if show is None else {show})
 
 
 def _print(found: "SettingsStanding", what: str, *, as_json: bool) -> None:

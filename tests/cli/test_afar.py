@@ -65,6 +65,27 @@ def test_a_token_and_an_address_are_enough_to_look_and_to_order(
     assert [one.who for one in door.logged()] == ["noor"] * 4
 
 
+def test_a_supervisor_of_one_show_reads_and_changes_its_settings_through_the_door(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = door.ask("GET", "/v1/batches").json["batches"][0]["show"]
+    document = {"schema": "ancestra/show/v1", "show": show, "people": {"sue": "supervisor"}}
+    given = door.ask("POST", "/v1/show_settings", {"show": show, "document": json.dumps(document)})
+    assert given.status == 200, given.data
+    monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "sue"))
+    listed = ancestra("settings", "ls", "--json")
+    assert listed.code == 0, listed.err
+    assert [row["of"] for row in json.loads(listed.out)] == [show]
+    said = ancestra("settings", "show", show, "show")
+    assert (said.code, "sue: supervisor" in said.out) == (0, True), said.err
+    edited = tmp_path / "show.yaml"
+    edited.write_text(said.out)
+    changed = ancestra("settings", "show", show, "set", edited)
+    assert changed.code == 0, changed.err
+    refused = ancestra("settings", "farm", "show")
+    assert (refused.code, "may not" in refused.err or "role" in refused.err) == (1, True)
+
+
 def test_files_that_a_batch_names_go_through_the_door_too(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
     batch, cards = guided_batch(tmp_path)
     for says in ("uploaded: ", "there already: "):
