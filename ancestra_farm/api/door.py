@@ -85,8 +85,8 @@ def _one_way_or_the_other(
             except EndpointGone as gone:
                 if not isinstance(store, Store):
                     raise EndpointGone(
-                        f"{gone}; whether it was taken nobody can say from here: when it answers again, look (`ancestra "
-                        "logs`) before it is given again"
+                        f"{gone}; whether it was taken nobody can say from here: look when it answers again (`ancestra "
+                        "logs`), before it is given again"
                     ) from gone
                 if last or gone.presence is not None:
                     raise

@@ -25,10 +25,15 @@ async def hosts(call: "Call") -> wire.Hosts:
 
 
 def whereabouts(scheduler: Scheduler) -> wire.Hosts:
-    """Hosts, nodes, and which nodes do not come."""
-    dispatcher = scheduler.dispatcher
-    dry = tuple(supply.told(dispatcher.fleet, dispatcher.now))
-    return wire.Hosts(hosts=questions.hosts(scheduler), nodes=standing(scheduler), dry=dry)
+    """Hosts, nodes, which nodes do not come, and what the store fails."""
+    dispatcher, waits = scheduler.dispatcher, scheduler.dispatcher.store_waits
+    failed = (waits.told(list(dispatcher.fleet.hosts.values())), waits.told_stitches())
+    return wire.Hosts(
+        hosts=questions.hosts(scheduler),
+        nodes=standing(scheduler),
+        dry=tuple(supply.told(dispatcher.fleet, dispatcher.now)),
+        unstored=tuple(why for why in failed if why is not None),
+    )
 
 
 async def order(call: "Call") -> wire.Taken:

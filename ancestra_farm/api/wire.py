@@ -171,11 +171,15 @@ class NodeStanding(Answer):
 
 
 class Hosts(Answer):
-    """All hosts, pool by pool, and the nodes they are on. ``dry``: which nodes are asked for and do not come."""
+    """All hosts, pool by pool, and the nodes they are on.
+
+    ``dry``: which nodes are asked for and do not come; ``unstored``: what the store fails, and why; a sentence each.
+    """
 
     hosts: list[HostStanding]
     nodes: tuple[NodeStanding, ...] = ()
     dry: tuple[str, ...] = ()
+    unstored: tuple[str, ...] = ()
 
 
 class Queues(Answer):

@@ -13,7 +13,7 @@ from ancestra_farm.cli.nodes import NodeOrderName, NodeRow, node_rows, order_nod
 from ancestra_farm.cli.options import JsonOption, NoteOption, PersonOption, StoreOption, person
 
 if TYPE_CHECKING:
-    from ancestra_farm.api.wire import HostStanding
+    from ancestra_farm.api.wire import Hosts, HostStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def hosts(
         if nodes:
             found = client.hosts()
             print_rows(NodeRow, node_rows(found.nodes), as_json=as_json, none="no node has a host")
-            _say(found.dry, as_json=as_json)
+            _say(found, as_json=as_json)
             return
         if queues:
             counts = [
@@ -82,12 +82,17 @@ def hosts(
             return
         found = client.hosts()
     print_rows(HostRow, host_rows(found.hosts), as_json=as_json, none="no host is up")
-    _say(found.dry, as_json=as_json)
+    _say(found, as_json=as_json)
 
 
-def _say(dry: "Sequence[str]", *, as_json: bool) -> None:
-    for one in () if as_json else dry:
+def _say(found: "Hosts", *, as_json: bool) -> None:
+    for one in () if as_json else trouble_of(found):
         typer.echo(one)
+
+
+def trouble_of(found: "Hosts") -> tuple[str, ...]:
+    """What keeps hosts from their work: nodes that do not come, and a store that takes nothing. A sentence each."""
+    return (*found.dry, *found.unstored)
 
 
 def host_rows(hosts: "Sequence[HostStanding]") -> list[HostRow]:

@@ -15,7 +15,7 @@ import typer
 from ancestra_farm.cli.display import totals_line, totals_of
 from ancestra_farm.cli.failures import CommandFailed, on_terminal
 from ancestra_farm.cli.follow import Rate
-from ancestra_farm.cli.hosts import HostRow, host_rows
+from ancestra_farm.cli.hosts import HostRow, host_rows, trouble_of
 from ancestra_farm.cli.listing import column, number, row_lines
 from ancestra_farm.cli.ls import batch_rows
 from ancestra_farm.cli.nodes import NodeRow, node_rows
@@ -78,7 +78,7 @@ class WorkRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One look at a farm. ``dry``: which nodes are asked for and do not come."""
+    """One look at a farm. ``trouble``: what keeps hosts from their work."""
 
     head: str
     pools: Sequence[PoolRow]
@@ -88,7 +88,7 @@ class Overview:
     finished: int
     waiting: Sequence[str]
     stuck: Sequence[str]
-    dry: Sequence[str] = ()
+    trouble: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """As a screen or a log shows it."""
@@ -108,7 +108,7 @@ class Overview:
         if self.waiting:
             lines += ["", "waiting for people: " + ", ".join(self.waiting[:MOST_BATCHES])]
             lines += _rest(len(self.waiting) - MOST_BATCHES, "stages")
-        said = [*self.dry, *(f"stuck: {why}" for why in self.stuck)]
+        said = [*self.trouble, *(f"stuck: {why}" for why in self.stuck)]
         return [*lines, *(["", *said] if said else [])]
 
 
@@ -153,7 +153,7 @@ class Watcher:
             finished=finished,
             waiting=[f"{one.shot} {one.stage} ({one.batch})" for one in status.waiting],
             stuck=status.stuck,
-            dry=staff.dry,
+            trouble=trouble_of(staff),
         )
 
     def _head(self, status: "Status", samples: Samples) -> str:

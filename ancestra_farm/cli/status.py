@@ -12,6 +12,7 @@ from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
 from ancestra_farm.cli.summary import StageCount, duration, shell_word, shot_line, shot_names
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.client import Client
     from ancestra_farm.api.wire import BatchStanding
     from ancestra_farm.ledger.liveness import Presence
     from ancestra_farm.scheduler.progress import ShotProgress
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 EPILOG = (
     "JSON keys: store, at_work (who, host, pid, epoch, at, endpoint, fingerprint; null for nobody), go_on (the command "
     "that has unfinished shots worked on where nobody is at work, else null), last_commit, "
-    "last_commit_at, device_s, batches (batch, priority, weight, paused), shots (batch, show, shot, state, versions), "
+    "last_commit_at, device_s, trouble (what keeps hosts from their work: nodes that do not come, a store that takes "
+    "nothing), batches (batch, priority, weight, paused), shots (batch, show, shot, state, versions), "
     "stages (batch, role, shot, stage, state, released, judged, survivors, rejected, failed, skipped, drafts, wanted, "
     "device_s)."
 )
@@ -80,6 +82,7 @@ def status(
             "last_commit": head.commit,
             "last_commit_at": head.last_at or None,
             "device_s": head.device_s,
+            "trouble": head.trouble,
             "batches": head.batches,
             "shots": [
                 {key: getattr(one, key) for key in ("batch", "show", "shot", "state", "versions")} for one in progress
@@ -96,6 +99,8 @@ def status(
         rows = [replace(row, state="at_rest") if row.state == "running" else row for row in rows]
     if presence is not None and presence.fingerprint:
         typer.echo(f"for whoever has a token and no store: --store {presence.endpoint}#{presence.fingerprint}")
+    for line in head.trouble:
+        typer.echo(line)
     if not all(one.ordinary for one in head.batches):
         print_rows(BatchRow, head.batches)
     several = len({row.batch for row in rows}) > 1
@@ -106,13 +111,17 @@ def status(
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A store as a whole. ``last_at``: when something last happened, 0 for never."""
+    """A store as a whole. ``last_at``: when something last happened, 0 for never.
+
+    ``trouble``: what keeps hosts from their work, a sentence each.
+    """
 
     url: str
     commit: int
     last_at: float
     device_s: float
     batches: tuple[BatchRow, ...]
+    trouble: tuple[str, ...] = ()
 
 
 def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[ShotProgress, ...], Presence | None]":
@@ -125,7 +134,7 @@ def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[
         batches = seen.client.batches().batches
         rows = _batch_rows(batches, batch)
         device_s = sum(one.device_s for one in batches)
-        head = _Head(seen.store.url, seen.status.commit, seen.status.last_at, device_s, rows)
+        head = _Head(seen.store.url, seen.status.commit, seen.status.last_at, device_s, rows, _trouble(seen.client))
         return head, progress, seen.client.presence
     from ancestra_farm.cli.reading import Reading
     from ancestra_farm.ledger.liveness import who_is_alive
@@ -138,6 +147,17 @@ def _look(url: str, batch: str | None, shot: str | None) -> "tuple[_Head, tuple[
         reading.store.url, reading.tail.number, reading.last_at, reading.device_s, _batch_rows(standing, batch)
     )
     return head, reading.progress(batch, shot), who_is_alive(reading.store)
+
+
+def _trouble(client: "Client") -> tuple[str, ...]:
+    """As `ancestra hosts` says it. Whoever has a role on shows alone is told nothing of machines."""
+    from ancestra_farm.api.people import NotAllowed
+    from ancestra_farm.cli.hosts import trouble_of
+
+    try:
+        return trouble_of(client.hosts())
+    except NotAllowed:
+        return ()
 
 
 def _batch_rows(batches: "Sequence[BatchRow | BatchStanding]", only: str | None) -> tuple[BatchRow, ...]:

@@ -86,6 +86,15 @@ class StoreWaits:
         wait = self._stitches.get(stitch)
         return None if wait is None or wait.over else wait.why
 
+    def told_stitches(self) -> str | None:
+        """How many stitches wait and why, as a sentence; None: none does."""
+        waits = [wait for wait in self._stitches.values() if not wait.over]
+        if not waits:
+            return None
+        return (
+            f"the store failed {len(waits)} stitch{'' if len(waits) == 1 else 'es'} ({waits[-1].why}); they try again"
+        )
+
     def _wait(self, before: Wait | None, why: str, now: float) -> Wait:
         first_s, most_s = self._tunables.store_wait_s, self._tunables.store_wait_most_s
         wait_s = first_s if before is None else min(2 * before.wait_s, most_s)

@@ -72,6 +72,27 @@ def test_what_is_missing_or_not_there_is_said(ancestra: Ancestra, door: OpenDoor
     assert door.writer.number == before
 
 
+def test_a_store_that_takes_nothing_is_said_by_whatever_shows_the_farm(
+    ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(str(tmp_path / "store"), create=True)
+    media = store.local_path("media")
+    assert media is not None
+    media.write_bytes(b"")  # where hosts want a folder
+    monkeypatch.setenv("ANCESTRA_STORE", store.url)
+    with OpenDoor(store, submission(batch_file(tmp_path))) as door:
+        (said,) = wait_for(lambda: ancestra("status", "--json").json["trouble"])
+        assert "the store failed" in said
+        assert "media" in said
+        for command in (("status",), ("hosts",), ("hosts", "--nodes"), ("watch", "--farm", "--once")):
+            assert "the store failed" in ancestra(*command).out, command
+        monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "mel"))
+        show = door.ask("GET", "/v1/batches").json["batches"][0]["show"]
+        people = f'{{"schema": "ancestra/show/v1", "show": "{show}", "people": {{"mel": "viewer"}}}}'
+        assert door.ask("POST", "/v1/show_settings", {"show": show, "document": people}).status == 200
+        assert ancestra("status", "--json").json["trouble"] == []
+
+
 def test_nobody_is_drained_where_nobody_is_at_work(
     ancestra: Ancestra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from ancestra_farm.api.nodes import whereabouts
 from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, StitchEnded
 from ancestra_farm.scheduler.world import Revoke, StitchReturned
 from tests.scheduler.timed import TimedWorld
@@ -106,7 +107,10 @@ def test_a_stitch_that_cannot_be_written_is_not_given_up_and_waits():
     assert world.run_for(3600.0) is None
     assert not any(isinstance(event, StitchEnded) for event in world.log)
     assert any("waits to be stitched again" in text and SAYS in text for text in world.scheduler.explain("b", "s000"))
+    (said,) = whereabouts(world.scheduler).unstored
+    assert said == f"the store failed 1 stitch ({SAYS}); they try again"
     world.full = False
     assert world.run_for(2 * world.scheduler.tunables.store_wait_most_s)
     assert all(event.ok for event in world.log if isinstance(event, StitchEnded))
+    assert whereabouts(world.scheduler).unstored == ()
     assert world.scheduler.progress()[0].versions == finished(clips).scheduler.progress()[0].versions != ()
