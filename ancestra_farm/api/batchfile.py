@@ -101,7 +101,7 @@ def lacking(store: Store, document: str) -> list[Fault]:
     named = digests_in(document)
     faults = [Fault(place="document", message=message) for message in revoked(store, named)]
     faults += [
-        Fault(place="document", message=f"the store has no {named[digest]} ({digest}); `ancestra run` puts it there")
+        Fault(place="document", message=f"the store has no {named[digest]} ({digest}); `ancestra submit` puts it there")
         for digest in missing_materials(store, named)
     ]
     for shot in json.loads(document)["shots"]:

@@ -1,6 +1,7 @@
 """``ancestra submit`` and ``up``: batches for the farm of a store; with nobody at work it comes up on a cluster."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -142,7 +143,6 @@ def submit(
     """
     from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.batchfile import prepared
-    from ancestra_farm.api.client import EndpointGone
     from ancestra_farm.ledger.store import Store
 
     who = person(who)
@@ -164,21 +164,10 @@ def submit(
             if wait:
                 end_as(left_behind(store, ready.plan.batch.batch), store, ready.plan.batch.batch)
             return
-        look_at(coming, store)
         refuse_early(opened, ready.plan)
+        look_at(coming, store)
     upload(ready, opened)
-    for last in [False] * (TRIES - 1) + [True]:
-        found = found or at_work(opened, who)
-        client = found or risen(opened, who, coming)
-        found = None
-        with client:
-            try:
-                hand_in(client, ready, wait, timeout)
-            except EndpointGone as gone:
-                if last or gone.presence is not None:
-                    raise
-                continue  # it has just ended: the batch brings up the next one
-            return
+    taken_by(opened, found, who, coming, lambda client: hand_in(client, ready, wait, timeout))
 
 
 def up(
@@ -212,6 +201,28 @@ def up(
         typer.echo(f"{client.presence} is at work; {unfinished:,} unfinished shots")
     typer.echo(f"to watch: ancestra watch --store {shell_word(store)}")
     typer.echo(f"to end it: ancestra stop --store {shell_word(store)}")
+
+
+def taken_by(
+    store: "Store", found: "Client | None", who: str, coming: Coming, hand: "Callable[[Client], None]"
+) -> None:
+    """Hand something to the controller that was ``found`` at work, or else to one that is brought up for it.
+
+    Raises what `risen` and ``hand`` raise.
+    """
+    from ancestra_farm.api.client import EndpointGone
+
+    for last in [False] * (TRIES - 1) + [True]:
+        client = found or at_work(store, who) or risen(store, who, coming)
+        found = None
+        with client:
+            try:
+                hand(client)
+            except EndpointGone as gone:
+                if last or gone.presence is not None:
+                    raise
+                continue  # it has just ended: the batch brings up the next one
+            return
 
 
 def through(door: str, who: str) -> "Client":
@@ -269,16 +280,12 @@ def nobody(url: str) -> CommandFailed:
 
 
 def refuse_early(store: "Store", plan: "Plan") -> None:
-    """Raise OrderRefused for what the farm's settings rule out, before files are sent or a cluster is put to work."""
+    """Raise OrderRefused for what the farm would refuse, before files are sent or a cluster is put to work."""
     from ancestra_farm.api.standing import standing_of
-    from ancestra_farm.scheduler.rules import refusals
-    from ancestra_farm.scheduler.world import OrderRefused
+    from ancestra_farm.scheduler.world import Submit
 
-    state = standing_of(store)[0].scheduler.state
-    known = state.batches.get(plan.batch.batch)
-    why = list(refusals(plan, state.settings, time.time(), 0.0 if known is None else known.money))
-    if why:
-        raise OrderRefused("; ".join(why))
+    submission = Submit(plan.document, dict(plan.card_documents), who="")
+    standing_of(store)[0].scheduler.check(submission, time.time())
 
 
 def at_work(store: "Store", who: str) -> "Client | None":

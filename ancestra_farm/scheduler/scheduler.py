@@ -137,6 +137,8 @@ class Scheduler:
             orders.order(self.state, happening.order, lambda _event: None, now)
         elif isinstance(happening, ChangeSettings):
             rules.change(self.state, happening.given, lambda _event: None)
+        elif isinstance(happening, Submit):
+            orders.submit(self.state, happening, lambda _event: None, now)
 
     def _slots_changed(self, happening: SlotsChanged, now: float) -> None:
         self.dispatcher.fleet.tell(happening)

@@ -47,7 +47,7 @@ def test_a_batch_is_prepared_with_its_files_and_their_digests(guided: Any, store
     (material,) = ready.materials
     assert material.digest in ready.plan.document
     assert [fault.message for fault in lacking(store, ready.plan.document)] == [
-        f"the store has no guide motion_path of shot anc_000 ({material.digest}); `ancestra run` puts it there"
+        f"the store has no guide motion_path of shot anc_000 ({material.digest}); `ancestra submit` puts it there"
     ]
     ready.upload(store)
     ready.upload(store)

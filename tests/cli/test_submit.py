@@ -115,6 +115,28 @@ def test_a_batch_of_which_something_was_cancelled_is_not_taken_for_unchanged(
     assert "say on which cluster" in said.err
 
 
+@pytest.mark.parametrize(
+    ("instead", "says"),
+    [
+        (("show: ancestra\n", "show: another\n"), "there is a batch demo of another show"),
+        (("show: ancestra\n", "show: ancestra\nafter: [{batch: absent}]\n"), "there is no batch absent here"),
+    ],
+)
+def test_what_the_farm_would_refuse_is_refused_before_a_cluster_is_looked_for(
+    ancestra: Ancestra, tmp_path: Path, instead: tuple[str, str], says: str
+) -> None:
+    store = finished_store(tmp_path)
+    before = store.list()
+    file = batch_file(tmp_path)
+    text = file.read_text()
+    assert instead[0] in text
+    file.write_text(text.replace(*instead))
+    said = ancestra("submit", file, "--store", store.url)
+    assert said.code != 0
+    assert says in said.err
+    assert store.list() == before
+
+
 @pytest.mark.parametrize("command", ["submit", "up"])
 @pytest.mark.parametrize(
     ("words", "says"),
