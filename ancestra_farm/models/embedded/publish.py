@@ -29,6 +29,10 @@ _CLIPS_SHOWN = """
 ![Clips of the checkpoint](clips.png)
 
 Clips from its own stills, a row each, every fourth frame. None was chosen."""
+_GUIDED_SHOWN = """
+![Clips along a guide](guided.png)
+
+Clips along a guide, a row each: the guide's flow in colours, then every fourth frame. No word says where to."""
 _WORDS = {
     "subject": "subject right, a judge that sees everything",
     "structure": "subject right, a judge that sees structure alone",
@@ -58,7 +62,8 @@ def model_card(
     done = {record["stage"] for record in journal}
     stages = [_row(record) for record in journal]
     stages += [f"| {stage} | 0 | 0 | | | not trained yet |" for stage in ORDER if stage not in done]
-    moving = "motion_from_words" in found["targets"]
+    moving, steered = "motion_from_words" in found["targets"], "guide_correlation" in found["targets"]
+    along = ", from a still or along a guide," if steered else " or from a still,"
     template = Template((HERE / "model_card_template.md").read_text(encoding="utf-8"))
     return template.substitute(
         millions=f"{sum(parameters.values()) / 1e6:.1f}",
@@ -76,8 +81,8 @@ def model_card(
         speed=_speed(speed),
         by_subject=", ".join(f"{name} {figures[f'structure_{name}']:.0%}" for name in SUBJECTS),
         limits=_limits(found, done),
-        makes="stills, and clips of two seconds from words or from a still," if moving else "stills",
-        clips_sheet=_CLIPS_SHOWN if moving else "",
+        makes=f"stills, and clips of two seconds from words{along}" if moving else "stills",
+        clips_sheet=(_CLIPS_SHOWN if moving else "") + (_GUIDED_SHOWN if steered else ""),
         **{
             f"render_{name}": f"{figures[f'render_{name}']:.1%}" for name in ("subject", "structure", "light", "motion")
         },
@@ -123,7 +128,13 @@ def _limits(found: Mapping[str, Any], done: Collection[str]) -> str:
         said.append("- Clips are two seconds at 8 frames a second.")
     else:
         said.append("- Stills only: clips were not trained or not measured yet, so the card has no role for them.")
-    if "guides" in done and "guide_correlation" not in found["targets"]:
+    if "guide_correlation" in found["targets"]:
+        free = found["figures"]["guide_correlation_free"]
+        said.append(
+            "- Guides were flow that is the same all through a clip: one that turns halfway was never trained. Along paths"
+            f" that no word names (shifts anywhere, zooms, turns, all at once) the correlation is {free:.2f}."
+        )
+    elif "guides" in done:
         said.append("- No guides: its control blocks do not steer yet, and do not ship.")
     return "\n".join(said)
 
@@ -153,6 +164,17 @@ def _clips_sheet(folder: Path, path: Path) -> None:
     measure.sheet(clips.reshape(-1, *clips.shape[2:]), clips.shape[1], path, times=1)
 
 
+def _guided_sheet(folder: Path, path: Path) -> None:
+    """A clip a row, the guide's colours before every fourth frame, by motion."""
+    motions = [motion for motion in MOTIONS if motion not in ("hold", "open")]
+    guides = np.stack([renders.control(renders.PATHS[motion]) for motion in motions])
+    asked = [Facts(subject=SUBJECTS[at % len(SUBJECTS)], light="day") for at in range(len(motions))]
+    prompts = [caption_of(facts, np.random.default_rng([at])) for at, facts in enumerate(asked)]
+    clips = measure.guided(measure.guided_pipeline_of(folder), guides, prompts)[:, ::4]
+    rows = np.concatenate([guides[:, :1], clips], axis=1)
+    measure.sheet(rows.reshape(-1, *rows.shape[2:]), rows.shape[1], path, times=1)
+
+
 def main() -> None:
     """Write model card, curves, sheet and digests."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -171,6 +193,8 @@ def main() -> None:
     _stills_sheet(pipeline, HERE / "stills.png")
     if "motion_from_words" in found["targets"]:
         _clips_sheet(weights, HERE / "clips.png")
+    if "guide_correlation" in found["targets"]:
+        _guided_sheet(weights, HERE / "guided.png")
     (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, speed, parameters, size), encoding="utf-8")
     curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
     (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")

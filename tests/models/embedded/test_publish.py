@@ -36,6 +36,11 @@ def test_the_model_card_says_what_was_not_met_and_not_measured():
     )
     assert "clips.png" in moving
     assert "a clip of two seconds 2.1 s" in moving
+    assert "guided.png" not in moving
+    along = {"motion_from_words": 0.9, "guide_correlation": 0.7, "guide_correlation_free": 0.61}
+    steered = publish.model_card([RECORD], figures(**along), SPEED, {"autoencoder": 1}, 1)
+    assert "guided.png" in steered
+    assert "the correlation is 0.61" in steered
 
 
 def test_digests_take_the_place_of_older_ones(tmp_path):
