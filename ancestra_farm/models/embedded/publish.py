@@ -131,8 +131,8 @@ def _limits(found: Mapping[str, Any], done: Collection[str]) -> str:
     if "guide_correlation" in found["targets"]:
         free = found["figures"]["guide_correlation_free"]
         said.append(
-            "- Guides were flow that is the same all through a clip: one that turns halfway was never trained. Along paths"
-            f" that no word names (shifts anywhere, zooms, turns, all at once) the correlation is {free:.2f}."
+            "- Guides were flow that is the same all through a clip: one that turns halfway was never trained. Along "
+            f"paths that no word names (shifts anywhere, zooms, turns, all at once) the correlation is {free:.2f}."
         )
     elif "guides" in done:
         said.append("- No guides: its control blocks do not steer yet, and do not ship.")
