@@ -14,20 +14,23 @@ on its standard input and ends with 0 if it told somebody. When a notice is trie
 
 import hashlib
 import hmac
+import http.client
 import json
 import logging
 import os
 import socket
+import ssl
 import stat
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import SplitResult, urlsplit
-
-import urllib3
 
 from ancestra_farm import __version__
 from ancestra_farm.batch.show_settings import Recipient, is_metadata_address
@@ -131,40 +134,54 @@ def _post(url: str, body: bytes, event_id: str, key: bytes) -> None:
         SIGNATURE_HEADER: signature(key, timestamp, body),
     }
     parts = urlsplit(url)
-    for last, address in _addresses(str(parts.hostname), _port(parts)):
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    for last, address in _addresses(str(parts.hostname), port):
         try:
-            status = _ask(parts, address, body, headers | {"host": parts.netloc})
-        except urllib3.exceptions.NewConnectionError as error:
+            line = socket.create_connection((address, port), WEBHOOK_S)
+        except OSError as error:
             if last:
                 raise NotDelivered(f"{parts.netloc} cannot be reached") from error
             continue  # it has another address
-        except urllib3.exceptions.HTTPError as error:
+        try:
+            status = _ask(line, parts, body, headers | {"host": parts.netloc})
+        except (OSError, http.client.HTTPException) as error:
             raise NotDelivered(f"no answer from {parts.netloc}: {type(error).__name__}") from error
         if not 200 <= status < 300:
             raise NotDelivered(f"{parts.netloc} answered {status}")
         return
 
 
-def _port(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)
+def _ask(line: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> int:
+    """The status of the answer; what it says beyond that is nobody's. Raises OSError, HTTPException.
 
-
-def _ask(parts: SplitResult, address: str, body: bytes, headers: dict[str, str]) -> int:
-    """The status of the answer. The connection goes to the address that was looked at: names can change meanwhile."""
-    timeout = urllib3.Timeout(total=WEBHOOK_S)
-    pool: urllib3.HTTPConnectionPool
-    if parts.scheme == "https":
-        host = parts.hostname
-        pool = urllib3.HTTPSConnectionPool(
-            address, _port(parts), server_hostname=host, assert_hostname=host, timeout=timeout, retries=False
-        )
-    else:
-        pool = urllib3.HTTPConnectionPool(address, _port(parts), timeout=timeout, retries=False)
+    ``line``: goes to the address that was looked at; names can change meanwhile. It is closed on return.
+    """
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with pool:
-        answer = pool.request("POST", path, body=body, headers=headers, redirect=False, preload_content=False)
-        answer.close()  # what it says beyond the status is nobody's
-        return answer.status
+    with line, line.dup() as handle:
+        # Limits on single reads do not end a receiver that sends a byte now and then.
+        limit = threading.Timer(WEBHOOK_S, _hang_up, [handle])
+        limit.daemon = True
+        limit.start()
+        try:
+            with _secured(line, parts) as secured:
+                connection = http.client.HTTPConnection(str(parts.hostname))
+                connection.sock = secured
+                connection.request("POST", path, body, headers)
+                with connection.getresponse() as answer:
+                    return answer.status
+        finally:
+            limit.cancel()
+
+
+def _secured(line: socket.socket, parts: SplitResult) -> socket.socket:
+    if parts.scheme != "https":
+        return line
+    return ssl.create_default_context().wrap_socket(line, server_hostname=parts.hostname)
+
+
+def _hang_up(line: socket.socket) -> None:
+    with suppress(OSError):  # it has just ended
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _addresses(host: str, port: int) -> Iterator[tuple[bool, str]]:
@@ -224,20 +241,26 @@ def program(name: str) -> Path:
 def _run(path: Path, body: bytes, event_id: str) -> None:
     """Without a shell, and with none of the controller's environment but where programs and its home are."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
-    try:
-        ended = subprocess.run(  # noqa: S603 - a program that whoever runs the controller has put there
-            [str(path)],
-            input=body,
-            env=kept | {"ANCESTRA_EVENT": event_id},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=PROGRAM_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise NotDelivered(f"{path.name} had not ended after {PROGRAM_S:g} s and was ended") from None
-    except OSError as error:
-        raise NotDelivered(f"{path.name} cannot be run: {error.strerror}") from error
-    if ended.returncode != 0:
-        said = ended.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NotDelivered(f"{path.name} ended with {ended.returncode}" + (f": {said[-1][:200]}" if said else ""))
+    with tempfile.TemporaryFile() as errors:  # of a pipe the end would be waited for that its own children hold open
+        try:
+            ended = subprocess.run(  # noqa: S603 - a program that whoever runs the controller has put there
+                [str(path)],
+                input=body,
+                env=kept | {"ANCESTRA_EVENT": event_id},
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=PROGRAM_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotDelivered(f"{path.name} had not ended after {PROGRAM_S:g} s and was ended") from None
+        except OSError as error:
+            raise NotDelivered(f"{path.name} cannot be run: {error.strerror}") from error
+        if ended.returncode != 0:
+            said = _last_line(errors)
+            raise NotDelivered(f"{path.name} ended with {ended.returncode}" + (f": {said[:200]}" if said else ""))
+
+
+def _last_line(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+    return next(reversed(file.read().decode("utf-8", "replace").strip().splitlines()), "")

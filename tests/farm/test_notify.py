@@ -4,9 +4,12 @@ import hashlib
 import hmac
 import json
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -171,6 +174,26 @@ def test_a_receiver_without_a_certificate_of_its_name_gets_nothing(receiver: Cal
     assert server.got == []
 
 
+def test_a_receiver_that_drips_its_answer_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "WEBHOOK_S", 1.0)
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        line, _ = listener.accept()
+        with line, suppress(OSError):
+            while not over.wait(0.1):
+                line.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(2) as pool:
+        pool.submit(drip, listener)
+        tried = pool.submit(deliver, b"{}", "id", hook(f"http://127.0.0.1:{listener.getsockname()[1]}/"))
+        try:
+            with pytest.raises(NotDelivered, match="no answer"):
+                tried.result(20)
+        finally:
+            over.set()
+
+
 @pytest.mark.parametrize(
     ("text", "mode", "says"),
     [(SECRET, 0o604, "everybody can read it"), ("short", 0o600, "too short"), (None, 0, "there is no secret")],
@@ -216,6 +239,17 @@ def test_a_program_that_fails_or_is_none_tells_nobody(folder: Path, script: str 
         put(folder / "page", script, mode)
     with pytest.raises(NotDelivered, match=says):
         deliver(b"{}", "id", Recipient(command="page"))
+
+
+def test_a_program_that_leaves_something_running_has_ended_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "PROGRAM_S", 5.0)
+    put(folder / "page", f"#!/bin/sh\nsleep 60 & echo $! > {folder}/left\n", 0o700)
+    try:
+        deliver(b"{}", "id", Recipient(command="page"))
+    finally:
+        os.kill(int((folder / "left").read_text()), signal.SIGKILL)
 
 
 def test_a_program_that_does_not_end_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
