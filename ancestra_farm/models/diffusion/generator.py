@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -224,8 +225,10 @@ class DiffusersGenerator:
         dice = [torch.Generator("cpu").manual_seed(one.recipe.seed) for one in group]
         pipeline.scheduler = resident.schedules.fresh(first.rung)
         call = {"output_type": "pt", **first.parameters, **arguments, **_between_steps(pipeline, first, aborted)}
+        watched = resident.looks.watched() if resident.looks is not None else nullcontext()
         try:
-            output = pipeline(**call, generator=dice if len(dice) > 1 else dice[0])
+            with watched:
+                output = pipeline(**call, generator=dice if len(dice) > 1 else dice[0])
         except BaseException:
             pipeline.maybe_free_model_hooks()
             raise

@@ -6,20 +6,27 @@ thousand pictures were made without it.
 """
 
 import hashlib
+import math
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from ancestra_farm.models.build import Materials
 from ancestra_farm.models.diffusion.kinds import Pipeline
+from ancestra_farm.models.diffusion.memory import is_out_of_memory
 from ancestra_farm.models.looks.adapter import DENOISERS, LookRefused, is_base_of, read_facts, read_keys
 
 #: Looks that stay on the device. A show has one; an evening's pool works for a few shows.
 KEPT = 4
 #: Endings of the names of an adapter's matrices in the format of peft.
 _MATRICES = (".lora_A.weight", ".lora_B.weight", ".lora_B.bias")
+#: Of the length of what a denoiser predicts: a look that changes no more of it leaves a picture of 256 levels as it is.
+NO_CHANGE = 1e-4
 
 
 class Looks:
@@ -37,6 +44,9 @@ class Looks:
         self._kept = kept
         self._names: OrderedDict[str, str] = OrderedDict()
         self._current: tuple[str, float] | None = None
+        #: Looks at their weights that were compared with the base: those that change it; what is said of the others.
+        self._effective: set[tuple[str, float]] = set()
+        self._idle: dict[tuple[str, float], str] = {}
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -55,6 +65,8 @@ class Looks:
         self._drop_current()
         if wanted is None:
             return
+        if wanted in self._idle:
+            raise LookRefused(self._idle[wanted])
         digest, scale = wanted
         if digest not in self._names:
             self._load(digest)
@@ -62,6 +74,50 @@ class Looks:
         self._pipeline.enable_lora()
         self._pipeline.set_adapters([self._names[digest]], [scale])
         self._current = wanted
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around a call of the pipeline: the first with a look at its weight shows whether that changes anything.
+
+        What each denoiser predicts first is compared with what it predicts without the look, at the cost of one
+        prediction more. Raises LookRefused where nothing changes; the pipeline has no look then.
+        """
+        wanted = self._current
+        if wanted is None or wanted in self._effective:
+            yield
+            return
+        changes: dict[str, float] = {}
+        with ExitStack() as hooks:
+            for name, part in self._denoisers().items():
+                hook = part.register_forward_hook(partial(self._compare, name, changes), with_kwargs=True)
+                hooks.callback(hook.remove)
+            yield
+        if any(not change <= NO_CHANGE for change in changes.values()):  # what is no number is no reason to refuse
+            self._effective.add(wanted)
+        elif changes.keys() == self._denoisers().keys():  # else the one that it is for may not have worked yet
+            self._drop_current()
+            self._idle[wanted] = f"the look {wanted[0]} at weight {wanted[1]:g} changes nothing that {self._what} makes"
+            raise LookRefused(self._idle[wanted])
+
+    def _compare(
+        self,
+        name: str,
+        changes: dict[str, float],
+        denoiser: torch.nn.Module,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        predicted: object,
+    ) -> None:
+        """A hook of a denoiser's `forward`: how far its first prediction is from the base's."""
+        if name in changes:
+            return
+        changes[name] = 0.0  # also of the call below nobody asks again
+        self._pipeline.disable_lora()
+        try:
+            plain = denoiser(*args, **kwargs)
+        finally:
+            self._pipeline.enable_lora()
+        changes[name] = _apart(list(_tensors(predicted)), list(_tensors(plain)))
 
     def _drop_current(self) -> None:
         if self._current is not None:
@@ -86,7 +142,7 @@ class Looks:
             self._check_change(digest, name)
         except Exception as error:
             self._remove(name)
-            if isinstance(error, LookRefused):
+            if isinstance(error, LookRefused) or is_out_of_memory(error):
                 raise
             raise LookRefused(f"the look {digest} cannot be put on {self._what}: {error}") from error
         finally:
@@ -173,3 +229,18 @@ class Looks:
                 f"the look {digest} changes no weight of {self._what}: nothing in it is meant for this model, or it is "
                 "all zeros"
             )
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    """The tensors in tuples, lists and outputs of diffusers."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each)
+
+
+def _apart(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+    """The length of the difference, over that of ``one``."""
+    lengths = [(float((a - b).float().norm()), float(a.float().norm())) for a, b in zip(one, other, strict=True)]
+    return math.hypot(*(far for far, _ in lengths)) / max(math.hypot(*(whole for _, whole in lengths)), 1e-12)

@@ -6,8 +6,9 @@ from collections import defaultdict
 
 from ancestra_farm.plan.recipe import Recipe
 
-#: What torch's allocator of the CPU says where the system gives it nothing more.
-_CPU_SAYS = ("can't allocate memory", "not enough memory")
+#: What torch's allocator of the CPU says where the system gives it nothing more, and cuBLAS and cuDNN where the device
+#: has no room for what they need themselves.
+_SAYS = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 Shape = tuple[tuple[int, int], int]
 
@@ -19,7 +20,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(error, RuntimeError):
         return False
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_SAYS)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _SAYS)
 
 
 def free_memory() -> None:

@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ancestra_farm.batch.card import Runtime
 from ancestra_farm.models.diffusion.looks import Looks
 from ancestra_farm.models.looks.adapter import LookRefused, adapter_bytes, is_base_of, norms_of, read_facts
-from tests.models.diffusion.tiny import build_tiny
+from tests.models.diffusion.recipes import card, loaded, made, recipe
+from tests.models.diffusion.tiny import build_tiny, save_tiny
 from tests.models.looks.photographs import some_facts
 
 torch.set_num_threads(1)
@@ -116,11 +118,11 @@ def test_looks_that_are_switched_make_what_a_fresh_load_makes(warm, shelf):
         looks.use(look, weight)
         switched.append(shot(warm))
     assert len(shelf.asked) == 2, "each was loaded once"
-    for (look, weight), made in zip(wanted, switched, strict=True):
+    for (look, weight), one in zip(wanted, switched, strict=True):
         warm.unload_lora_weights()
         Looks(warm, shelf).use(look, weight)
-        assert np.array_equal(shot(warm), made)
-    assert len({made.tobytes() for made in switched}) == 5
+        assert np.array_equal(shot(warm), one)
+    assert len({one.tobytes() for one in switched}) == 5
 
 
 def test_only_the_last_few_stay_and_the_one_unused_longest_goes(stills, shelf):
@@ -171,6 +173,79 @@ def test_a_look_that_would_not_do_what_it_says_is_refused(spoil, said, stills, s
     assert looks.loaded == ()
     assert np.array_equal(shot(stills), before)
     assert not any(stills.get_list_adapters().values())
+
+
+@pytest.mark.parametrize(("emptied", "weight"), [("lora_A", 1.0), ("nothing", 1e-9)])
+def test_a_look_that_changes_nothing_that_is_made_is_an_error(emptied, weight, warm, shelf):
+    before = shot(warm)
+    good = matrices(warm, layer_of(warm), 1)
+    look = shelf.put({key: torch.zeros_like(one) if emptied in key else one for key, one in good.items()})
+    looks = Looks(warm, shelf)
+    looks.use(look, weight)
+    with pytest.raises(LookRefused, match=r"at weight .* changes nothing"), looks.watched():
+        shot(warm)
+    assert np.array_equal(shot(warm), before), "it is off"
+    with pytest.raises(LookRefused, match="changes nothing"):
+        looks.use(look, weight)
+
+
+def test_a_look_is_compared_with_the_base_once_and_makes_what_it_makes(warm, shelf):
+    look = shelf.put(matrices(warm, layer_of(warm), 1))
+    looks = Looks(warm, shelf)
+    looks.use(look, 1.0)
+    wanted = shot(warm)
+    denoiser, asked = getattr(warm, layer_of(warm).partition(".")[0]), []
+    hook = denoiser.register_forward_hook(lambda *_: asked.append(1))
+    counts = []
+    for _ in range(3):
+        with looks.watched():
+            assert np.array_equal(shot(warm), wanted)
+        counts.append(len(asked))
+        asked.clear()
+    hook.remove()
+    assert counts == [counts[1] + 1, counts[1], counts[1]]
+
+
+def test_a_call_that_was_broken_off_tells_nothing_about_its_look(stills, shelf):
+    look = shelf.put(matrices(stills, LAYERS["StableDiffusionPipeline"], 1))
+    looks = Looks(stills, shelf)
+    looks.use(look, 1.0)
+    with pytest.raises(KeyboardInterrupt), looks.watched():
+        raise KeyboardInterrupt
+    with looks.watched():
+        assert shot(stills).any()
+    stills.unload_lora_weights()
+
+
+def test_candidates_of_a_look_that_changes_nothing_fail_and_the_others_are_made(shelf, tmp_path):
+    model = card("StableDiffusionPipeline", save_tiny("StableDiffusionPipeline", tmp_path / "tiny"), looks=True)
+    generator = loaded(model.model_copy(update={"runtime": Runtime(batch=2)}), shelf)
+    look = shelf.put(matrices(generator.resident.pipeline, LAYERS["StableDiffusionPipeline"], 1, size=1e-9))
+    idle = [recipe(model, seed=seed, look=look) for seed in (1, 2)]
+    for one in idle:
+        with pytest.raises(LookRefused, match="changes nothing"):
+            made(generator, [one])
+    plain = made(generator, [recipe(model, seed=1)])
+    generator.close()
+    generator = loaded(model)
+    assert np.array_equal(plain, made(generator, [recipe(model, seed=1)]))
+    generator.close()
+
+
+def test_no_memory_for_a_look_is_no_fault_of_the_look(stills, shelf, monkeypatch):
+    look = shelf.put(matrices(stills, LAYERS["StableDiffusionPipeline"], 1))
+    looks = Looks(stills, shelf)
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stills, "load_lora_weights", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            looks.use(look, 1.0)
+    looks.use(look, 1.0)
+    assert looks.loaded == (look,)
+    stills.unload_lora_weights()
 
 
 def test_a_file_that_is_no_look_or_another_one_is_refused(stills, shelf):
