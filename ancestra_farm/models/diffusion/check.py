@@ -43,10 +43,10 @@ def stage_faults(card: ModelCard, stage: Stage, *, negative: bool, guides: froze
         return faults
     full = _arguments(card, anatomy, "full", stage.parameters, {})
     found = [_negative_fault(card, full) if negative else None, _strength_fault(anatomy, full, "")]
-    found.append(all_kinds()[str(card.pipeline)].guide_fault(stage.role, guides))
+    found += [_second_guidance_fault(card, full), all_kinds()[str(card.pipeline)].guide_fault(stage.role, guides)]
     if stage.draft is not None:
         draft = _arguments(card, anatomy, "draft", stage.parameters, stage.draft.parameters)
-        found.append(_strength_fault(anatomy, draft, " of a draft"))
+        found += [_strength_fault(anatomy, draft, " of a draft"), _second_guidance_fault(card, draft, " of a draft")]
     return [fault for fault in found if fault is not None]
 
 
@@ -71,9 +71,23 @@ def _negative_fault(card: ModelCard, arguments: Mapping[str, object]) -> str | N
     value = arguments.get(argument)
     if isinstance(value, int | float) and value > least:
         return None
-    named = {parameter.argument or name: name for name, parameter in card.parameters.items()}
-    where = f"the parameter {named[argument]}" if argument in named else f"{argument} of its pipeline"
+    name = _name_of(card, argument)
+    where = f"the parameter {name}" if name is not None else f"{argument} of its pipeline"
     return f"the negative prompt would be ignored: {where} is {value}, and it takes effect above {least:g}"
+
+
+def _name_of(card: ModelCard, argument: str) -> str | None:
+    """The card's parameter that sets an argument of the pipeline."""
+    return next((name for name, one in card.parameters.items() if (one.argument or name) == argument), None)
+
+
+def _second_guidance_fault(card: ModelCard, arguments: Mapping[str, object], which: str = "") -> str | None:
+    """Whether the guidance of a second expert would be ignored: pipelines guide both or none, as the first one says."""
+    first, second = arguments.get("guidance_scale"), arguments.get("guidance_scale_2")
+    if not isinstance(first, int | float) or not isinstance(second, int | float) or first > 1 or second <= 1:
+        return None
+    names = [_name_of(card, argument) or argument for argument in ("guidance_scale", "guidance_scale_2")]
+    return f"{names[1]} {second:g}{which} would be ignored: {names[0]} is {first:g}, and there is none up to 1"
 
 
 def _strength_fault(anatomy: PipelineAnatomy, arguments: Mapping[str, object], which: str) -> str | None:

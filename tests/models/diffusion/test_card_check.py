@@ -146,6 +146,19 @@ def test_a_negative_prompt_that_would_be_ignored_is_said():
     assert stage_faults(card("Flux2KleinPipeline"), stage(), negative=True) == ["mine/model takes no negative prompt"]
 
 
+def test_the_guidance_of_a_second_expert_that_would_be_ignored_is_said():
+    experts = load_catalog()["wan/2.2-t2v-a14b"]
+
+    def faults(draft=None, **parameters):
+        asked = {"role": "text_to_video", "model": experts.id, "parameters": parameters, "draft": draft}
+        return stage_faults(experts, stage(**asked), negative=False)
+
+    assert faults() == faults(guidance=1.0, guidance_low=1.0) == faults(guidance_low=1.0) == []
+    assert faults(guidance=1.0) == ["guidance_low 3 would be ignored: guidance is 1, and there is none up to 1"]
+    draft = {"promote": 0.5, "parameters": {"guidance": 1.0}}
+    assert faults(draft) == ["guidance_low 3 of a draft would be ignored: guidance is 1, and there is none up to 1"]
+
+
 @pytest.mark.parametrize("pipeline", ["StableDiffusionImg2ImgPipeline", "FluxImg2ImgPipeline"])
 def test_few_steps_that_leave_nothing_of_a_strength_are_said(pipeline):
     named = {"steps": STEPS, "strength": {"type": "float", "default": 0.5, "min": 0, "max": 1}}
