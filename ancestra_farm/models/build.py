@@ -41,6 +41,10 @@ def stage_faults(
         from ancestra_farm.models.diffusion import check  # noqa: PLC0415 - reads the source of diffusers
 
         return check.stage_faults(card, stage, negative=negative, guides=guides)
+    if card.family == "optical":
+        from ancestra_farm.models.optical.check import card_faults  # noqa: PLC0415 - where a batch has such a stage
+
+        return card_faults(card)
     return []
 
 

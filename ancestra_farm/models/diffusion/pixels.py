@@ -6,11 +6,11 @@ imported by whoever calls.
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ancestra_farm.models.guides import fit
 from ancestra_farm.models.protocol import Frames
 
 Clip = NDArray[np.uint8]
@@ -26,20 +26,13 @@ def shown(frames: Frames) -> Clip:
 def fitted(frames: Frames, size: tuple[int, int]) -> Clip:
     """Frames as uint8 [T, height, width, 3] of ``size`` (width, height), untouched where they already are.
 
-    Others are scaled until they cover the size, and what stands over is cut off at both sides alike: nothing is
-    distorted, and no border is painted.
+    Others are cut to its shape at both sides alike and scaled, as guides are: nothing is distorted, and no border is
+    painted.
     """
     given = shown(frames)
-    width, height = size
     if given.shape[2:0:-1] == size:
         return given
-    across, down = width / given.shape[2], height / given.shape[1]
-    scale = max(across, down)
-    wide, high = max(width, round(given.shape[2] * scale)), max(height, round(given.shape[1] * scale))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    left, top = (wide - width) // 2, (high - height) // 2
-    scaled = [cv2.resize(frame, (wide, high), interpolation=way) for frame in given]
-    return np.stack([frame[top : top + height, left : left + width] for frame in scaled]).astype(np.uint8, copy=False)
+    return np.stack([fit.fitted(frame, size) for frame in given])
 
 
 def pictures(frames: Frames) -> list[Image.Image]:

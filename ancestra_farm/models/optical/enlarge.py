@@ -23,9 +23,11 @@ _CORRECTIONS: Final = 3
 #: How far a sharpened pixel may leave the range of the small picture's pixels around it, in levels: room for a peak
 #: that lies between pixels.
 _SLACK_LEVELS: Final = 6.0
+#: How much tighter edges are drawn where nobody says.
+SHARPEN: Final = 0.25
 
 
-def enlarged(picture: Picture, size: tuple[int, int], sharpen: float = 0.25) -> Picture:
+def enlarged(picture: Picture, size: tuple[int, int], sharpen: float = SHARPEN) -> Picture:
     """``picture``, uint8 [H, W, 3], at ``size`` (width, height), no side of which is smaller.
 
     Where the shapes differ the size is filled and what stands over is cut off evenly on both sides; nothing is

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 
 from ancestra_farm.batch.card import ModelCard
+from ancestra_farm.models.diffusion.pixels import shown
 from ancestra_farm.models.optical.between import frame_between, is_cut
-from ancestra_farm.models.optical.enlarge import enlarged
+from ancestra_farm.models.optical.check import card_faults
+from ancestra_farm.models.optical.enlarge import SHARPEN, enlarged
 from ancestra_farm.models.optical.flow import Motion, Picture, motion_between
 from ancestra_farm.models.protocol import Aborted, Frames, Made
 from ancestra_farm.plan.recipe import Recipe
@@ -56,12 +58,12 @@ class OpticalGenerator:
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self._method: Method = AlongFlow()
+        if faults := card_faults(card):
+            raise ValueError(f"{card.id}: {'; '.join(faults)}")
         if card.pipeline == "rife":
             from ancestra_farm.models.optical.rife import Rife  # noqa: PLC0415 - needs torch and the extra
 
             self._method = Rife(card.runtime.device)
-        elif card.pipeline not in {"flow", "enlarge"}:
-            raise ValueError(f"{card.id}: an optical model's pipeline is flow, rife or enlarge, not {card.pipeline!r}")
 
     def setup(self) -> None:
         """Load the network where there is one. Raises `RifeMissing` where its extra is not installed."""
@@ -93,11 +95,11 @@ class OpticalGenerator:
             raise ValueError(f"{self.card.id} has no role {recipe.role}; it has {', '.join(self.card.roles)}")
         if len(recipe.parents) != 1 or recipe.parents[0] not in parents:
             raise ValueError(f"{recipe.role} starts from one clip or still, and {recipe.candidate_id} has not got it")
-        given = _whole_levels(parents[recipe.parents[0]])
+        given = shown(parents[recipe.parents[0]])
         if recipe.role == "upscale":
             if len(given) != recipe.frames:
                 raise ValueError(f"{recipe.frames} frames are wanted of a parent that has {len(given)}")
-            sharpen = float(recipe.parameters.get("sharpen", self.card.parameters["sharpen"].default))
+            sharpen = float(recipe.parameters.get("sharpen", SHARPEN))
             return (enlarged(picture, recipe.size, sharpen) for picture in given)
         return self._between(recipe, given)
 
@@ -130,10 +132,3 @@ class OpticalGenerator:
         if is_cut(motion):
             return lambda moment: one if moment < 0.5 else other
         return self._method.between(motion)
-
-
-def _whole_levels(frames: Frames) -> Frames:
-    """A parent's frames as uint8 [T, H, W, 3]."""
-    if frames.dtype == np.uint8:
-        return frames
-    return np.rint(np.clip(np.nan_to_num(frames), 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
