@@ -152,7 +152,7 @@ def played(board: Board, cluster: Growing, kim: Somebody, ana: Somebody, bo: Som
     drained = board.until("a spot node at work", worker)
     kim("hosts", "drain", drained.node, "--note", "its fan rattles")
     waits = dict(BATCHES)
-    until = time.monotonic() + 200
+    until = time.monotonic() + 400
     while waits:
         left = max(1.0, until - time.monotonic())
         batch = board.until(f"{', '.join(waits)} to be done", lambda: next(filter(board.done, waits), None), left)
