@@ -2,11 +2,12 @@
 
 Told as events, so that it is known after a restart: at once when nodes come or go, else once a minute. Nodes are looked
 for every second, and one that came or went between two looks is charged for all of that second: a bill is never too
-small, and too large by two seconds for each node at most. What was up while no controller looked is in nobody's bill,
-and neither is the time a cloud charges before Ray runs on a node.
+small, and too large by two seconds for each node at most. Time that has passed keeps its price when settings change.
+What was up while no controller looked is in nobody's bill, and neither is the time a cloud charges before Ray runs on a
+node, nor a node of a type that the settings do not name.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ancestra_farm.batch.farm_settings import FarmSettings
@@ -22,7 +23,9 @@ class Bill:
 
     def __init__(self) -> None:
         self._up: Counter[str] = Counter()
-        self._owed: dict[str, float] = {}
+        self._owed_s: dict[str, float] = defaultdict(float)
+        self._owed: dict[str, float] = defaultdict(float)
+        self._prices: dict[str, float] = {}
         self._since: float | None = None
         self._told_at = 0.0
 
@@ -30,19 +33,19 @@ class Bill:
         """Time has passed, or nodes came or went: what is to be told. ``last``: all of it."""
         up = Counter(node_type for _, node_type in told.nodes if node_type in farm.node_types)
         types = up.keys() | self._up.keys()
+        prices = {name: kind.price_per_hour for name, kind in farm.node_types.items()}
         if self._since is None:
             self._told_at = now
         else:
             for node_type in types:
                 seconds = max(up[node_type], self._up[node_type]) * (now - self._since)
-                self._owed[node_type] = self._owed.get(node_type, 0.0) + seconds
+                self._owed_s[node_type] += seconds
+                self._owed[node_type] += seconds * self._prices.get(node_type, prices.get(node_type, 0.0)) / 3600
         changed = {node_type for node_type in types if up[node_type] != self._up[node_type]}
-        self._since, self._up = now, up
+        self._since, self._up, self._prices = now, up, prices
         if last or now - self._told_at >= TELL_S:
             self._told_at = now
-            changed |= {node_type for node_type, seconds in self._owed.items() if seconds > 0}
+            changed |= {node_type for node_type, seconds in self._owed_s.items() if seconds > 0}
         for node_type in sorted(changed):
-            kind = farm.node_types.get(node_type)
-            seconds = self._owed.pop(node_type, 0.0)
-            price = 0.0 if kind is None else kind.price_per_hour
-            yield NodesPaid(node_type, up[node_type], seconds, seconds * price / 3600, farm.currency, now)
+            seconds, cost = self._owed_s.pop(node_type, 0.0), self._owed.pop(node_type, 0.0)
+            yield NodesPaid(node_type, up[node_type], seconds, cost, farm.currency, now)
