@@ -48,7 +48,7 @@ class StoreWaits:
         """
         why = next((attempt.message for attempt in attempts if attempt.cause == "store"), None)
         if why is None:
-            if host.trying and any(attempt.media for attempt in attempts):
+            if host.trying and any(attempt.media or attempt.thumbnail for attempt in attempts):
                 del self._waits[host.name]
                 self._hold(host, unstored=False, trying=False)
             return []

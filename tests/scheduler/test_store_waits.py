@@ -15,15 +15,20 @@ SAYS = "not written: StoreFull: No space left on device"
 
 @dataclass
 class Full(Fate):
-    """The store takes nothing from these hosts; ``everywhere``: from none."""
+    """The store takes nothing from these hosts; ``everywhere``: from none. ``rejects``: all that is judged is."""
 
     hosts: set[str] = field(default_factory=set)
     everywhere: bool = False
+    rejects: bool = False
 
     def attempt(self, ticket, position, host, now, number, of):
         made = super().attempt(ticket, position, host, now, number, of)
-        if not (self.everywhere or host in self.hosts) or made.media is None:
-            return made
+        if not (self.everywhere or host in self.hosts) or (made.media is None and not self.rejects):
+            return (
+                replace(made, passed=False, reasons=("dull",), media=None, thumbnail="s#xywh=0,0,8,8")
+                if self.rejects
+                else made
+            )
         return replace(made, cause="store", passed=False, scores={}, filter_s={}, media=None, message=SAYS)
 
 
@@ -65,6 +70,20 @@ def test_a_host_that_the_store_failed_waits_twice_as_long_each_time_and_the_reas
     world.fate.everywhere = False
     world.run_for(2 * tunables.store_wait_most_s)
     assert not any("No space left" in text for text in world.scheduler.explain("b", "s000"))
+
+
+def test_a_host_whose_thumbnails_are_written_again_has_its_next_ticket_though_all_it_makes_is_rejected():
+    world = TimedWorld(cpus=1, fate=Full(everywhere=True, rejects=True))
+    world.submit(BATCH)
+    world.run_for(60.0)
+    (host,) = world.scheduler.dispatcher.fleet.hosts.values()
+    assert host.unstored or host.trying
+    world.fate.everywhere = False
+    began = len(world.begun)
+    while len(world.begun) < began + 2:
+        world.run_for(1.0)
+    assert not host.unstored
+    assert not host.trying
 
 
 def test_one_host_that_cannot_write_holds_up_nobody_and_hands_on_what_it_has_not_begun():
