@@ -5,6 +5,7 @@ for the GPUs of each make of node, and one for the CPUs that hosts on those GPUs
 used then. How many slots there should be is decided in `scaling`, who gets them in `slots`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -23,13 +24,14 @@ CPUS, GPUS = "CPU", "GPU"
 class Supply:
     """How nodes of one make come; what is read from that is decided in `supply`. Times are Unix seconds.
 
-    ``nodes``: Ray's ids of those there are, ``came_at``: when the last of them came. ``scarce_until``: spot nodes do
-    not come, others are taken for every class. ``dry_until``: none come at all, so that others do what can be done
-    elsewhere; since ``dry_since``, found so ``droughts`` times in a row.
+    ``nodes``: Ray's ids of those there are, ``came_at``: when the last of them came, ``spot_came_at``: the last of the
+    spot market. ``scarce_until``: spot nodes do not come, others are taken for every class. ``dry_until``: none come at
+    all, so that others do what can be done elsewhere; since ``dry_since``, found so ``droughts`` times in a row.
     """
 
     nodes: frozenset[str] = frozenset()
     came_at: float = -inf
+    spot_came_at: float = -inf
     scarce_until: float = -inf
     dry_since: float = inf
     dry_until: float = -inf
@@ -41,7 +43,8 @@ class Bay:
     """Slots of one kind. ``slots``: there are so many now; ``planned``: there are to be so many; ``used``: by hosts.
 
     ``make``: of the nodes they are on, None: whatever Ray has. ``each``: slots of one node; ``most`` and ``most_spot``:
-    what as many nodes as there may be come to, of all types and of those of the spot market. ``supply``: how its nodes
+    what as many nodes as there may be come to, of all types and of those of the spot market, ``spot``. ``closed`` and
+    ``closed_spot``: of nodes that are up and take no hosts; they count as nodes there are. ``supply``: how its nodes
     come, shared with the other bay of its make.
     """
 
@@ -51,6 +54,9 @@ class Bay:
     each: float = 1.0
     most: float = 0.0
     most_spot: float = 0.0
+    spot: tuple[str, ...] = ()
+    closed: float = 0.0
+    closed_spot: float = 0.0
     slots: float = 0.0
     planned: float = 0.0
     used: float = 0.0
@@ -115,10 +121,9 @@ def bays_of(farm: FarmSettings, cards: Iterable[ModelCard]) -> dict[str, Bay]:
 
 
 def _bay(name: str, farm: FarmSettings, make: Make, each: float, *, on_gpu: bool = False) -> Bay:
-    types = [farm.node_types[name] for name in make.types]
-    most = sum(one.max_nodes for one in types)
-    most_spot = sum(one.max_nodes for one in types if one.market == "spot")
-    return Bay(name, on_gpu, make, each, each * most, each * most_spot)
+    spot = tuple(name for name in make.types if farm.node_types[name].market == "spot")
+    most, most_spot = (sum(farm.node_types[name].max_nodes for name in names) for names in (make.types, spot))
+    return Bay(name, on_gpu, make, each, each * most, each * most_spot, spot)
 
 
 def _cpus_beside(card: ModelCard) -> float:
@@ -146,14 +151,14 @@ def sizes_in(bays: Mapping[str, Bay], card: ModelCard, slots_each: float) -> dic
     return sizes or spare
 
 
-def stand(bays: Mapping[str, Bay], nodes: Iterable[str]) -> None:
-    """Take note of which nodes there are, each by the name of its type."""
-    counts: dict[str, int] = {}
-    for name in nodes:
-        counts[name] = counts.get(name, 0) + 1
+def stand(bays: Mapping[str, Bay], nodes: Iterable[str], closed: Iterable[str] = ()) -> None:
+    """Take note of which nodes there are, each by the name of its type. ``closed``: those that take no hosts."""
+    there, shut = Counter(nodes), Counter(closed)
     for bay in bays.values():
         if bay.make is not None:
-            bay.slots = bay.each * sum(counts.get(name, 0) for name in bay.make.types)
+            bay.slots = bay.each * sum(there[name] for name in bay.types)
+            bay.closed = bay.each * sum(shut[name] for name in bay.types)
+            bay.closed_spot = bay.each * sum(shut[name] for name in bay.spot)
 
 
 def bay_on(bays: Mapping[str, Bay], node_type: str, *, on_gpu: bool) -> Bay | None:

@@ -93,7 +93,8 @@ class Fleet:
 
     def _stand(self) -> None:
         if self.grows:
-            stand(self.bays, (node_type for node, node_type in self.told.nodes if node not in self.told.closed))
+            closed = [node_type for node, node_type in self.told.nodes if node in self.told.closed]
+            stand(self.bays, (kind for node, kind in self.told.nodes if node not in self.told.closed), closed)
         else:
             self.bays[CPUS].slots, self.bays[GPUS].slots = self.told.cpu_slots, self.told.gpu_slots
 
@@ -102,9 +103,9 @@ class Fleet:
         return sum(self.bays[name].holds(each) for name, each in pool.sizes.items())
 
     def kind_of_slots(self, *, on_gpu: bool) -> tuple[float, float]:
-        """(slots there are, slots that hosts hold), of GPUs or of CPUs."""
+        """(slots there are, those of them that hosts hold), of GPUs or of CPUs. Who waits for a node holds none."""
         bays = [bay for bay in self.bays.values() if bay.on_gpu == on_gpu]
-        return sum(bay.slots for bay in bays), sum(bay.used for bay in bays)
+        return sum(bay.slots for bay in bays), sum(min(bay.slots, bay.used) for bay in bays)
 
     def free(self, pool: Pool, bay: Bay) -> int:
         """How many more hosts of this pool fit now into a bay."""

@@ -150,8 +150,7 @@ def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ..
     """
     if bay.make is None:
         return (), ()
-    spot = tuple(name for name in bay.make.types if fleet.farm.node_types[name].market == "spot")
-    others = tuple(name for name in bay.make.types if name not in spot)
+    spot, others = bay.spot, tuple(name for name in bay.types if name not in bay.spot)
     if not spot or not others:
         return bay.make.types, ()
     if pool.rank == 0 or now < bay.supply.scarce_until:

@@ -37,13 +37,15 @@ def look(fleet: Fleet, now: float) -> None:
     patience = patience_s(fleet.farm)
     for bay in fleet.bays.values():
         supply, types = bay.supply, bay.types
-        nodes = frozenset(node for node, node_type in fleet.told.nodes if node_type in types)
-        if nodes - supply.nodes:
+        there = {node: node_type for node, node_type in fleet.told.nodes if node_type in types}
+        if came := there.keys() - supply.nodes:
             supply.came_at = now
+            if any(there[node] in bay.spot for node in came):
+                supply.spot_came_at = now
             _forget(supply)
         elif supply.droughts and now > supply.dry_until + MOST_WAITS * patience:
             _forget(supply)
-        supply.nodes = nodes
+        supply.nodes = frozenset(there)
 
 
 def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
@@ -59,7 +61,7 @@ def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
             continue
         supply = bay.supply
         if host.picky:
-            if now - host.asked_at > patience:
+            if now - max(host.asked_at, supply.spot_came_at) > patience:
                 supply.scarce_until = now + SCARCE_WAITS * fleet.farm.scaling.target_wait_s
                 found.append(host)
         elif now - (since := max(host.asked_at, supply.came_at, supply.dry_until)) > patience:
@@ -107,9 +109,10 @@ def _clock(at: float) -> str:
 
 def _most(bay: Bay, rank: int, now: float) -> float:
     """The slots that a class may have planned in a bay: those of spot nodes, where it has any, unless it is urgent."""
+    most = bay.most - bay.closed
     if rank == 0 or not bay.most_spot or now < bay.supply.scarce_until:
-        return bay.most
-    return min(bay.most, max(bay.slots, bay.most_spot))
+        return most
+    return min(most, max(bay.slots, bay.most_spot - bay.closed_spot))
 
 
 def _at_hand(bay: Bay, now: float) -> float:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.plan.events import AttemptEnded, SettingsGiven
 from ancestra_farm.scheduler.scaling import idle_for_too_long
+from ancestra_farm.scheduler.warming import NODE_S
 from ancestra_farm.scheduler.world import ChangeSettings, SlotsChanged, Submit
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.timed import TimedWorld
@@ -41,6 +42,18 @@ def test_nodes_come_for_work_and_go_when_it_is_done_and_their_cost_is_told():
     node_s, cost = world.billed()["l4"]
     assert 1.0 <= node_s / world.node_s["l4"] <= 1.02
     assert cost == pytest.approx(node_s * 3.6 / 3600)
+
+
+def test_hosts_that_wait_for_a_node_hold_no_slot():
+    world = elastic()
+    submit(world, stills(300))
+    world.run_for(world.boot_s / 2)
+    fleet = world.scheduler.dispatcher.fleet
+    assert world.pending
+    assert fleet.kind_of_slots(on_gpu=True) == (0, 0)
+    world.run_for(world.boot_s)
+    there, held = fleet.kind_of_slots(on_gpu=True)
+    assert there == held == len(world.nodes) > 0
 
 
 def test_pools_grow_in_proportion_to_the_work_that_waits():
@@ -94,6 +107,17 @@ def test_where_no_spot_node_comes_others_are_taken_after_the_wait_that_is_aimed_
     assert not world.nodes
     assert world.run_for(1000) is not None
     assert set(world.seen) == {"sure"}
+
+
+def test_spot_nodes_that_come_one_after_the_other_are_waited_for():
+    types = {"spot": node_type(market="spot", price_per_hour=1), "sure": node_type(max_nodes=3)}
+    world = elastic(farm=farm_of(**types), stock={"spot": 1}, seconds=10.0)
+    submit(world, stills(400, wave=400))
+    for there in (2, 3, 4):
+        world.run_for(150)
+        world.stock["spot"] = there
+    assert world.run_for(5000) is not None
+    assert world.seen == {"spot": 4}
 
 
 def test_urgent_work_takes_the_other_nodes_at_once():
@@ -177,6 +201,27 @@ def test_the_model_of_the_next_stage_is_loaded_before_its_work_begins():
     first = min(begun.at for begun in world.begun if begun.ticket.space.stage == "animate")
     last = max(begun.at for begun in world.begun if begun.ticket.space.stage == "still")
     assert first - last < world.boot_s + world.load_s
+
+
+def test_the_model_of_the_next_stage_waits_while_the_one_before_has_much_to_try():
+    stages = (
+        "{still: {role: text_to_image, model: test/stills, candidates: 1000, wave: 20}, "
+        "animate: {role: image_to_video, model: test/clips, from: still, best: 3, candidates: 4, wave: 4}}"
+    )
+    types = {"small": node_type(), "large": node_type(vram_gib=80, price_per_hour=9)}
+    world = elastic(seconds=2.0, farm=farm_of(scaling={"target_wait_s": 600}, **types))  # four nodes, as there are
+    needs = {"test/stills": (16.0, 2.0), "test/clips": (60.0, 10.0)}
+    cards = {
+        name: CARDS[name].model_copy(update={"gpus": 1, "vram_gib": vram_gib, "seconds_per_candidate": seconds})
+        for name, (vram_gib, seconds) in needs.items()
+    }
+    world.tell(
+        Submit(canonical(batch_of(stages, shots=1)), {name: canonical(card) for name, card in cards.items()}, "ann")
+    )
+    assert world.run_for(5000) is not None
+    stills_at = [begun.at for begun in world.begun if begun.ticket.space.stage == "still"]
+    came = next(at for at, kind in world.came if kind == "large")
+    assert stills_at[-1] - NODE_S - 3 * world.load_s < came < stills_at[-1] + world.boot_s
 
 
 def test_a_trickle_of_work_does_not_keep_more_hosts_than_it_needs():

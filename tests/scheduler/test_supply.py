@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ancestra_farm.api.nodes import whereabouts
-from ancestra_farm.scheduler.bays import bays_of
+from ancestra_farm.scheduler.bays import bays_of, stand
 from ancestra_farm.scheduler.scaling import Wish, nodes_for
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.test_scaling import elastic, stills, submit
@@ -142,6 +142,21 @@ def test_settings_given_anew_do_not_make_nodes_come():
     fleet.equip(small_and_large(cpus=4))
     assert fleet.bays["small"].supply.droughts == 1
     assert fleet.bays["small CPUs"].supply is fleet.bays["small"].supply
+
+
+def test_nodes_that_take_no_hosts_count_against_the_most_there_may_be():
+    types = {"spot": node_type(market="spot", price_per_hour=1, max_nodes=2), "sure": node_type(max_nodes=3)}
+    bays = bays_of(farm_of(**types), [])
+    name = next(iter(bays))  # its GPUs
+
+    def nodes(rank, there, closed):
+        stand(bays, there, closed)
+        return nodes_for([Wish("m", rank, 10, {name: 1.0})], bays, 0.0)[name]
+
+    assert nodes(0, ["spot"], ["spot", "sure"]) == 3
+    assert nodes(1, ["spot"], ["spot"]) == 1
+    assert nodes(1, ["spot"], ["sure"]) == 2
+    assert nodes(1, [], ["spot", "spot"]) == 0
 
 
 def test_makes_that_are_dry_are_left_to_the_last_and_then_the_one_that_was_dry_first():
