@@ -17,9 +17,9 @@ from ancestra_farm.farm.agent import leaves_on_risk, wait_for_notice
 from ancestra_farm.farm.faults import FaultyGenerator, Injection, hold_reply
 from ancestra_farm.farm.judging import GuideFlows
 from ancestra_farm.farm.lifeline import end_with_parent
+from ancestra_farm.farm.materials import node_materials
 from ancestra_farm.farm.notices import Notice, notices_here
 from ancestra_farm.farm.pipeline import Pipeline
-from ancestra_farm.ledger.materials import NodeMaterials
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import HostTimed
 from ancestra_farm.scheduler.world import Ticket, TicketEnded
@@ -78,7 +78,7 @@ class Host:
         store = Store.open(self._store_url)
         # Generation begins when the controller says that it knows, so that a crash is laid at the right ticket's door
         # and nothing begins that was taken back: a call there and back, a few milliseconds.
-        materials = NodeMaterials(store)
+        materials = node_materials(store)
         generator = build_generator(self._card, materials)
         if self._faults is not None:
             generator = FaultyGenerator(generator, self._faults, self._host)

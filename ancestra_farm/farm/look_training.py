@@ -17,6 +17,7 @@ from ancestra_farm.batch.look import LookFile
 from ancestra_farm.farm.cluster import ray_cluster
 from ancestra_farm.farm.host import NO_GPU, ONE_THREAD, one_thread_each
 from ancestra_farm.farm.lifeline import end_with_parent
+from ancestra_farm.farm.materials import node_materials
 from ancestra_farm.farm.scratch import scratch
 from ancestra_farm.ledger.errors import NotThere
 from ancestra_farm.ledger.materials import NodeMaterials, put_material
@@ -127,7 +128,7 @@ class Trainer:
         from ancestra_farm.models.looks.training import train, training_card  # noqa: PLC0415
 
         store = Store.open(self._store_url)
-        materials = NodeMaterials(store)
+        materials = node_materials(store)
         lesson = self._job.lesson(materials)
         shelf = StoreShelf(store, f"looks/{lesson.look.look}-{lesson.digest[:12]}")
         generator = DiffusersGenerator(training_card(lesson.card), materials)

@@ -4,6 +4,8 @@ In the store it lies under ``materials/``, named by its SHA-256. On a node it is
 from a bucket it is fetched once into a cache that all hosts of the node share. What a name promises is checked before
 it is believed: when a file comes into the cache, and once in each process that reads it. A kill in the middle of a
 fetch leaves a part that the next fetch begins anew. Nothing here knows what the bytes mean.
+
+Cached files that a process read last are open there under a shared lock: whoever makes room on the node leaves them.
 """
 
 import fcntl
@@ -11,8 +13,11 @@ import hashlib
 import os
 import re
 import threading
+import time
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreRefused
@@ -24,6 +29,11 @@ from ancestra_farm.ledger.uploads import Progressed, forget, part_bytes, put_in_
 FOLDER = "materials"
 #: Names another place for the cache of a node, such as a fast local disk.
 CACHE_VARIABLE = "ANCESTRA_CACHE"
+#: Files that a reader holds at once: what the candidates of a few tickets need, many times over.
+HELD = 128
+
+#: Makes room on this node for so many bytes.
+Room = Callable[[int], None]
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -72,16 +82,22 @@ def material(store: Store, digest: str, cache: Path | None = None) -> Path:
     return NodeMaterials(store, cache)(digest)
 
 
+def as_it_is(_bytes: int) -> None:
+    """Where nobody makes room."""
+
+
 class NodeMaterials:
     """Material by digest as files on this machine: what generators are given. Safe to use from several threads.
 
-    ``cache``: where fetched files are kept; None: `node_cache`. A file has no suffix and is not to be written to.
+    ``cache``: where fetched files are kept; None: `node_cache`. ``room``: asked for room before a file is fetched. A
+    file has no suffix and is not to be written to.
     """
 
-    def __init__(self, store: Store, cache: Path | None = None) -> None:
+    def __init__(self, store: Store, cache: Path | None = None, room: Room = as_it_is) -> None:
         self._store = store
         self._cache = cache
-        self._believed: dict[str, Path] = {}
+        self._room = room
+        self._believed: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, digest: str) -> Path:
@@ -91,21 +107,58 @@ class NodeMaterials:
         StoreUnavailable, StoreRefused.
         """
         with self._lock:
-            file = self._believed.get(digest)
-            if file is None or not file.exists():
-                file = self._believed[digest] = self._file(sha256_of(digest))
-            return file
+            held = self._believed.get(digest)
+            if held is None or not held.file.exists():
+                held = self._believed[digest] = self._found(sha256_of(digest))
+            self._believed.move_to_end(digest)
+            while len(self._believed) > HELD:
+                self._believed.popitem(last=False)
+            return held.file
 
-    def _file(self, sha256: str) -> Path:
+    def _found(self, sha256: str) -> "_Held":
         path = material_path(sha256)
         here = self._store.local_path(path)
         if here is None:
-            return _cached(sha256, lambda file: self._store.fetch(path, file), self._cache or node_cache(), path)
+            return self._brought(sha256, path)
         if not here.is_file():
             raise NotThere(f"{here} is not there; hand the batch in again that names this material")
         if file_sha256(here) != sha256:
             raise MaterialDamaged(f"{here} has been changed; hand the batch in again that names this material")
-        return here
+        return _Held(here)
+
+    def _brought(self, sha256: str, path: str) -> "_Held":
+        def fetch(file: Path) -> None:
+            self._room(self._store.size(path))
+            self._store.fetch(path, file)
+
+        while True:
+            file = _cached(sha256, fetch, self._cache or node_cache(), path)
+            if (held := _Held.cached(file)) is not None:
+                return held  # else it made way this very moment
+
+
+class _Held:
+    """A file of material. ``descriptor``: of a cached one, open under a shared lock; closed with this object."""
+
+    def __init__(self, file: Path, descriptor: int | None = None) -> None:
+        self.file = file
+        if descriptor is not None:
+            weakref.finalize(self, os.close, descriptor)
+
+    @classmethod
+    def cached(cls, file: Path) -> "_Held | None":
+        """Hold a cached file; None where it is gone by now."""
+        try:
+            held = cls(file, descriptor := os.open(file, os.O_RDONLY))
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            now = file.stat()
+        except FileNotFoundError:
+            return None
+        if not os.path.samestat(now, os.fstat(descriptor)):
+            return None
+        with suppress(OSError):
+            os.utime(file, ns=(time.time_ns(), now.st_mtime_ns))  # also where disks note no reading
+        return held
 
 
 def fetched_source(url: str, digest: str | None, cache: Path | None = None) -> Path:

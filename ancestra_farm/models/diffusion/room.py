@@ -1,9 +1,12 @@
-"""Room for weights on a node: what was not used for longest makes way, and never what a live host holds.
+"""Room for weights and material on a node: what was not used for longest makes way, never what a live host holds.
 
 A process that uses weights holds a shared lock on ``locks/<folder>.use`` for as long as it does, which ends with the
 process however that ends; the file's time says when that was last. Whoever needs room takes the same lock for itself
 alone, so it gets none that is held. What goes is renamed to ``leaving/`` first and deleted there, so that a name has
 whole weights or none; the next one who needs room ends what a killed one began.
+
+Material (guides and looks, `ledger.materials`) lies in the same cache, a file each, and counts with the weights.
+Whoever reads it holds a shared lock on the file itself; the time it was last read says when it was used.
 
 The bound is that of the disk, and of ANCESTRA_CACHE_GIB where the node's environment has it.
 """
@@ -11,6 +14,7 @@ The bound is that of the disk, and of ANCESTRA_CACHE_GIB where the node's enviro
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,16 +29,19 @@ from filelock import FileLock, Timeout
 from ancestra_farm.models.diffusion.checked import locked
 from ancestra_farm.models.diffusion.layout import WeightsMissing
 
-#: Environment: how many GiB of weights from hubs this node keeps at most; without it as many as its disk has room for.
+#: Environment: how many GiB of weights from hubs, and of material from buckets, this node keeps at most; without it as
+#: many as its disk has room for.
 LIMIT = "ANCESTRA_CACHE_GIB"
-MODELS, FETCHING, LEAVING, LOCKS = "models", "fetching", "leaving", "locks"
+MODELS, FETCHING, LEAVING, LOCKS, MATERIALS = "models", "fetching", "leaving", "locks", "materials"
 _GIB = 2**30
 _GIGABYTE = 1e9
+#: Material that is whole: what is being fetched has a suffix.
+_IS_MATERIAL = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Weights in a cache. ``path``: in it; ``used_at``: Unix seconds; ``held``: by a process that lives."""
+    """Weights or material in a cache. ``path``: in it; ``used_at``: Unix seconds; ``held``: by a process that lives."""
 
     path: str
     bytes: int
@@ -93,22 +100,37 @@ def make_room(cache: Path, name: str, repository: str, needed_bytes: int, say: C
     Whoever calls holds the fetch lock of ``name``. ``say``: told what goes. Raises WeightsMissing where there is no
     room and none can be made; then nothing goes. Raises OSError where the cache cannot be written.
     """
-    limit = _limit_bytes()
     with locked(cache / LOCKS / "room.lock"):
-        shutil.rmtree(cache / LEAVING, ignore_errors=True)
         _note(cache, name, needed_bytes)
-        while True:
-            kept, coming = _survey(cache, name)
-            free = shutil.disk_usage(cache).free - coming
-            there = sum(one.bytes for one in kept) + coming + _size(cache / FETCHING / name)
-            over = 0 if limit is None else there + needed_bytes - limit
-            chosen = to_go(kept, max(needed_bytes - free, over))
-            if chosen is None:
-                held = sum(one.bytes for one in kept if one.held)
-                raise WeightsMissing(_no_room(repository, needed_bytes, cache, free, limit, over, held))
-            by_path = {one.path: one for one in kept}
-            if all(_let_go(cache, by_path[path], say) for path in chosen):
-                return  # else somebody has taken hold of one meanwhile, and it is looked anew
+        _make_room(cache, name, repository, needed_bytes, say)
+
+
+def make_room_for_material(cache: Path, needed_bytes: int, say: Callable[[str], None]) -> None:
+    """See to it that so many bytes of material fit, as far as that can be.
+
+    Where it cannot nothing goes, and the disk itself says whether it has room: guides are small beside weights. Raises
+    OSError where the cache cannot be written.
+    """
+    with locked(cache / LOCKS / "room.lock"), contextlib.suppress(WeightsMissing):
+        _make_room(cache, None, "material", needed_bytes, say)
+
+
+def _make_room(cache: Path, name: str | None, what: str, needed_bytes: int, say: Callable[[str], None]) -> None:
+    """``name``: under which weights are being fetched; None: no weights are. Raises WeightsMissing."""
+    limit = _limit_bytes()
+    shutil.rmtree(cache / LEAVING, ignore_errors=True)
+    while True:
+        kept, coming = _survey(cache, name)
+        free = shutil.disk_usage(cache).free - coming
+        there = sum(one.bytes for one in kept) + coming + (_size(cache / FETCHING / name) if name else 0)
+        over = 0 if limit is None else there + needed_bytes - limit
+        chosen = to_go(kept, max(needed_bytes - free, over))
+        if chosen is None:
+            held = sum(one.bytes for one in kept if one.held)
+            raise WeightsMissing(_no_room(what, needed_bytes, cache, free, limit, over, held))
+        by_path = {one.path: one for one in kept}
+        if all(_let_go(cache, by_path[path], say) for path in chosen):
+            return  # else somebody has taken hold of one meanwhile, and it is looked anew
 
 
 def forget_plan(cache: Path, name: str) -> None:
@@ -155,12 +177,19 @@ def _limit_bytes() -> int | None:
 # ---- what there is --------------------------------------------------------------------------------------------------
 
 
-def _survey(cache: Path, own: str) -> tuple[list[Kept], int]:
+def _survey(cache: Path, own: str | None) -> tuple[list[Kept], int]:
     """(what is kept but for ``own``, bytes that others who fetch now will still bring)."""
     kept, coming = [], 0
     for folder in _folders(cache / MODELS):
         held = not _is_free(cache, folder.name)
         kept.append(Kept(f"{MODELS}/{folder.name}", _size(folder), _used_at(cache, folder), held))
+    for file in sorted((cache / MATERIALS).glob("??/*")):
+        if _IS_MATERIAL.fullmatch(file.name):
+            with contextlib.suppress(FileNotFoundError):
+                read = file.stat()
+                kept.append(
+                    Kept(f"{MATERIALS}/{file.parent.name}/{file.name}", read.st_size, read.st_atime, _is_read(file))
+                )
     for folder in _folders(cache / FETCHING):
         if folder.name == own:
             continue
@@ -236,7 +265,9 @@ def _alone(cache: Path, name: str) -> Iterator[bool]:
 
 
 def _let_go(cache: Path, one: Kept, say: Callable[[str], None]) -> bool:
-    """Remove weights, or what is left of a fetch; False where somebody holds them by now."""
+    """Remove weights, material, or what is left of a fetch; False where somebody holds them by now."""
+    if one.path.startswith(f"{MATERIALS}/"):
+        return _let_material_go(cache, one)
     folder = cache / one.path
     with contextlib.ExitStack() as stack:
         try:
@@ -255,3 +286,33 @@ def _let_go(cache: Path, one: Kept, say: Callable[[str], None]) -> bool:
     say(f"{folder.name} makes way: {one.bytes / _GIGABYTE:.1f} GB, last used on {when}")
     shutil.rmtree(aside, ignore_errors=True)
     return True
+
+
+def _let_material_go(cache: Path, one: Kept) -> bool:
+    """Remove a file of material; nobody is told: it is small, and comes again from the store. False as above."""
+    with _read_alone(cache / one.path) as free:
+        if free:
+            (cache / one.path).unlink(missing_ok=True)
+        return free
+
+
+def _is_read(file: Path) -> bool:
+    with _read_alone(file) as free:
+        return not free
+
+
+@contextlib.contextmanager
+def _read_alone(file: Path) -> Iterator[bool]:
+    """Whether nobody holds a file of material; while this lasts, nobody begins to. One that is gone is free."""
+    try:
+        opened = file.open("rb")
+    except FileNotFoundError:
+        yield True
+        return
+    with opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -1,5 +1,6 @@
 """Weights make way for others on a full node: what was not used for longest first, and never what somebody uses."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.models.diffusion.room import LIMIT, Hold, Kept, to_go
+from ancestra_farm.models.diffusion.room import LIMIT, Hold, Kept, make_room_for_material, to_go
 from ancestra_farm.models.diffusion.weights import WeightsMissing, fetch, folder_of, is_here
 from tests.models.diffusion.fake_hub import COMMIT, FakeHub
 from tests.models.diffusion.test_weights import READ, UNET, card, files_in
@@ -97,6 +98,45 @@ def test_what_was_not_used_for_longest_makes_way(hub: FakeHub, cache: Path, room
     assert not list((cache / "models").glob("owner--two--*"))
     assert files_in(fetch(model("two"), print)) == READ
     assert here() == ["two", "three"]
+
+
+def guide(cache: Path, digit: str, bytes_: int, used_at: float) -> Path:
+    """Material as `ledger.materials` keeps it, beside its lock, and one that is being fetched."""
+    file = cache / "materials" / (digit * 2) / (digit * 64)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"g" * bytes_)
+    for suffix in (".lock", ".part"):
+        file.with_suffix(suffix).touch()
+    os.utime(file, (used_at, 0))
+    return file
+
+
+def test_weights_and_material_make_way_for_each_other(hub: FakeHub, cache: Path, room_for: Callable[[float], None]):
+    room_for(2.5)
+    old, young = guide(cache, "a", SIZE, 1000.0), guide(cache, "b", SIZE // 4, 3000.0)
+    fetch(model("one"), print)
+    fetch(model("two"), print)
+    assert here() == ["one", "two"]
+    assert not old.exists()
+    assert young.exists()
+    unused_since(cache, "one", 2000.0)
+    make_room_for_material(cache, SIZE, print)
+    assert here() == ["two"]
+    assert young.exists()
+    assert sorted(file.suffix for file in (cache / "materials").rglob("*.*")) == [".lock", ".lock", ".part", ".part"]
+
+
+def test_material_that_somebody_reads_stays(hub: FakeHub, cache: Path, room_for: Callable[[float], None]):
+    room_for(1.5)
+    read = guide(cache, "a", SIZE, 1000.0)
+    with read.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        with pytest.raises(WeightsMissing, match="hosts that are up hold"):
+            fetch(model("one"), print)
+        make_room_for_material(cache, SIZE, print)  # there is none, and whoever writes is told by the disk
+    assert read.exists()
+    fetch(model("one"), print)
+    assert not read.exists()
 
 
 def test_without_a_bound_all_of_a_disk_is_used(hub: FakeHub, cache: Path):
