@@ -38,6 +38,8 @@ QUEUE_DEPTH = 4
 #: Candidates that are made faster than this are handed on together: threads that wake each other for every single one
 #: would take longer over that than over a small picture.
 HAND_ON_S = 0.02
+#: A candidate that was broken off has a row, for what it cost, if the device was held for it for so long.
+LEAST_CHARGED_S = 0.1
 #: Revoked and ended tickets that are remembered: calls about a ticket may overtake it, or come after it.
 REMEMBERED = 256
 #: Seconds before each further try to write; where the store is in trouble for longer, what was made is made again.
@@ -118,7 +120,8 @@ class Pipeline:
         """Work off one ticket and return its rows; blocks. Called from one thread per ticket, in the order of tickets.
 
         ``owed``: the pool had work while this host waited for this ticket. A ticket revoked before its turn comes back
-        without rows, and so does what a revoked or aborted ticket had not finished.
+        without rows, and so does what a revoked or aborted ticket had not begun. What it broke off has a row that says
+        how long the device was held for it.
         """
         if owed:
             self._clock.owed()
@@ -172,6 +175,10 @@ class Pipeline:
             lease = self._leases.get(ticket)
         if lease is not None:
             lease.answer(begin)
+
+    def clock(self) -> HostTimed:
+        """What the clock has come to since it was last read, charged to no batch."""
+        return self._clock.take("", self._at())
 
     def close(self, batch: str = "") -> HostTimed:
         """Stop the threads, free the device; the last stretch of the clock. Running tickets are aborted first."""
@@ -256,7 +263,9 @@ class Pipeline:
                 self._failed(lease, waiting, "out_of_memory", error, since)
             # Else nobody is charged: what does not fit together is tried again in halves, here and from now on.
             self._call_sizes[shape] = max(1, (size - count) // 2)
-        except Aborted:
+        except Aborted as broken_off:
+            if time.monotonic() - since >= LEAST_CHARGED_S:
+                self._failed(lease, waiting, "aborted", broken_off, since)
             raise
         except Exception as error:  # noqa: BLE001 - a generator may raise anything; it is this candidate's row
             self._failed(lease, waiting, _whose(error), error, since)

@@ -309,6 +309,25 @@ def test_a_running_ticket_that_is_taken_back_returns_what_is_done(pipelines, spa
     assert [row.position for row in box[0].attempts] == [0]
 
 
+def test_what_was_broken_off_has_a_row_that_says_what_it_cost(pipelines, space, monkeypatch):
+    monkeypatch.setattr("ancestra_farm.farm.pipeline.LEAST_CHARGED_S", 0.0)
+    gate = Gate()
+
+    def breaks_off(size, recipe):
+        gate(size, recipe)
+        raise Aborted
+
+    pipeline = pipelines(Scripted(breaks_off))
+    thread, box = in_thread(lambda: pipeline.work(ticket_of(space, range(8))))
+    assert gate.arrived.wait(20)
+    pipeline.revoke("t1")
+    gate.opened.set()
+    thread.join(20)
+    (row,) = box[0].attempts
+    assert (row.position, row.cause, row.passed, row.media) == (0, "aborted", False, None)
+    assert 0 < row.device_s <= box[0].timing.wall_s
+
+
 def test_a_waiting_ticket_that_is_taken_back_never_starts(pipelines, space):
     gate = Gate()
     generator = Scripted(gate)
@@ -399,6 +418,22 @@ def test_what_survives_by_a_persons_word_keeps_its_medium_whatever_the_filters_s
     reply = pipelines(procedural()).work(ticket_of(space, range(3), by_word=True))
     assert not any(row.passed for row in reply.attempts)
     assert all(store.exists(row.media) for row in reply.attempts)
+
+
+def test_a_clock_that_is_read_while_a_ticket_runs_counts_every_second_once(pipelines, space):
+    gate = Gate()
+    pipeline = pipelines(Scripted(gate))
+    idle = pipeline.clock()
+    thread, box = in_thread(lambda: pipeline.work(ticket_of(space, range(2))))
+    assert gate.arrived.wait(20)
+    running = pipeline.clock()
+    gate.opened.set()
+    thread.join(20)
+    assert idle.batch == ""
+    assert running.busy_s > 0
+    for timing in (idle, running, box[0].timing):
+        assert timing.wall_s == pytest.approx(timing.loading_s + timing.idle_s + timing.busy_s + timing.starved_s)
+    assert sum(row.device_s for row in box[0].attempts) <= running.wall_s + box[0].timing.wall_s
 
 
 def test_closing_frees_the_device_and_accounts_for_the_last_seconds(store, space):

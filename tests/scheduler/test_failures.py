@@ -3,6 +3,8 @@
 from collections import Counter
 from itertools import pairwise
 
+import pytest
+
 from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, HostNoted
 from ancestra_farm.scheduler import Tunables
 from ancestra_farm.scheduler.world import AllDone, HostLost, KillHost, Record, StartHost, TicketEnded, TicketStarted
@@ -43,6 +45,16 @@ def test_an_exception_that_passes_costs_nothing_but_the_attempt():
     world = finished(BATCH, fate=Fate(trouble=lambda c, n: "exception" if guilty(c) and n < 3 else None))
     assert not given_up(world)
     assert world.survivors() == finished(BATCH).survivors()
+
+
+def test_what_was_broken_off_is_tried_again_and_costs_what_it_cost():
+    world = finished(BATCH, fate=Fate(trouble=lambda c, n: "aborted" if guilty(c) and n < 5 else None))
+    broken_off = [event for event in world.log if isinstance(event, AttemptEnded) and event.cause == "aborted"]
+    assert Counter(event.candidate_id for event in broken_off) == {c: 4 for c in world.attempts if guilty(c)}
+    assert not given_up(world)
+    assert world.survivors() == finished(BATCH).survivors()
+    spent_s = world.scheduler.state.batches["b"].device_s
+    assert spent_s == pytest.approx(0.1 * (len(world.attempts) + len(broken_off)))
 
 
 def test_a_crash_is_halved_down_to_the_guilty_one_and_charges_nobody_else():
