@@ -93,7 +93,7 @@ class Hands(Protocol):
         """Called every second: what has to happen in time."""
 
     def last_words(self) -> Sequence[Event]:
-        """Events that no happening carries: the last clock stretches of hosts that were let go."""
+        """Events that no happening carries: clock stretches of hosts that idle, load, or were let go."""
 
     @property
     def unfinished(self) -> int:

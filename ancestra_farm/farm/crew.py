@@ -50,6 +50,8 @@ from ancestra_farm.scheduler.world import (
 
 #: A host that was let go gets so long to hand in the rest of its clock.
 CLOSE_PATIENCE_S = 10.0
+#: A host of whose clock nothing was heard for so long is asked: it idles, loads, or makes a long clip.
+CLOCK_S = 60.0
 #: Ray tries a stitch again when its worker or node dies; publishing twice fills the same version.
 STITCH_RETRIES = 2
 
@@ -61,13 +63,15 @@ class _Member:
     """A host of ours. ``tickets``: dispatch time by ticket id, in order.
 
     ``started``: those whose generation began, in order; ``revoked``: those taken back. Both are looked at and changed
-    under `Crew._starting`, since Ray's threads begin tickets; the rest is the loop's.
+    under `Crew._starting`, since Ray's threads begin tickets; the rest is the loop's. ``timed_at``: when its clock was
+    last read, or asked for.
     """
 
     name: str
     model: str
     actor: Any
-    group: PlacementGroup | None = None
+    group: PlacementGroup | None
+    timed_at: float
     node: str | None = None
     ready: bool = False
     stopping: bool = False
@@ -129,7 +133,7 @@ class Crew:
         actor = Host.options(  # type: ignore[attr-defined] # an actor class
             runtime_env={"env_vars": environment}, **options
         ).remote(order.host, order.card, self._store_url, self._faults)
-        self._members[order.host] = _Member(order.host, order.model, actor, group)
+        self._members[order.host] = _Member(order.host, order.model, actor, group, time.monotonic())
         self._watch(actor.where.remote(), lambda node, _: self._placed(order.host, node))
         self._watch(actor.notice.remote(), lambda heard, _: self._noticed(heard))
         self._watch(actor.setup.remote(), lambda load_s, error: self._set_up(order.host, load_s, error))
@@ -204,15 +208,30 @@ class Crew:
         return counts
 
     def look_after(self) -> None:
-        """End hosts that were let go and do not close, and hear of machines that go away."""
+        """End hosts that were let go and do not close, hear of machines that go away, and read clocks."""
         self._drains.look()
         now = time.monotonic()
+        self._read_clocks(now)
         for member in list(self._members.values()):
             if member.closing_since is not None and now - member.closing_since > CLOSE_PATIENCE_S:
                 self._drop(member)
 
+    def _read_clocks(self, now: float) -> None:
+        """Ask hosts whose clocks stand still in the log; all that are due soon at once, so that they share a commit."""
+        placed = [member for member in self._members.values() if member.node is not None and not member.closing_since]
+        if not any(now - member.timed_at >= CLOCK_S for member in placed):
+            return
+        for member in placed:
+            if now - member.timed_at >= CLOCK_S / 2:
+                member.timed_at = now
+                self._watch(member.actor.clock.remote(), lambda timing, _error: self._timed(timing))
+
+    def _timed(self, timing: Event | None) -> None:
+        if timing is not None:
+            self._last_words.append(timing)
+
     def last_words(self) -> Sequence[Event]:
-        """The last clock stretches of hosts that were let go since the last call."""
+        """The clock stretches that came with no ticket since the last call."""
         words, self._last_words = self._last_words, []
         return words
 
@@ -304,7 +323,8 @@ class Crew:
             # The pipeline turns every failure it knows into rows: what is raised here is a host out of order.
             self._drop(member)
             return HostLost(host, "crash", _told(error), member.generating())
-        seconds = time.monotonic() - member.tickets.pop(ticket)
+        member.timed_at = time.monotonic()
+        seconds = member.timed_at - member.tickets.pop(ticket)
         self._on_ticket(member.model, member.stages.pop(ticket), seconds)
         with self._starting:
             member.revoked.discard(ticket)
@@ -323,8 +343,7 @@ class Crew:
         self._watch(member.actor.close.remote(), lambda timing, _error: self._closed(member, timing))
 
     def _closed(self, member: _Member, timing: Event | None) -> None:
-        if timing is not None:
-            self._last_words.append(timing)
+        self._timed(timing)
         self._drop(member)
 
     def _drop(self, member: _Member) -> None:

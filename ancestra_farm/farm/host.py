@@ -132,6 +132,11 @@ class Host:
         time.sleep(FOR_EVER_S)
 
     @ray.method(concurrency_group="control")
+    def clock(self) -> HostTimed | None:
+        """What its clock has come to since it was last read; None: it has none yet."""
+        return self._pipeline.clock() if self._pipeline is not None else None
+
+    @ray.method(concurrency_group="control")
     def close(self) -> HostTimed | None:
         """Stop working and free the device; the last stretch of its clock."""
         return self._pipeline.close() if self._pipeline is not None else None

@@ -126,6 +126,29 @@ def test_tickets_that_are_taken_back_never_begin_and_a_killed_host_is_told_once(
 
 
 @on_ray
+def test_a_host_without_work_tells_the_time_that_it_idles(tmp_path, shared_ray, monkeypatch):
+    monkeypatch.setattr("ancestra_farm.farm.crew.CLOCK_S", 0.1)
+    inbox = Inbox()
+    crew, heard = Crew(inbox, Store.open(str(tmp_path / "store"), create=True).url), []
+    card = load_catalog(None)["procedural/stills"]
+    crew.start(StartHost("h1", card.id, canonical(card), 0, 1.0))
+    ready = Heard(inbox)
+    ready.wait(lambda one: isinstance(one, HostReady))
+
+    def told():
+        crew.look_after()
+        for news in inbox.collect(0.05, 0.0):
+            news()
+        heard.extend(crew.last_words())
+        return sum(timing.idle_s > 0 for timing in heard) > 2
+
+    wait_for(told, 60)
+    assert {(timing.pool, timing.host, timing.batch) for timing in heard} == {(card.id, "h1", "")}
+    assert all(timing.wall_s == pytest.approx(timing.idle_s + timing.loading_s, abs=1e-6) for timing in heard)
+    crew.close()
+
+
+@on_ray
 def test_a_host_that_never_finishes_loading_is_ended_and_its_device_is_free(tmp_path, shared_ray):
     store = Store.open(str(tmp_path / "store"), create=True)
     hosts = ("h1", "h2")
