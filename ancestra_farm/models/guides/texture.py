@@ -1,7 +1,6 @@
 """What is drawn where a path says only how things move: a field of light dots on grey, on which any motion can be seen.
 
-It is the field of control clips that the farm's own checkpoint was trained to follow, so a path is a guide for it like
-any other. It has no direction of its own, repeats without a seam, and nobody takes it for a picture of something.
+It has no direction of its own, repeats without a seam, and nobody takes it for a picture of something.
 """
 
 from functools import lru_cache
@@ -10,14 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.models.embedded.views import points
-
 Field = NDArray[np.float32]
 
 #: Tiles in half a picture height: a few dozen dots are seen at once.
 TILES = 0.16
 #: Levels of grey between dots, and how much brighter a dot of 1 is.
 _GREY, _LIGHT = 90.0, 160.0
+#: Texels of a side of the tile, and the dots on it: radius in texels (one standard deviation), how many, and how light.
+_SIDE = 256
+_DOTS = ((1.1, 130, 0.12, 0.45), (1.4, 40, 0.5, 0.9), (2.0, 10, 0.8, 1.2))
 
 
 @lru_cache(maxsize=1)
@@ -26,7 +26,7 @@ def pyramid() -> tuple[Field, ...]:
 
     What lies far away is read from a smaller one and does not flicker.
     """
-    levels = [points(0)]
+    levels = [_tile()]
     while levels[-1].shape[0] > 16:
         half = levels[-1].shape[0] // 2
         levels.append(np.asarray(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA), np.float32))
@@ -35,7 +35,21 @@ def pyramid() -> tuple[Field, ...]:
 
 def side() -> int:
     """Texels of a side of the tile."""
-    return int(pyramid()[0].shape[0])
+    return _SIDE
+
+
+def _tile() -> Field:
+    """Dots of three sizes, each a soft disc, float32 [S, S]; the same ones always, since candidates are made of them."""
+    rng = np.random.default_rng(900)
+    field = np.zeros((_SIDE, _SIDE), np.float32)
+    for sigma, count, low, high in _DOTS:
+        dots = np.zeros_like(field)
+        rows, columns = rng.integers(0, _SIDE, (2, count))
+        dots[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
+        edge = int(4 * sigma) + 1  # so that it goes on beyond the tile without a seam
+        padded = np.pad(dots, edge, mode="wrap")
+        field += np.asarray(cv2.GaussianBlur(padded, (0, 0), sigma), np.float32)[edge:-edge, edge:-edge]
+    return field
 
 
 def dots_at(u: Field, v: Field, texels: Field) -> NDArray[np.uint8]:
