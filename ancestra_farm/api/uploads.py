@@ -27,20 +27,22 @@ if TYPE_CHECKING:
 #: So long is the joining of parts waited for before the answer is "not yet": well below the patience of clients.
 JOIN_S = 15.0
 
+_Whole = tuple[str, int, tuple[Part, ...]]
+"""(digest, bytes, parts) of a file: somebody who names others for the same file is answered for those."""
+
 
 class Uploads:
     """Files on their way into one store. Safe from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._joining: dict[str, Future[None]] = {}
+        self._joining: dict[_Whole, Future[None]] = {}
         self._lock = threading.Lock()
 
     def standing(self, digest: str, size: int) -> wire.UploadStanding:
         """How far a file has come. Raises StoreRefused for what was revoked."""
         sha256 = sha256_of(digest)
-        if (why := revocations(self._store).get(digest)) is not None:
-            raise StoreRefused(f"this file may not be used: {why}")
+        self._check(digest)
         if self._store.has_material(sha256, size):
             forget(self._store, sha256)  # of somebody who ended between the last step and the next to last
             return wire.UploadStanding(there=True, part_bytes=part_bytes(size))
@@ -49,6 +51,10 @@ class Uploads:
         ]
         return wire.UploadStanding(there=False, part_bytes=part_bytes(size), parts=parts[:MOST_PARTS])
 
+    def _check(self, digest: str) -> None:
+        if (why := revocations(self._store).get(digest)) is not None:
+            raise StoreRefused(f"this file may not be used: {why}")
+
     def take(self, digest: str, part: Part, data: bytes) -> None:
         """Keep one part. Raises StoreRefused where it is not what it says."""
         put_part(self._store, sha256_of(digest), part, data)
@@ -56,20 +62,22 @@ class Uploads:
     def join(self, digest: str, size: int, parts: Sequence[Part]) -> "Future[None]":
         """Make material of parts, on a thread of its own: it reads every byte. Of two who want the same, one is done.
 
-        The future raises what `ledger.uploads.join` does.
+        The future raises what `ledger.uploads.join` does, and StoreRefused for what was revoked.
         """
+        whole = (digest, size, tuple(parts))
         with self._lock:
-            under_way = self._joining.get(digest)
+            under_way = self._joining.get(whole)
             if under_way is None:
-                under_way = self._joining[digest] = Future()
-                work = (digest, size, tuple(parts), under_way)
+                under_way = self._joining[whole] = Future()
                 # A daemon: a controller that leaves waits for no file, and whoever brings it asks the next one.
-                threading.Thread(target=self._join, args=work, name="join", daemon=True).start()
+                threading.Thread(target=self._join, args=(whole, under_way), name="join", daemon=True).start()
             return under_way
 
-    def _join(self, digest: str, size: int, parts: Sequence[Part], ended: "Future[None]") -> None:
+    def _join(self, whole: _Whole, ended: "Future[None]") -> None:
+        digest, size, parts = whole
         sha256 = sha256_of(digest)
         try:
+            self._check(digest)
             if self._store.has_material(sha256, size):
                 forget(self._store, sha256)
             else:
@@ -79,7 +87,7 @@ class Uploads:
         else:
             outcome = None
         with self._lock:
-            del self._joining[digest]
+            del self._joining[whole]
         if outcome is None:
             ended.set_result(None)
         else:

@@ -184,6 +184,18 @@ def test_what_was_revoked_is_refused_before_a_byte_of_it_is_sent(store: Store, m
     assert store.list("uploads") == []
 
 
+def test_what_was_revoked_on_its_way_does_not_become_material(store: Store) -> None:
+    with OpenDoor(store) as door:
+        for part, data in parts():
+            assert raw(door, part_of(part), data).status == 200
+        revoke(store, f"sha256:{SHA256}", "noor", "she changed her mind", 1.7e9)
+        named = [f"sha256:{part.sha256}" for part, _ in parts()]
+        said = door.ask("POST", "/v1/upload_joins", {"digest": f"sha256:{SHA256}", "bytes": len(DATA), "parts": named})
+        assert said.status == 409
+        assert "she changed her mind" in said.json["detail"]
+    assert store.list("materials") == []
+
+
 def test_a_door_that_stays_away_is_said_and_what_arrived_stays(store: Store, material: Material) -> None:
     put_part(store, SHA256, *parts()[0])
     with OpenDoor(store) as door, client_of(door) as client:
