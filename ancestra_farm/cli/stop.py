@@ -19,7 +19,7 @@ def stop(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return once it has ended.")] = True,
 ) -> None:
     """Stop the farm cleanly: nothing new is begun, what is finished is committed; resume goes on from there."""
-    from ancestra_farm.api.afar import at_work_in, farm_at
+    from ancestra_farm.api.afar import at_work_in, farm_at, is_door
     from ancestra_farm.api.client import Client, EndpointGone
 
     opened = farm_at(store)
@@ -41,4 +41,5 @@ def stop(
             raise typer.Exit(TIMED_OUT)
         time.sleep(LOOK_S)
     typer.echo("stopped" if wait else "stopping")
-    typer.echo(f"to go on: ancestra resume --store {shell_word(store)}")
+    if not is_door(store):  # behind which nobody is any more
+        typer.echo(f"to go on: ancestra resume --store {shell_word(store)}, or on a cluster ancestra up")

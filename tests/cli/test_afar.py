@@ -103,7 +103,9 @@ def test_what_needs_the_store_says_so(ancestra: Ancestra, door: OpenDoor, tmp_pa
 
 
 def test_a_farm_is_stopped_through_its_door_and_nobody_answers_then(ancestra: Ancestra, door: OpenDoor) -> None:
-    assert ancestra("stop").code == 0
+    stopped = ancestra("stop")
+    assert stopped.code == 0
+    assert stopped.out == "stopped\n", "nobody resumes a farm through a door"
     door.close()
     said = ancestra("status")
     assert said.code == 1
