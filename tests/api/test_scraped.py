@@ -50,7 +50,7 @@ def test_a_farm_is_found_at_its_door_and_answers_to_that_token(store: Store, tmp
         found = find(store, token, tmp_path / "dash")
         assert found.endpoint == door.endpoint
         (target,) = targets_of(found.endpoint, farm_name(store.url))
-        assert target["labels"] == {"farm": "store", "__scheme__": "http"}
+        assert target["labels"] == {"farm": "store", "instance": "store", "__scheme__": "http"}
         asked = urllib.request.Request(
             f"http://{target['targets'][0]}/v1/metrics", headers={"authorization": f"Bearer {token.token}"}
         )

@@ -59,12 +59,13 @@ def prometheus_config(certificate: Certificate | None = None, ray: str = RAY_DIS
 def targets_of(endpoint: str, farm: str) -> list[dict[str, Any]]:
     """The discovery file of one farm at ``endpoint``, ``http[s]://HOST:PORT``; empty: nobody is at work.
 
-    ``farm``: the name it has on dashboards and in alerts.
+    ``farm``: the name it has on dashboards and in alerts. It stands for the instance too, so that a farm keeps its
+    series when its next controller answers at another port.
     """
     if not endpoint:
         return []
     where = urlsplit(endpoint)
-    return [{"targets": [where.netloc], "labels": {"farm": farm, "__scheme__": where.scheme}}]
+    return [{"targets": [where.netloc], "labels": {"farm": farm, "instance": farm, "__scheme__": where.scheme}}]
 
 
 def farm_name(store_url: str) -> str:
