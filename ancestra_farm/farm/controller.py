@@ -143,7 +143,7 @@ class Controller:
             scheduler.epoch = writer.epoch
             endpoint = endpoint_of(listener, tls=shown is not None)
             presence = Presence.here(settings.who, writer.epoch, endpoint, "" if shown is None else shown.fingerprint)
-            upkeep = self._upkeep = Upkeep(store, presence, metrics, recent.add, standing)
+            upkeep = self._upkeep = Upkeep(store, presence, metrics, recent.add, standing, stays=settings.stay)
             crew = Crew(
                 inbox,
                 self._store_url,

@@ -80,7 +80,7 @@ class Upkeep:
     """For one controller under one epoch. ``picture`` is replaced whole, so any thread may read it at any time.
 
     ``told``: called with every commit that is durable. ``standing``: what snapshots are taken of; None: none are.
-    ``done``: set by the loop, for the next picture.
+    ``done``: set by the loop, for the next picture. ``stays``: the controller does, when nothing is left to do.
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class Upkeep:
         metrics: Metrics,
         told: Callable[[int, Sequence[Event]], None] | None = None,
         standing: Standing | None = None,
+        *,
+        stays: bool = False,
     ) -> None:
         self.picture = Picture(epoch=presence.epoch)
         self.done: AllDone | None = None
@@ -98,6 +100,7 @@ class Upkeep:
         self._presence = presence
         self._metrics = metrics
         self._standing = standing
+        self._stays = stays
         self._keeper = Keeper(store, on_trouble=lambda: metrics.count_store_errors("tables"))
         self._pace = Pace()
         self._commits = 0
@@ -181,6 +184,6 @@ class Upkeep:
             self._metrics.set_queue(model, tickets.get(model, 0), queues.get(model, 0))
         self._pools |= hosts.keys() | queues.keys()
         glance = books.glance(self.picture.shots)
-        self._metrics.show(live_values(glance))
+        self._metrics.show(live_values(glance, stays=self._stays))
         for name, totals in live_totals(glance).items():
             self._metrics.advance(name, totals)

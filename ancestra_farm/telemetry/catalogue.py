@@ -89,6 +89,13 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "ancestra_attempts_total", "counter", "", (*_STAGE, "cause"), "Attempts that ended; cause=judged: a verdict."
     ),
     MetricRow(
+        "ancestra_passes_total",
+        "counter",
+        "",
+        _STAGE,
+        "Verdicts for a candidate: every filter passed it. Whether it survives is said when its wave closes.",
+    ),
+    MetricRow(
         "ancestra_rejections_total", "counter", "", (*_STAGE, "filter"), "Verdicts against a candidate, by filter."
     ),
     MetricRow("ancestra_filter_seconds_total", "counter", "seconds", (*_STAGE, "filter"), "Judging time, by filter."),
@@ -182,7 +189,12 @@ CATALOGUE: tuple[MetricRow, ...] = (
     MetricRow("ancestra_slots_held", "gauge", "", ("device",), "Device slots that hosts hold.", live=True),
     MetricRow("ancestra_queue_tickets", "gauge", "", ("model",), "Tickets with hosts, not ended.", live=True),
     MetricRow(
-        "ancestra_queue_candidates", "gauge", "", ("model",), "Released candidates not ended, by pool.", live=True
+        "ancestra_queue_candidates",
+        "gauge",
+        "",
+        ("model",),
+        "Released candidates that wait to be handed out, by pool.",
+        live=True,
     ),
     MetricRow(
         "ancestra_class_queue_candidates",
@@ -225,6 +237,14 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "",
         (*_BATCH, "state"),
         "Shots; state: running, waiting_for_people, done, starved, failed, paused, cancelled.",
+        live=True,
+    ),
+    MetricRow(
+        "ancestra_shots_running",
+        "gauge",
+        "",
+        (),
+        "Shots that a farm which stays until it is stopped is at work on; 0 also where the farm ends by itself.",
         live=True,
     ),
     MetricRow(

@@ -58,7 +58,7 @@ class Metrics(Collector):
 
     #: Of what `dump` writes: only code that names the same one can `load` it.
     #: The number goes up when an event comes to be counted otherwise than before.
-    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "2")
+    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "3")
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()

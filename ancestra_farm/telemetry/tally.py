@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import get_args
 
-from ancestra_farm.batch.farm_settings import farm_settings_of
+from ancestra_farm.batch.farm_settings import FarmSettings, farm_settings_of
 from ancestra_farm.batch.schema import Batch
 from ancestra_farm.plan.events import (
     AttemptEnded,
@@ -72,8 +72,7 @@ class Tally:
             case EpochTaken():
                 self.epoch = event.epoch
             case SettingsGiven() if event.kind == "farm":
-                kinds = farm_settings_of(event.document).node_types
-                self._markets |= {name: kind.market for name, kind in kinds.items()}
+                self._priced(farm_settings_of(event.document))
             case NodesPaid():
                 of = (event.node_type, self._markets.get(event.node_type, ""))
                 self._add("ancestra_node_seconds_total", of, event.node_s)
@@ -100,6 +99,14 @@ class Tally:
                     batch.note_wave(event)
             case _:
                 pass
+
+    def _priced(self, farm: FarmSettings) -> None:
+        """Types of machines, and that none of them has cost anything yet."""
+        for name, kind in farm.node_types.items():
+            self._markets[name] = kind.market
+            self._add("ancestra_node_seconds_total", (name, kind.market), 0)
+            if kind.price_per_hour:
+                self._add("ancestra_node_money_total", (name, kind.market, farm.currency), 0)
 
     @property
     def tallied(self) -> Tallied:
@@ -182,7 +189,7 @@ class Tally:
         labels = (*batch.labels, event.stage, batch.model_of(event.shot, event.stage))
         batch.branches[event.branch] = BranchTally(labels, event.shot, event.stage)
         # There from the start: Prometheus sees no growth in a series that begins with its first count.
-        for name in ("ancestra_survivors_total", "ancestra_candidate_device_seconds_total"):
+        for name in ("ancestra_survivors_total", "ancestra_passes_total", "ancestra_candidate_device_seconds_total"):
             self._add(name, labels, 0)
         for cause in get_args(Cause):
             self._add("ancestra_attempts_total", (*labels, cause), 0)
@@ -260,6 +267,7 @@ class Tally:
             for name in dict.fromkeys(event.reasons):
                 self._add("ancestra_rejections_total", (*labels, name), 1)
             if event.passed:
+                self._add("ancestra_passes_total", labels, 1)
                 self._move(branch, event.rung, event.position, "undecided")
             else:
                 self._move(branch, event.rung, event.position, "rejected", event.reasons[0] if event.reasons else "")

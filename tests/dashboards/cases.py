@@ -36,8 +36,14 @@ CASES = (
     Case(
         "AncestraFarmAbsent",
         30,
-        {f'ancestra_shots{{{SHOT}, state="running"}}': "3x10 stale", 'ancestra_epoch{farm="a"}': "4x10 stale"},
-        {f'ancestra_shots{{{SHOT}, state="running"}}': "3x60", 'ancestra_epoch{farm="a"}': "4x60"},
+        {'ancestra_shots_running{farm="a"}': "3x10 stale", 'ancestra_epoch{farm="a"}': "4x10 stale"},
+        {  # one is at work; the other was done with its last batch, which leaves, and was stopped then
+            'ancestra_shots_running{farm="a"}': "3x60",
+            'ancestra_epoch{farm="a"}': "4x60",
+            'ancestra_shots{farm="b", show="s", class="shot", batch="b", state="running"}': "3x8 stale",
+            'ancestra_shots_running{farm="b"}': "3x8 0x2 stale",
+            'ancestra_epoch{farm="b"}': "4x10 stale",
+        },
     ),
     Case(
         "AncestraScrapeFails",
@@ -56,6 +62,12 @@ CASES = (
         8,
         {'ancestra_store_errors_total{farm="a", part="commit"}': "0x5 1x10"},
         {'ancestra_store_errors_total{farm="a", part="commit"}': "1x15"},
+    ),
+    Case(
+        "AncestraStoreRefusesWork",
+        17,
+        {judged("store"): "0x5 0+2x20", judged(): "0x30"},
+        {judged("store"): "0x7 3x25", judged(): "0+9x30"},  # once, for a moment
     ),
     Case(
         "AncestraCommitsSlow",
@@ -130,15 +142,19 @@ CASES = (
         "AncestraSurvivorRateCollapsed",
         26 * 60,
         # A day of 20 of 100 a minute, then half an hour and more of 2 of 100.
-        {judged(): "0+500x320", f"ancestra_survivors_total{{{STAGE}}}": "0+100x302 30200+10x20"},
-        {judged(): "0+500x320", f"ancestra_survivors_total{{{STAGE}}}": "0+100x302 30200+50x20"},
+        {judged(): "0+500x320", f"ancestra_passes_total{{{STAGE}}}": "0+100x302 30200+10x20"},
+        {  # less than before; and of a wave that takes long nobody has survived yet
+            judged(): "0+500x320",
+            f"ancestra_passes_total{{{STAGE}}}": "0+100x302 30200+50x20",
+            f"ancestra_survivors_total{{{STAGE}}}": "0+100x302 30200x20",
+        },
         every=5,
     ),
     Case(
         "AncestraAttemptsFail",
         30,
         {judged(): "0+6x60", judged("out_of_memory"): "0+4x60"},
-        {judged(): "0+9x60", judged("crash"): "0+1x60", judged("aborted"): "0+50x60"},
+        {judged(): "0+9x60", judged("crash"): "0+1x60", judged("aborted"): "0+50x60", judged("store"): "0+50x60"},
     ),
     Case(
         "AncestraBudgetBurning",

@@ -31,6 +31,16 @@ def test_a_glance_is_shown_under_the_labels_of_the_catalogue() -> None:
     assert metrics.value("ancestra_spent_money_total", show="anc", currency="EUR") == 12.5
 
 
+def test_shots_that_run_are_counted_for_a_farm_that_stays_and_come_to_nought_when_they_are_done() -> None:
+    metrics = Metrics()
+    metrics.show(live_values(GLANCE, stays=True))
+    assert metrics.value("ancestra_shots_running") == 2
+    metrics.show(live_values(Glance(), stays=True))
+    assert b"\nancestra_shots_running 0.0\n" in metrics.render()
+    metrics.show(live_values(GLANCE))
+    assert metrics.value("ancestra_shots_running") == 0
+
+
 def test_everything_that_is_shown_live_is_in_the_catalogue_and_marked_so() -> None:
     live = {row.name for row in CATALOGUE if row.live}
     assert live_values(GLANCE).keys() | live_totals(GLANCE).keys() <= live

@@ -131,6 +131,17 @@ def test_drafts_end_as_promoted_or_not() -> None:
     assert metrics.value("ancestra_survivors_total", **STAGE) == 1
 
 
+def test_what_passes_is_counted_at_once_and_what_survives_when_its_wave_closes() -> None:
+    metrics = folded(
+        submitted(), opened(), released(0, 3), attempt(0), attempt(1, passed=False, reasons=("blur",)), attempt(2)
+    )
+    assert metrics.value("ancestra_passes_total", **STAGE) == 2
+    assert metrics.value("ancestra_survivors_total", **STAGE) == 0
+    metrics.fold_commit(2, [closed(survivors=(0,), duplicates={2: "c0"})])
+    assert metrics.value("ancestra_passes_total", **STAGE) == 2
+    assert metrics.value("ancestra_survivors_total", **STAGE) == 1
+
+
 def test_device_seconds_per_survivor_count_what_failed_too() -> None:
     metrics = folded(
         submitted(),
@@ -284,6 +295,16 @@ def test_machines_cost_what_their_bills_say_under_the_market_of_their_type() -> 
     assert metrics.value("ancestra_node_seconds_total", **of) == 120
     assert metrics.value("ancestra_node_money_total", **of, currency="EUR") == pytest.approx(0.07)
     assert metrics.value("ancestra_node_seconds_total", node_type="gone", market="") == 10
+
+
+def test_the_cost_of_machines_begins_at_nought_so_that_its_growth_is_seen() -> None:
+    kinds = {"a100": {"cpus": 8, "memory_gib": 64, "price_per_hour": 2.0, "max_nodes": 4}}
+    metrics = folded(
+        SettingsGiven("farm", "", json.dumps({"schema": "ancestra/farm/v1", "node_types": kinds}), "a", 1.0)
+    )
+    of = {"node_type": "a100", "market": "on_demand"}
+    assert metrics.registry.get_sample_value("ancestra_node_money_total", {**of, "currency": "USD"}) == 0
+    assert metrics.registry.get_sample_value("ancestra_node_seconds_total", of) == 0
 
 
 def test_the_oldest_wave_is_the_one_that_waits_longest_and_not_paused() -> None:

@@ -27,9 +27,12 @@ def _shots(*states: str) -> str:
 
 
 def _to_go(*by: str) -> str:
-    """Seconds until the device time that is left is spent at the pace of the last ten minutes, for each of ``by``."""
+    """Seconds until the device time that is left is spent at the pace of the last ten minutes, for each of ``by``.
+
+    Both of whole shows and classes: what one batch gets of their pace, nobody knows.
+    """
     return over(
-        total("ancestra_device_seconds_to_go", BATCH, *by),
+        total("ancestra_device_seconds_to_go", SHOW, *by),
         per_second("ancestra_candidate_device_seconds_total", SHOW, *by),
     )
 
@@ -63,8 +66,9 @@ _READY = Row(
         ),
         number(
             "Time to go, at most",
-            "The device time that is left at most, at the pace of the last ten minutes. Stages that stop early end it "
-            "sooner; stages that are not begun yet can end with more inputs than one.",
+            "The device time that is left at most to all batches of the chosen shows and classes, at the pace of the "
+            "last ten minutes. Stages that stop early end it sooner; stages that are not begun yet can end with more "
+            "inputs than one.",
             _to_go(),
             unit="dtdurations",
             empty="no pace yet",

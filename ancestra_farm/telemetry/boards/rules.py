@@ -55,6 +55,14 @@ def _yield(window: str, offset: str = "") -> str:
     return f"{survivors} / ({judged} > 0)"
 
 
+def _passing(window: str, offset: str = "") -> str:
+    """What passed of what was judged. Survivors are named in steps, when waves close, which may be hours apart."""
+    window = f"{window}] offset {offset}" if offset else f"{window}]"
+    passed = f"sum by ({_STAGE}) (increase(ancestra_passes_total[{window}))"
+    judged = f'sum by ({_STAGE}) (increase(ancestra_attempts_total{{cause="judged"}}[{window}))'
+    return f"{passed} / ({judged} > 0)"
+
+
 RECORDINGS: tuple[Recording, ...] = (
     *(
         Recording(f"farm_model:ancestra_device_{part}:share15m", _share(part, "farm, model", "15m"))
@@ -70,7 +78,8 @@ RECORDINGS: tuple[Recording, ...] = (
 FARM_ALERTS: tuple[Alert, ...] = (
     Alert(
         "AncestraFarmAbsent",
-        'sum by (farm) (last_over_time(ancestra_shots{state="running"}[1h])) > 0 unless on (farm) ancestra_epoch',
+        # A batch that is done has no series of its own any more; this one then says 0.
+        "sum by (farm) (last_over_time(ancestra_shots_running[1h])) > 0 unless on (farm) ancestra_epoch",
         "2m",  # a controller that is killed is followed by the next within seconds
         "critical",
         "{{ $labels.farm }} was at work within the hour with shots left, and nobody answers any more.",
@@ -106,6 +115,16 @@ FARM_ALERTS: tuple[Alert, ...] = (
         "The store failed {{ $labels.farm }} ({{ $labels.part }}).",
         "part=commit: nothing is acknowledged while it lasts; check the bucket or the disk (space, quota, "
         "credentials). part=tables: the log goes on, tables and snapshots wait. `ancestra verify STORE` afterwards.",
+        "ancestra-trouble",
+    ),
+    Alert(
+        "AncestraStoreRefusesWork",
+        'sum by (farm) (increase(ancestra_attempts_total{cause="store"}[5m])) > 0',
+        "10m",  # twice the window, so that it was no hiccup; between two tries of a host lie two minutes at most
+        "critical",
+        "What hosts of {{ $labels.farm }} make cannot be written to the store, or what they need not be read.",
+        "`ancestra explain SHOT` says what the store answered: a full disk, a quota, credentials, a mount that is gone "
+        "on one machine. Nobody is charged; hosts wait and try again by themselves, and go on when it is mended.",
         "ancestra-trouble",
     ),
     Alert(
@@ -202,20 +221,20 @@ FILM_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "AncestraSurvivorRateCollapsed",
-        f"{_yield('30m')} < 0.25 * ({_yield('1d', '30m')}) and "
+        f"{_passing('30m')} < 0.25 * ({_passing('1d', '30m')}) and "
         f'sum by ({_STAGE}) (increase(ancestra_attempts_total{{cause="judged"}}[30m])) > 100',
         "10m",  # a hundred verdicts: below it a quarter of the usual yield is chance
         "warning",
-        "{{ $labels.stage }} of {{ $labels.show }} with {{ $labels.model }} keeps {{ $value | humanizePercentage }}, a "
-        "quarter of the day before or less.",
+        "Of {{ $labels.stage }} of {{ $labels.show }} with {{ $labels.model }} {{ $value | humanizePercentage }} pass, "
+        "a quarter of the day before or less.",
         "Which filter, says Batch (verdicts, by filter); since when, and what was submitted then. One wording: "
         "`ancestra manifest` by variant. All: the model or its weights; pause before it costs more.",
         "ancestra-batch",
     ),
     Alert(
         "AncestraAttemptsFail",
-        f'sum by ({_STAGE}) (increase(ancestra_attempts_total{{cause!~"judged|aborted"}}[15m])) / '
-        f'(sum by ({_STAGE}) (increase(ancestra_attempts_total{{cause!="aborted"}}[15m])) > 20) > 0.2',
+        f'sum by ({_STAGE}) (increase(ancestra_attempts_total{{cause!~"judged|aborted|store"}}[15m])) / '
+        f'(sum by ({_STAGE}) (increase(ancestra_attempts_total{{cause!~"aborted|store"}}[15m])) > 20) > 0.2',
         "5m",
         "warning",
         "{{ $value | humanizePercentage }} of the attempts at {{ $labels.stage }} of {{ $labels.show }} with "

@@ -18,9 +18,10 @@ from ancestra_farm.telemetry.boards.asked import (
 )
 from ancestra_farm.telemetry.boards.board import Board, Panel, Query, Row, Threshold
 
-#: Ends of attempts that are no failure.
-_FAILED = f'{MODEL}, cause!~"judged|aborted"'
-_TRIED = f'{MODEL}, cause!="aborted"'
+#: Ends of attempts that are no failure of anything that was tried; the store's are shown beside those that are.
+_FAILED = f'{MODEL}, cause!~"judged|aborted|store"'
+_TRIED = f'{MODEL}, cause!~"aborted|store"'
+_IN_VAIN = f'{MODEL}, cause!~"judged|aborted"'
 _ANY = (Threshold(1, "red"),)
 _SOME = (Threshold(1, "orange"), Threshold(10, "red"))
 
@@ -34,7 +35,8 @@ _NOW = Row(
     (
         number(
             "Attempts that fail",
-            "Of the attempts of the last quarter of an hour that were not taken back. Verdicts are no failures.",
+            "Of the attempts of the last quarter of an hour that were not taken back, nor lost to the store. Verdicts "
+            "are no failures.",
             over(
                 per_second("ancestra_attempts_total", _FAILED, window=GLANCE),
                 per_second("ancestra_attempts_total", _TRIED, window=GLANCE),
@@ -127,10 +129,10 @@ _FAILURES = Row(
     (
         Panel(
             "Failed attempts a minute, by cause",
-            "exception counts against the candidate; a crash of many charges nobody and is halved; host_lost charges "
-            "nobody.",
+            "exception counts against the candidate; a crash of many charges nobody and is halved; host_lost and store "
+            "charge nobody.",
             "stack",
-            (Query(f"60 * {per_second('ancestra_attempts_total', _FAILED, 'cause')} > 0", "{{cause}}"),),
+            (Query(f"60 * {per_second('ancestra_attempts_total', _IN_VAIN, 'cause')} > 0", "{{cause}}"),),
             decimals=2,
             width=8,
         ),
@@ -140,7 +142,7 @@ _FAILURES = Row(
             "bars",
             (
                 Query(
-                    f"sort_desc({total('ancestra_attempts_total', _FAILED, 'model', 'cause')} > 0)",
+                    f"sort_desc({total('ancestra_attempts_total', _IN_VAIN, 'model', 'cause')} > 0)",
                     "{{model}} · {{cause}}",
                 ),
             ),
