@@ -39,7 +39,7 @@ def side() -> int:
 
 
 def _tile() -> Field:
-    """Dots of three sizes, each a soft disc, float32 [S, S]; the same ones always, since candidates are made of them."""
+    """Dots of three sizes, each a soft disc, float32 [S, S]; always the same, since candidates are made of them."""
     rng = np.random.default_rng(900)
     field = np.zeros((_SIDE, _SIDE), np.float32)
     for sigma, count, low, high in _DOTS:

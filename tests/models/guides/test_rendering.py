@@ -282,7 +282,7 @@ def test_a_far_wall_is_as_bright_as_a_near_one():
 
 @pytest.mark.parametrize("motion", ["drift_left", "sink", "push_in", "spiral"])
 def test_a_motion_path_is_drawn_as_what_the_embedded_model_was_trained_to_follow(tmp_path, motion):
-    from ancestra_farm.models.embedded.renders import PATHS, dots
+    from ancestra_farm.models.embedded.renders import PATHS, control
 
     size, rate = (96, 64), 8.0
     camera_ = PATHS[motion]
@@ -296,6 +296,7 @@ def test_a_motion_path_is_drawn_as_what_the_embedded_model_was_trained_to_follow
         ]
         way.append({"points": points})
     file = motion_path(tmp_path / "a.json", *way)
-    drawn = rendered(said("motion_path", "a.json", "previz"), file, [Fraction(n, 8) for n in range(9)], size)
-    wanted = dots(camera_, size, 9, rate)
-    assert np.abs(drawn.astype(int) - wanted)[:, 4:-4, 4:-4].mean() < 1.5
+    drawn = rendered(said("motion_path", "a.json", "flow"), file, [Fraction(n, 8) for n in range(9)], size)
+    wanted = control(camera_, size, 9, rate)
+    assert drawn.shape == wanted.shape
+    assert np.abs(flow_of(drawn) - flow_of(wanted))[:, 4:-4, 4:-4].max() < 0.05
