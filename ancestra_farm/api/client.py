@@ -53,7 +53,11 @@ class EndpointGone(Exception):
 
 
 class _Lost(Exception):
-    """A try that got no answer, or one that says to try again."""
+    """A try that got no answer."""
+
+
+class _NotNow(_Lost):
+    """A try that was answered: it may do later."""
 
 
 class Client:
@@ -234,9 +238,9 @@ class Client:
             try:
                 return self._once(method, path, read, body)
             except _Lost as lost:
-                self._look_again(str(lost), until)
+                self._look_again(lost, until)
 
-    def _look_again(self, why: str, until: float) -> None:
+    def _look_again(self, why: _Lost, until: float) -> None:
         """Find out who is at work now. Raises EndpointGone when it is nobody, or nobody who can be reached."""
         self._known = ""
         time.sleep(PAUSE_S)
@@ -247,6 +251,8 @@ class Client:
             raise EndpointGone(f"{self.store.url}: nobody answers there any more ({why})")
         if presence is None:
             raise EndpointGone(f"{self.store.url}: the controller has ended ({why})")
+        if isinstance(why, _NotNow) and time.monotonic() >= until:
+            raise EndpointGone(f"{self.store.url}: {presence} is at work there and cannot take it now: {why}", presence)
         never = presence.epoch == self._presence.epoch and not _reachable(presence, self._endpoint)
         if never or time.monotonic() >= until:
             raise EndpointGone(
@@ -312,7 +318,7 @@ class Client:
         except ValidationError:
             return _Lost(f"what answers is no controller (HTTP {status})")
         if problem.type in {"#old-epoch", "#busy", "#leaving", "#superseded", "#unknown-outcome"}:
-            return _Lost(problem.detail)
+            return _NotNow(problem.detail)
         if problem.type == "#unknown-person":
             return NotAllowed(
                 f"the token in {self._own.place} is none of {self.store.url} (any more); an operator makes a new one "

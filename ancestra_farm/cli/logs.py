@@ -117,12 +117,15 @@ class Stream:
         """What has happened since; waits for it a while."""
         from ancestra_farm.api.client import EndpointGone
         from ancestra_farm.api.people import NotAllowed
+        from ancestra_farm.ledger.store import Store
         from ancestra_farm.scheduler.world import OrderRefused
 
         if self._client is not None:
             try:
                 answer = self._client.events(self._through, wait_s=WAIT_S)
             except (EndpointGone, NotAllowed, OrderRefused):
+                if not isinstance(self._store, Store):
+                    raise
                 self._client = None  # it has ended, or has forgotten how to go on: the log has not
             else:
                 self._through = answer.through

@@ -21,6 +21,8 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.world import OrderRefused, Submit
 from tests.api.door import OpenDoor
+from tests.api.test_register import away
+from tests.farm.processes import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +147,16 @@ def test_a_controller_that_has_ended_is_gone(store: Store, waiting_batch: Submit
     with client, pytest.raises(EndpointGone, match="has ended") as gone:
         client.give([pause()])
     assert gone.value.presence is None
+
+
+def test_a_controller_that_cannot_take_an_order_now_is_not_said_to_be_out_of_reach(door: OpenDoor) -> None:
+    client = Client.of(door.store, token=OwnToken(door.token("operator"), "", "here"), patience_s=0.5)
+    assert client is not None
+    with client, away(door.store):
+        wait_for(lambda: (client.status(), door.desk._register._trouble)[1] is not None, 30)
+        with pytest.raises(EndpointGone, match="cannot take it now: nobody can say whose token") as gone:
+            client.give([pause()])
+    assert gone.value.presence is not None
 
 
 @pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9"])
