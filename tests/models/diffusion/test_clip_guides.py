@@ -7,17 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ancestra_farm.batch.card import INPUTS_OF_ROLE
+from ancestra_farm.batch.card import INPUTS_OF_ROLE, SizeGrid
 from ancestra_farm.batch.check import checked_text
 from ancestra_farm.batch.guides import CONTROLS
 from ancestra_farm.batch.problems import BatchRefused
+from ancestra_farm.batch.schema import Batch
 from ancestra_farm.models.build import stage_faults
 from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.models.diffusion import clip_inputs
 from ancestra_farm.models.diffusion.kinds import Inputs
 from ancestra_farm.models.diffusion.ltx_kinds import _context
 from ancestra_farm.models.diffusion.wan_kinds import vace_canvas
+from ancestra_farm.models.guides.colours import flow_of
+from ancestra_farm.models.guides.frames import guide_frames
+from ancestra_farm.plan.plan import Plan
 from tests.models.diffusion.clip_recipes import HEIGHT, WIDTH, card_of, clip, parents_of, picture, recipe_of
+from tests.models.guides.files import motion_path
 
 
 def test_every_guide_that_steers_all_frames_is_a_control():
@@ -123,6 +128,38 @@ def test_context_is_given_in_whole_latents_and_its_last_frame_always(frames, ste
     for place, given_frames in known:
         assert (given_frames == shots[place : place + len(given_frames)]).all()
     assert known[-1][0] + len(known[-1][1]) == frames
+
+
+def test_a_path_beside_a_batch_is_what_vace_follows_in_each_segment_and_draft(tmp_path):
+    """At the size of the rung, the rate of the model, and from where the segment begins: right, then down."""
+    file = motion_path(tmp_path / "way.json", {"points": [(0, 0.1, 0.1), (4, 0.9, 0.1), (10, 0.9, 1.3)]})
+    path = {"kind": "motion_path", "source": file.name, "digest": f"sha256:{'1' * 64}"}
+    small = SizeGrid(multiple_of=16, min=32, max=96, default=(96, 64))  # quicker to draw than its own
+    vace = load_catalog()["wan/2.1-vace-1.3b"].model_copy(update={"sizes": small})
+    along = {"role": "text_to_video", "model": vace.id, "candidates": 4, "overlap_frames": 8}
+    document = {
+        "schema": "ancestra/v1", "batch": "tiny", "show": "ancestra", "rate": 24, "handles": 0,
+        "stages": {"along": {**along, "draft": {"promote": 0.5, "size": [48, 32]}}},
+        "shots": [{"shot": "a", "frames": 192, "prompt": {"text": "the sea"}, "guides": [path]}],
+    }  # fmt: skip
+    stage = Plan.of(Batch.model_validate(document), {vace.id: vace}).shots[0].stage("along")
+    spaces = [stage.space(segment, ((),) if segment == 0 else (("p" * 32,),)) for segment in range(2)]
+    ways = []
+    for space in spaces:
+        for recipe in (space.recipe(0), space.recipe(0, "draft")):
+            parents = tuple(np.zeros((recipe.frames, *recipe.size[::-1], 3), np.uint8) for _ in recipe.parents)
+            shown, paint = vace_canvas(recipe, Inputs(parents, guide_frames(recipe, lambda _: file)))
+            assert shown.shape == (recipe.frames, *recipe.size[::-1], 3)
+            assert recipe.rate == 16
+            ways.append(flow_of(shown[paint[:, 0, 0] == 255]).mean(axis=(1, 2)))
+    assert [recipe.size for recipe in (spaces[0].recipe(0), spaces[0].recipe(0, "draft"))] == [(96, 64), (48, 32)]
+    right, down = np.array([1, 0]), np.array([0, 1])
+    for way in ways[:2]:  # 4 s at 16 a second, then what is left of the segment
+        assert (way[:64] @ right > 0.5).all()
+        assert (way[66:] @ down > 0.5).all()
+        assert len(way) > 66
+    for way in ways[2:]:
+        assert (way @ down > 0.5).all()
 
 
 # ---- before anything is loaded -------------------------------------------------------------------------------------
