@@ -20,6 +20,7 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.scheduler import after, chains, node_orders, orders, rules
+from ancestra_farm.scheduler.agenda import Agenda
 from ancestra_farm.scheduler.bills import Bill
 from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
@@ -28,9 +29,7 @@ from ancestra_farm.scheduler.failures import (
     disbelieved,
     excused,
     given_up_before,
-    still_counts,
     taken_back,
-    verdict_on,
 )
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.glance import Glance, glance_at
@@ -39,9 +38,10 @@ from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.lines import Lot
 from ancestra_farm.scheduler.notices import Telling, delivery
 from ancestra_farm.scheduler.ordered import shots_of
-from ancestra_farm.scheduler.outcomes import phase_of, still_rests_on
+from ancestra_farm.scheduler.outcomes import still_rests_on
 from ancestra_farm.scheduler.progress import ShotProgress, progress_of
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageRef, StageState
+from ancestra_farm.scheduler.returns import Returns
+from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.world import (
@@ -87,13 +87,14 @@ class Scheduler:
         self.tunables = tunables
         self.state = FarmState()
         self._out: list[Instruction] = []
-        self._dirty: dict[StageRef, None] = {}
+        self._agenda = Agenda()
         self._stitching: set[tuple[str, str, str, str]] = set()
         self._telling = Telling()
         self._stopping = False
         self._said_done = False
         self.dispatcher = Dispatcher(tunables)
         self._bills = Bill()
+        self._returns = Returns(tunables, self._record, self._emit)
 
     # ---- folding ---------------------------------------------------------------------------------------------------
 
@@ -112,9 +113,7 @@ class Scheduler:
 
     def _take_up(self, batch: BatchState) -> None:
         self.dispatcher.take_up(batch)
-        for shot in batch.shots.values():
-            for stage in shot.stages.values():
-                self._dirty[stage.ref] = None
+        self._agenda.batch(batch)
 
     # ---- happenings ------------------------------------------------------------------------------------------------
 
@@ -211,45 +210,17 @@ class Scheduler:
         batch = self.state.batches.get(lot.line.batch.name)
         had_budget = batch is not None and not batch.spent_out
         had_money = batch is not None and not batch.broke
-        for attempt in attempts:
-            if attempt.position not in lot.phase.open:
-                self._late(lot.branch, attempt, now)
-            elif attempt.cause == "judged":
-                self._record(attempt)
-            else:
-                self._failed(lot.branch, attempt, now)
+        self._returns.take_in(self.state, lot, attempts, now)
         if batch is not None and had_budget and batch.spent_out:
-            self._dirty.update(
-                dict.fromkeys(stage.ref for shot in batch.shots.values() for stage in shot.stages.values())
-            )
+            self._agenda.batch(batch)
         if batch is not None and had_money and batch.broke:
-            self._touch_show(batch.show)
-
-    def _late(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
-        """Past a stop, or of a branch that a newer revision or round did away with: its wave is closed."""
-        if self.state.branch(branch.ref) is not branch or not still_counts(branch, attempt):
-            self._record(disbelieved(attempt))
-        elif phase_of(branch, attempt.position, attempt.rung) is None:
-            self._record(attempt)
-        else:
-            self._failed(branch, attempt, now)  # released once more since
-
-    def _failed(self, branch: Branch, attempt: AttemptEnded, now: float) -> None:
-        result = branch.result(attempt.position, attempt.rung)
-        before = result.cause
-        self._record(attempt)
-        given_up = verdict_on(result, attempt, before, self.tunables)
-        if given_up is not None:
-            outcome, reason = given_up
-            self._emit(
-                CandidateGivenUp(attempt.batch, attempt.branch, attempt.position, attempt.rung, outcome, reason, now)
-            )
+            self._agenda.show(self.state.batches, batch.show)
 
     def _give_back(self, lease: Lease) -> None:
         lot = lease.lot
         self.dispatcher.give_back(lease)
         if not lot.phase.open:  # else nothing can be decided about its stage that could not be before
-            self._dirty[lot.branch.stage.ref] = None
+            self._agenda.stages((lot.branch.stage.ref,))
 
     def _host_lost(self, happening: HostLost, now: float) -> None:
         self._lose(happening.host, happening.cause, happening.message, happening.generating, now)
@@ -281,7 +252,7 @@ class Scheduler:
             return  # it stays among those under way until its wait is over
         self._stitching.discard(key)
         self._emit(result)
-        self._touch_shot(result.batch, result.shot)
+        self._agenda.shot(self.state.batches[result.batch], result.shot)
 
     def _submit(self, happening: Submit, now: float) -> None:
         name, changed = orders.submit(self.state, happening, self._emit, now)
@@ -296,11 +267,12 @@ class Scheduler:
         given = happening.order
         self._said_done = False  # who asks again, under the same id, is told again
         if orders.order(self.state, given, self._emit, now):
+            batch = self.state.batches[given.batch]
             if given.order == "priority":
-                self.dispatcher.rank(self.state.batches[given.batch])
-            for shot in shots_of(self.state.batches[given.batch], given):
-                self._touch_shot(given.batch, shot.plan.name)
-            self._look_again(self.state.batches[given.batch].show)
+                self.dispatcher.rank(batch)
+            for shot in shots_of(batch, given):
+                self._agenda.shot(batch, shot.plan.name)
+            self._look_again(batch.show)
 
     def _nodes_ordered(self, happening: NodeOrder, now: float) -> None:
         self._out.extend(node_orders.order(self.state, self.dispatcher, happening.order, self._emit, now))
@@ -311,7 +283,7 @@ class Scheduler:
         if rules.change(self.state, happening.given, self._emit):
             for batch in self.state.batches.values():
                 self.dispatcher.rank(batch)
-                self._touch_show(batch.show)
+                self._agenda.batch(batch)
 
     def _tell_people(self, _happening: TellPeople, now: float) -> None:
         self._out.extend(Tell(*one) for one in self._telling.due(self.state, self.tunables, now))
@@ -330,7 +302,7 @@ class Scheduler:
         dispatcher.store_waits.look(now)
         for stitch in dispatcher.store_waits.stitches_due(now):
             self._stitching.discard(stitch)
-            self._touch_shot(stitch[0], stitch[1])
+            self._agenda.shot(self.state.batches[stitch[0]], stitch[1])
         self._bill(now)
 
     def _stop(self, _happening: StopRequested, now: float) -> None:
@@ -351,26 +323,15 @@ class Scheduler:
             branch = self.state.branch((event.batch, event.branch))
             if branch is not None:
                 self.dispatcher.add_lot(branch, branch.phases[event.wave, event.rung])
-                self._dirty[branch.stage.ref] = None
+                self._agenda.stages((branch.stage.ref,))
         elif isinstance(event, StageClosed):
-            self._touch_shot(event.batch, event.shot)
+            self._agenda.shot(self.state.batches[event.batch], event.shot)
             for batch, shot in after.followers(self.state.batches, event.batch):
-                self._touch_shot(batch, shot)
+                self._agenda.shot(self.state.batches[batch], shot)
 
     def _record(self, event: Event) -> None:
         fold(self.state, event)
         self._out.append(Record(event))
-
-    def _touch_shot(self, batch: str, shot: str) -> None:
-        found = self.state.batches[batch].shots.get(shot)  # None: a newer revision has no such shot
-        for stage in found.stages.values() if found is not None else ():
-            self._dirty[stage.ref] = None
-
-    def _touch_show(self, show: str) -> None:
-        for name, batch in self.state.batches.items():
-            if batch.show == show:
-                for shot in batch.shots:
-                    self._touch_shot(name, shot)
 
     def _settle(self, now: float) -> None:
         """Take every decision that can be taken, until none is left."""
@@ -390,8 +351,8 @@ class Scheduler:
             for instruction, emptied in self.dispatcher.hand_out(self.epoch):
                 self._out.append(instruction)
                 if emptied is not None:
-                    self._dirty[emptied] = None
-            if not self._dirty:
+                    self._agenda.stages((emptied,))
+            if not self._agenda:
                 break
         self._say_when_done()
 
@@ -399,18 +360,17 @@ class Scheduler:
         """Put off the shows whose money has come to its end. True if there are any that were not put off."""
         found = self.dispatcher.run_short(self.state.settings)
         for show in found:
-            self._touch_show(show)
+            self._agenda.show(self.state.batches, show)
         return bool(found)
 
     def _look_again(self, show: str) -> None:
         """Something else may be wanted of a show now that its money does reach for."""
         if self.state.settings.short.pop(show, None) is not None:
-            self._touch_show(show)
+            self._agenda.show(self.state.batches, show)
 
     def _advance_stages(self, now: float) -> None:
-        while self._dirty:
-            stages, self._dirty = self._dirty, {}
-            for batch, shot, stage in stages:
+        while self._agenda:
+            for batch, shot, stage in self._agenda.take():
                 found = self.state.batches[batch].shots.get(shot)
                 if found is not None and stage in found.stages:
                     self._advance_stage(found, found.stages[stage], now)
@@ -421,7 +381,7 @@ class Scheduler:
             for position, rung, (outcome, reason) in given_up_before(branch, self.tunables):
                 self._emit(CandidateGivenUp(batch, branch.key, position, rung, outcome, reason, now))
         while chains.advance(stage, self._emit, now):
-            self._dirty.update(dict.fromkeys((batch, name, consumer) for consumer in stage.plan.consumers))
+            self._agenda.stages((batch, name, consumer) for consumer in stage.plan.consumers)
         self.dispatcher.offer(stage)
         final = shot.plan.final
         if final is not None and final.name == stage.plan.name:
