@@ -29,7 +29,8 @@ from ancestra_farm.scheduler.world import (
 )
 from ancestra_farm.simulate.chance import Chance, exponential, lognormal
 from ancestra_farm.simulate.clock import Clock
-from ancestra_farm.simulate.fates import Fate, Fates, mean_seconds
+from ancestra_farm.simulate.courses import CAUSES, Course, Courses
+from ancestra_farm.simulate.fates import Fates
 from ancestra_farm.simulate.machines import Machines, Node
 from ancestra_farm.simulate.meters import Meters, State
 from ancestra_farm.simulate.scenario import Scenario
@@ -41,20 +42,6 @@ MESSAGE_S = 0.001
 DEATH_KNOWN_S = 2.0
 #: Seconds to load a model that says nothing of it: weights of a model on a device, none of one that only computes.
 LOAD_GPU_S, LOAD_CPU_S = 45.0, 3.0
-
-CAUSES: dict[str, Cause] = {"crash": "crash", "exit": "crash"}
-
-
-@dataclass(slots=True)
-class Course:
-    """A ticket being generated. ``made``: (second at which it is made, its attempt), in order; ``ends_s``: in all."""
-
-    ticket: Ticket
-    began: float
-    made: list[tuple[float, AttemptEnded]]
-    ends_s: float
-    dies: str | None = None
-    hangs: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -104,14 +91,11 @@ class VirtualCrew:
         self._clock = clock
         self._machines = machines
         self._meters = meters
-        self._fates = fates
+        self._courses = Courses(scenario, fates, tries, stage_of)
         self._tally = tally
-        self._tries = tries
         self._tell_farm = tell
-        self._stage_of = stage_of
         self._chance = Chance(scenario.seed, "hosts")
         self._tickets_chance = Chance(scenario.seed, "tickets")
-        self._seconds: dict[tuple[str, str, str, str], float] = {}
         self._cards: dict[str, ModelCard] = {}
         self._open = True
         self._pending: dict[str, VirtualHost] = {}
@@ -293,75 +277,12 @@ class VirtualCrew:
         self._switch(host, "waiting")
 
     def _begin(self, host: VirtualHost, ticket: Ticket) -> None:
-        course = host.course = self._course(host, ticket)
+        course = host.course = self._courses.of(host, ticket, self._clock.now)
         self._switch(host, "busy")
         self._tally.started += 1
         self._tell(TicketStarted(host.name, ticket.ticket))
         if not course.hangs:
             self._clock.after(course.ends_s, lambda: self._generated(host, course))
-
-    def _course(self, host: VirtualHost, ticket: Ticket) -> Course:
-        stage = self._stage_of(ticket)
-        key = (ticket.batch, ticket.space.shot, stage.name, ticket.rung)
-        mean = self._seconds.get(key)
-        if mean is None:
-            mean = self._seconds[key] = mean_seconds(stage, ticket.rung, self._scenario)
-        course = Course(ticket, self._clock.now, [], 0.0)
-        for position in ticket.positions:
-            fate = self._fates.of(ticket, position, stage, mean)
-            seconds = fate.seconds * host.factor
-            course.ends_s += seconds
-            trouble = self._struck(fate)
-            if trouble in CAUSES or trouble == "hang":
-                course.ends_s -= 0.5 * seconds
-                course.hangs = trouble == "hang"
-                course.dies = trouble
-                break
-            course.made.append((course.ends_s, self._attempt(host, ticket, position, fate, trouble, seconds, course)))
-        return course
-
-    def _struck(self, fate: Fate) -> str | None:
-        """The trouble a candidate is in at this try."""
-        if fate.trouble is None:
-            return None
-        tries = self._tries[fate.candidate_id] = self._tries.get(fate.candidate_id, 0) + 1
-        return fate.trouble if fate.persistent or tries == 1 else None
-
-    def _attempt(
-        self,
-        host: VirtualHost,
-        ticket: Ticket,
-        position: int,
-        fate: Fate,
-        trouble: str | None,
-        seconds: float,
-        course: Course,
-    ) -> AttemptEnded:
-        passed, reason = fate.passed, fate.reason
-        if host.sick and passed and self._chance.of(host.name, fate.candidate_id) < self._faults.sick_rejects:
-            passed, reason = False, "noise"
-        judged = trouble is None
-        keeps = passed or ticket.keep_rejects or getattr(ticket, "by_word", False)
-        return AttemptEnded(
-            batch=ticket.batch,
-            branch=ticket.branch,
-            position=position,
-            rung=ticket.rung,
-            candidate_id=fate.candidate_id,
-            cause="judged" if judged else "exception" if trouble == "exception" else "out_of_memory",
-            passed=judged and passed,
-            at=course.began + course.ends_s,
-            reasons=(reason,) if judged and not passed else (),
-            scores={"quality": fate.score} if judged else {},
-            filter_s={"exposure": 0.001, "sharpness": 0.002} if judged else {},
-            phash=fate.phash if judged else None,
-            media=f"media/{fate.candidate_id}" if judged and keeps else None,
-            generate_s=seconds,
-            device_s=seconds,
-            host=host.name,
-            ticket=ticket.ticket,
-            message="" if judged else f"simulated {trouble}",
-        )
 
     def _generated(self, host: VirtualHost, course: Course) -> None:
         if not host.alive or host.course is not course:
@@ -391,11 +312,10 @@ class VirtualCrew:
             return
         course = host.course
         if course is not None and course.ticket.ticket == ticket:
-            elapsed = self._clock.now - course.began
-            made = tuple(attempt for ends_s, attempt in course.made if ends_s <= elapsed)
+            made = course.until(self._clock.now)
             host.course = None
             used = sum(attempt.device_s for attempt in made)
-            self._tally.waste("taken back", elapsed - used)
+            self._tally.waste("taken back", self._clock.now - course.began - used)
             self._answer(host, ticket, made, MESSAGE_S)
             self._next(host)
         elif any(waiting.ticket == ticket for waiting in host.queue):
