@@ -86,8 +86,12 @@ def sync(
     if as_json:
         print_json(rows)
     else:
-        there = sum(row.state == "here" for row in rows)
-        typer.echo(f"{len(rows) - there:,} files fetched to {to}, {there:,} were there already")
+        there, fetched = (sum(row.state == state for row in rows) for state in ("here", "fetched"))
+        failed = len(rows) - there - fetched
+        typer.echo(
+            f"{fetched:,} files fetched to {to}, {there:,} were there already"
+            + (f", {failed:,} not (see above)" if failed else "")
+        )
     if any(row.state not in {"fetched", "here"} for row in rows):
         raise typer.Exit(FAILED)
 

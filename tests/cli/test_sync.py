@@ -55,6 +55,8 @@ def test_what_is_here_and_differs_stays(ancestra: Ancestra, store: Store, tmp_pa
     said = ancestra("sync", here, "--store", store.url)
     assert said.code == 1
     assert f"another file is here; it stays: {film}" in said.out
+    assert f"0 files fetched to {here}" in said.out
+    assert "1 not (see above)" in said.out
     assert film.read_bytes() == b"somebody's grade"
 
 
