@@ -15,6 +15,7 @@ def live_values(glance: Glance, *, stays: bool = False) -> dict[str, dict[tuple[
         "ancestra_slots_held": {(device,): held for device, (_, held) in glance.slots.items()},
         "ancestra_slots_planned": {(device,): planned for device, planned in glance.planned.items()},
         "ancestra_nodes": {of: float(number) for of, number in glance.nodes.items()},
+        "ancestra_nodes_least": {of: float(number) for of, number in glance.nodes_least.items()},
         "ancestra_class_queue_candidates": {of: float(number) for of, number in glance.queues.items()},
         "ancestra_shots": {
             (*labels, state): float(number) for labels, batch in named for state, number in batch.shots.items()

@@ -43,8 +43,8 @@ class Glance:
 
     ``queues``: candidates that wait to be handed out, by (model, class). ``batches``: those with something left to do.
     ``spent``: what each show has paid for its attempts so far, in ``currency``. ``nodes``: how many are up, by (node
-    type, market); only types that farm.yaml names. ``planned``: slots there are to be for the work that waits, by
-    device; none where nodes do not come and go.
+    type, market), and ``nodes_least`` how many are kept even without work; only types that farm.yaml names.
+    ``planned``: slots there are to be for the work that waits, by device; none where nodes do not come and go.
     """
 
     slots: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -53,6 +53,7 @@ class Glance:
     spent: Mapping[str, float] = field(default_factory=dict)
     currency: str = ""
     nodes: Mapping[tuple[str, Market], int] = field(default_factory=dict)
+    nodes_least: Mapping[tuple[str, Market], int] = field(default_factory=dict)
     planned: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -72,6 +73,7 @@ def glance_at(state: FarmState, fleet: Fleet, progress: Iterable[ShotProgress]) 
         spent=dict(state.settings.spent),
         currency=state.settings.farm.currency,
         nodes=_nodes(fleet, state.settings.farm),
+        nodes_least={(name, kind.market): kind.min_nodes for name, kind in state.settings.farm.node_types.items()},
         planned={
             device: sum(bay.planned for bay in fleet.bays.values() if bay.on_gpu == on_gpu)
             for device, on_gpu in DEVICES

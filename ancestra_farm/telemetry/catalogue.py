@@ -165,6 +165,9 @@ CATALOGUE: tuple[MetricRow, ...] = (
     MetricRow(
         "ancestra_nodes", "gauge", "", _NODES, "Machines that are up, of the types that farm.yaml names.", live=True
     ),
+    MetricRow(
+        "ancestra_nodes_least", "gauge", "", _NODES, "Machines of a type that are kept even without work.", live=True
+    ),
     MetricRow("ancestra_node_seconds_total", "counter", "seconds", _NODES, "Time that machines were up, each counted."),
     MetricRow(
         "ancestra_node_money_total",

@@ -32,6 +32,12 @@ def device(part: str) -> str:
     return f'ancestra_device_{part}_seconds_total{{farm="a", model="m"}}'
 
 
+#: Two machines more than are kept in any case.
+RENTED = {
+    'ancestra_nodes{farm="a", node_type="l4", market="spot"}': "3x60",
+    'ancestra_nodes_least{farm="a", node_type="l4", market="spot"}': "1x60",
+}
+
 CASES = (
     Case(
         "AncestraFarmAbsent",
@@ -86,14 +92,30 @@ CASES = (
     Case(
         "AncestraGpusWithoutHost",
         20,
-        {'ancestra_slots{farm="a", device="gpu"}': "8x30", 'ancestra_slots_held{farm="a", device="gpu"}': "4x30"},
-        {'ancestra_slots{farm="a", device="gpu"}': "8x30", 'ancestra_slots_held{farm="a", device="gpu"}': "7x30"},
+        {
+            'ancestra_slots{farm="a", device="gpu"}': "8x30",
+            'ancestra_slots_held{farm="a", device="gpu"}': "4x30",
+            **RENTED,
+        },
+        {
+            'ancestra_slots{farm="a", device="gpu"}': "8x30",
+            'ancestra_slots_held{farm="a", device="gpu"}': "7x30",
+            **RENTED,
+        },
     ),
     Case(
         "AncestraPaidButIdle",
         40,
-        {device("idle"): "0+50x60", device("wall"): "0+60x60"},
-        {device("idle"): "0+20x60", device("wall"): "0+60x60"},
+        {device("idle"): "0+50x60", device("wall"): "0+60x60", **RENTED},
+        {  # one has work; those of the other stand in a room of its own and stay
+            device("idle"): "0+20x60",
+            device("wall"): "0+60x60",
+            **RENTED,
+            'ancestra_device_idle_seconds_total{farm="b", model="m"}': "0+60x60",
+            'ancestra_device_wall_seconds_total{farm="b", model="m"}': "0+60x60",
+            'ancestra_nodes{farm="b", node_type="own", market="on_demand"}': "3x60",
+            'ancestra_nodes_least{farm="b", node_type="own", market="on_demand"}': "3x60",
+        },
     ),
     Case(
         "AncestraHostsStarved",

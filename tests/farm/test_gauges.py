@@ -10,6 +10,7 @@ GLANCE = Glance(
     spent={"anc": 12.5},
     currency="EUR",
     nodes={("a100", "spot"): 3},
+    nodes_least={("a100", "spot"): 1},
     planned={"gpu": 16.0},
 )
 
@@ -28,6 +29,7 @@ def test_a_glance_is_shown_under_the_labels_of_the_catalogue() -> None:
     assert metrics.value("ancestra_device_seconds_to_go", **ocean) == 3600
     assert metrics.value("ancestra_budget_left_ratio", **ocean, budget="money") == 0.25
     assert metrics.value("ancestra_nodes", node_type="a100", market="spot") == 3
+    assert metrics.value("ancestra_nodes_least", node_type="a100", market="spot") == 1
     assert metrics.value("ancestra_spent_money_total", show="anc", currency="EUR") == 12.5
 
 

@@ -139,11 +139,14 @@ FARM_ALERTS: tuple[Alert, ...] = (
     ),
 )
 
+#: Machines that could go. Those that stay anyway may idle: nobody pays less without their work.
+_COULD_GO = "and on (farm) sum by (farm) (ancestra_nodes) > sum by (farm) (ancestra_nodes_least)"
+
 FLEET_ALERTS: tuple[Alert, ...] = (
     Alert(
         "AncestraGpusWithoutHost",
         '(sum by (farm) (ancestra_slots{device="gpu"}) - sum by (farm) (ancestra_slots_held{device="gpu"})) / '
-        '(sum by (farm) (ancestra_slots{device="gpu"}) > 0) > 0.25',
+        f'(sum by (farm) (ancestra_slots{{device="gpu"}}) > 0) > 0.25 {_COULD_GO}',
         "15m",  # a node takes minutes to come and to go; a quarter for a quarter of an hour is neither
         "warning",
         "{{ $value | humanizePercentage }} of the GPUs of {{ $labels.farm }} are paid for and have no host.",
@@ -153,11 +156,11 @@ FLEET_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "AncestraPaidButIdle",
-        f"{_share('idle', 'farm, model', '15m')} > 0.5",
+        f"{_share('idle', 'farm, model', '15m')} > 0.5 {_COULD_GO}",
         "15m",
         "warning",
         "Hosts of {{ $labels.model }} in {{ $labels.farm }} had nothing to do for {{ $value | humanizePercentage }} of "
-        "their time.",
+        "their time, on machines that could go.",
         "Is everything paused, at its cap, or waiting for people (`ancestra status`)? If not, lower idle_s in "
         "farm.yaml, or let another model have the devices.",
         "ancestra-farm",
