@@ -133,6 +133,9 @@ def _kind_faults(card: ModelCard, kind: PipelineKind, anatomy: PipelineAnatomy) 
         if guide not in kind.guides:
             taken = f"it takes {listed(kind.guides, 'and')}" if kind.guides else "it takes none"
             yield f"{kind.pipeline} takes no guide of kind {guide}; {taken}"
+    grid, step = card.frames, kind.step_frames
+    if grid is not None and step is not None and (grid.step % step or (grid.offset - 1) % step):
+        yield f"frames: {kind.pipeline} makes clips of {step}k+1 frames, and this grid has others"
     if card.looks and not anatomy.loras:
         yield f"{kind.pipeline} loads no adapters, so the card cannot take looks"
     try:

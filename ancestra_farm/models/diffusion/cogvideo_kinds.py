@@ -11,6 +11,9 @@ from ancestra_farm.models.diffusion.kinds import Inputs, Pipeline, PipelineKind,
 from ancestra_farm.models.diffusion.pixels import pictures
 from ancestra_farm.plan.recipe import Recipe
 
+#: Two latents of four frames.
+_STEP = 8
+
 
 def _encode(pipeline: Pipeline, recipe: Recipe) -> dict[str, Tensor]:
     """T5, padded to what the transformer was made for: it takes no other length."""
@@ -44,10 +47,15 @@ def _frames(pipeline: Pipeline, recipe: Recipe) -> int:
 
 
 COGVIDEO_KINDS: tuple[PipelineKind, ...] = (
-    PipelineKind("CogVideoXPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
+    PipelineKind(
+        "CogVideoXPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged, step_frames=_STEP
+    ),
     PipelineKind(
         "CogVideoXImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_picture, given.clips,
-        merged, guides=("first_frame",), guide_fault=given.picture_fault,
+        merged, guides=("first_frame",), guide_fault=given.picture_fault, step_frames=_STEP,
     ),
-    PipelineKind("CogVideoXVideoToVideoPipeline", ("video_to_video",), _encode, _from_clip, given.clips, _merged_clips),
+    PipelineKind(
+        "CogVideoXVideoToVideoPipeline", ("video_to_video",), _encode, _from_clip, given.clips, _merged_clips,
+        step_frames=_STEP,
+    ),
 )  # fmt: skip

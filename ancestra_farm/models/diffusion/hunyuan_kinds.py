@@ -12,6 +12,8 @@ from ancestra_farm.models.diffusion.pixels import pictures
 from ancestra_farm.plan.recipe import Recipe
 
 _NEGATIVE = ("true_cfg_scale", 1.0)
+#: Frames of a latent but the first.
+_STEP = 4
 #: Every how many of the picture's tokens are kept, by how the transformer gets the picture; the call does the same.
 _INTERLEAVE = {"latent_concat": 2, "token_replace": 4}
 #: Frames that the pipeline cuts off the beginning of a clip whose picture stands in channels of its own.
@@ -77,10 +79,12 @@ def _named(encoded: tuple[Tensor, Tensor, Tensor], prefix: str = "") -> dict[str
 
 HUNYUAN_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind(
-        "HunyuanVideoPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged, negative=_NEGATIVE
+        "HunyuanVideoPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged, negative=_NEGATIVE,
+        step_frames=_STEP,
     ),
     PipelineKind(
         "HunyuanVideoImageToVideoPipeline", ("image_to_video", "text_to_video"), given.no_words, _from_picture,
         given.clips, merged, guides=("first_frame",), guide_fault=given.picture_fault, negative=_NEGATIVE,
+        step_frames=_STEP,
     ),
 )  # fmt: skip

@@ -44,6 +44,7 @@ class PipelineKind:
     ``negative``: the argument that must be above a value for a negative prompt to mean anything; None: it never does.
     The recipes that the functions get name their parameters as the pipeline's arguments (`calls.argument` reads one).
     ``guide_fault(role, guides)``: what is wrong with these kinds of guides in a role, a sentence; None: nothing.
+    ``step_frames``: its clips have so many times k frames and one more; None: any number.
 
     ``encode(pipeline, recipe)``: the text embeddings of one candidate as keyword arguments of the call, each with a
     batch dimension of 1; they depend on nothing but prompt, negative and parameters, so that they are kept by those
@@ -65,6 +66,7 @@ class PipelineKind:
     guides: tuple[str, ...] = ()
     negative: tuple[str, float] | None = ("guidance_scale", 1.0)
     guide_fault: Callable[[str, frozenset[str]], str | None] = _no_fault
+    step_frames: int | None = None
 
     @property
     def batches(self) -> bool:

@@ -25,7 +25,8 @@ from ancestra_farm.models.looks.adapter import DENOISERS, LookRefused, is_base_o
 KEPT = 4
 #: Endings of the names of an adapter's matrices in the format of peft.
 _MATRICES = (".lora_A.weight", ".lora_B.weight", ".lora_B.bias")
-#: Of the length of what a denoiser predicts: a look that changes no more of it leaves a picture of 256 levels as it is.
+#: Of the length of what a denoiser predicts: a look that changes no more of it is not seen. On the embedded model it
+#: then moves three values of a picture in a thousand, by one level each.
 NO_CHANGE = 1e-4
 
 

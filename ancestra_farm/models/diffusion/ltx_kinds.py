@@ -12,6 +12,9 @@ from ancestra_farm.models.diffusion.kinds import Inputs, Pipeline, PipelineKind,
 from ancestra_farm.models.diffusion.pixels import Clip
 from ancestra_farm.plan.recipe import Recipe
 
+#: Frames of a latent but the first, in every LTX there is.
+_STEP = 8
+
 
 def _encode(pipeline: Pipeline, recipe: Recipe) -> dict[str, Tensor]:
     """T5 with a mask of its padding, the negative prompt where guidance is above 1."""
@@ -122,18 +125,18 @@ def _stacked(same: tuple[Any, ...]) -> Any:  # noqa: ANN401 - LTXVideoCondition,
 
 
 LTX_KINDS: tuple[PipelineKind, ...] = (
-    PipelineKind("LTXPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
+    PipelineKind("LTXPipeline", ("text_to_video",), _encode, _from_words, given.clips, merged, step_frames=_STEP),
     PipelineKind(
         "LTXImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_picture, given.clips, merged,
-        guides=("first_frame",), guide_fault=given.picture_fault,
+        guides=("first_frame",), guide_fault=given.picture_fault, step_frames=_STEP,
     ),
-    PipelineKind("LTX2Pipeline", ("text_to_video",), _encode, _from_words, given.clips, merged),
+    PipelineKind("LTX2Pipeline", ("text_to_video",), _encode, _from_words, given.clips, merged, step_frames=_STEP),
     PipelineKind(
         "LTX2ImageToVideoPipeline", ("image_to_video", "text_to_video"), _encode, _from_worn_picture, given.clips,
-        merged, guides=("first_frame",), guide_fault=given.picture_fault,
+        merged, guides=("first_frame",), guide_fault=given.picture_fault, step_frames=_STEP,
     ),
     PipelineKind(
         "LTXConditionPipeline", ("text_to_video", "image_to_video", "first_last_frame", "extend"), _encode,
-        _from_conditions, given.clips, _merged_conditions, guides=("first_frame", "last_frame"),
+        _from_conditions, given.clips, _merged_conditions, guides=("first_frame", "last_frame"), step_frames=_STEP,
     ),
 )  # fmt: skip

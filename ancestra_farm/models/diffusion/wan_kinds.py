@@ -17,6 +17,8 @@ from ancestra_farm.plan.recipe import Recipe
 #: What VACE is shown where nothing is known: the middle of its range, as it was trained.
 _UNKNOWN = 128
 _PAINT, _KEEP = 255, 0
+#: Frames of a latent but the first, in every Wan there is.
+_STEP = 4
 
 
 def _from_words(pipeline: Pipeline, recipe: Recipe, _inputs: Inputs) -> dict[str, Any]:
@@ -148,18 +150,23 @@ def _with_known_frames(recipe: Recipe, inputs: Inputs, canvas: Clip, paint: Clip
 
 WAN_KINDS: tuple[PipelineKind, ...] = (
     PipelineKind(
-        "WanPipeline", ("text_to_video", "text_to_image"), given.encode_t5, _from_words, given.clips, merged
+        "WanPipeline", ("text_to_video", "text_to_image"), given.encode_t5, _from_words, given.clips, merged,
+        step_frames=_STEP,
     ),
     PipelineKind(
         "WanImageToVideoPipeline", ("image_to_video", "first_last_frame", "text_to_video"), given.encode_t5,
         _from_frames, given.clips, _merged_frames, guides=("first_frame", "last_frame"),
-        guide_fault=given.picture_fault,
+        guide_fault=given.picture_fault, step_frames=_STEP,
     ),
-    PipelineKind("WanVideoToVideoPipeline", ("video_to_video",), given.encode_t5, _from_clip, given.clips, merged),
+    PipelineKind(
+        "WanVideoToVideoPipeline", ("video_to_video",), given.encode_t5, _from_clip, given.clips, merged,
+        step_frames=_STEP,
+    ),
     PipelineKind(
         "WanVACEPipeline",
         ("text_to_video", "image_to_video", "video_to_video", "first_last_frame", "extend", "text_to_image"),
         given.encode_t5, _from_guides, given.clips,
         guides=(*given.CONTROL, "mask", "plate", "first_frame", "last_frame", "reference"), guide_fault=vace_fault,
+        step_frames=_STEP,
     ),
 )  # fmt: skip

@@ -76,7 +76,7 @@ def card_of(name, folder):
             "id": "tiny/model", "family": "diffusers", "roles": roles_of(name), "pipeline": kind.pipeline,
             "source": str(folder), "licence": "none", "guides": kind.guides, "parameters": parameters, "rate": 8,
             "sizes": {"multiple_of": 8, "min": 8, "max": 128, "default": TINY_SIZE},
-            "frames": {"step": 1, "offset": 0, "min": frames, "max": 33},
+            "frames": {"step": kind.step_frames or 1, "offset": 1, "min": frames, "max": 33},
             "runtime": {"batch": 3 if kind.batches else 1},
         }
     )  # fmt: skip

@@ -36,7 +36,7 @@ def card(pipeline: str, source: Any, **changes: Any) -> ModelCard:
         "source": str(source),
         "licence": "MIT",
         "sizes": {"multiple_of": 16, "min": 16, "max": 256, "default": list(TINY_SIZE)},
-        "frames": {"step": 1, "offset": 0, "min": 1, "max": 81} if clips else None,
+        "frames": {"step": kind.step_frames or 1, "offset": 1, "min": 1, "max": 81} if clips else None,
         "rate": 8 if clips else None,
         "parameters": {**PARAMETERS, **(STRENGTH if pipeline.endswith("Img2ImgPipeline") else {})},
         "draft": FEW,

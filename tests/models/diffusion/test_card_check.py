@@ -107,6 +107,25 @@ def test_settings_that_a_pipelines_parts_do_not_have_are_said():
     assert "no repeated blocks" in fault
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "grid", "fits"),
+    [
+        ("WanPipeline", (4, 1), True),
+        ("WanPipeline", (8, 5), True),  # some of its lengths
+        ("WanPipeline", (4, 0), False),
+        ("WanPipeline", (2, 1), False),
+        ("LTXPipeline", (4, 1), False),
+        ("LTXPipeline", (8, 1), True),
+        ("AnimateDiffPipeline", (1, 0), True),
+    ],
+)
+def test_clips_of_a_length_that_a_pipeline_does_not_make_are_said(pipeline, grid, fits):
+    frames = {"step": grid[0], "offset": grid[1], "min": 8, "max": 80}
+    found = card_faults(card(pipeline, roles=["text_to_video"], frames=frames))
+    assert [fault for fault in found if fault.startswith("frames: ")] == ([] if fits else found)
+    assert bool(found) != fits
+
+
 def test_a_draft_solver_must_take_what_the_pipeline_sets():
     flux = {"pipeline": "FluxPipeline"}
     assert card_faults(card(**flux, draft_scheduler="UniPCMultistepScheduler")) == []
