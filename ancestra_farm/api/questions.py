@@ -118,8 +118,8 @@ def _beginning_with(
             continue
         for branch in state.branches.values():
             for rung, results in branch.results.items():
-                for position, result in results.items():
-                    if result.candidate_id.startswith(prefix):
+                for position in results.positions_of(prefix):
+                    if (result := results.look(position)) is not None:
                         yield wire.Candidate(
                             candidate_id=result.candidate_id,
                             batch=state.name,

@@ -173,13 +173,14 @@ class Ids:
         """The value in a row."""
         return self._values[row * 16 : row * 16 + 16].hex()
 
-    def row_of(self, value: str) -> int:
-        """The first row of an id; -1 where there is none."""
-        wanted = bytes.fromhex(value)
-        at = self._values.find(wanted)
-        while at >= 0 and at % 16:
-            at = self._values.find(wanted, at + 1)
-        return at // 16 if at >= 0 else -1
+    def rows_of(self, prefix: str) -> Iterator[int]:
+        """The rows whose ids begin so, in order. ``prefix``: 2 hex digits at least. Raises ValueError."""
+        whole = bytes.fromhex(prefix[: len(prefix) & ~1])
+        at = self._values.find(whole)
+        while at >= 0:
+            if at % 16 == 0 and self.get(at // 16).startswith(prefix):
+                yield at // 16
+            at = self._values.find(whole, at + 1)
 
     def dump(self) -> tuple[list[bytes], list[Any]]:
         """One part."""
@@ -332,16 +333,26 @@ class Results(MutableMapping[int, Result]):
 
     def position_of(self, candidate_id: str) -> int | None:
         """Where a candidate is; None where it is not, or this is no id."""
-        for position, result in self._live.items():
-            if result.candidate_id == candidate_id:
-                return position
-        ids = self._columns[NAMES.index("candidate_id")]
-        assert isinstance(ids, Ids)
+        if len(candidate_id) != ID_DIGITS:
+            return None
         try:
-            row = ids.row_of(candidate_id) if len(candidate_id) == ID_DIGITS else -1
+            return next(self.positions_of(candidate_id), None)
         except ValueError:
             return None
-        return self._positions[row] if row >= 0 else None
+
+    def positions_of(self, prefix: str) -> Iterator[int]:
+        """Where the candidates are whose ids begin so, without looking at each of the others.
+
+        ``prefix``: 2 hex digits at least. Raises ValueError for what is none.
+        """
+        for position, result in self._live.items():
+            if result.candidate_id.startswith(prefix):
+                yield position
+        ids = self._columns[NAMES.index("candidate_id")]
+        assert isinstance(ids, Ids)
+        for row in ids.rows_of(prefix):
+            if self._positions[row] not in self._live:
+                yield self._positions[row]
 
     def having(self, outcomes: Set[Outcome], reason: Callable[[str], bool]) -> Iterator[int]:
         """Positions with one of these outcomes and a reason that passes, without looking at each of the others."""
