@@ -203,6 +203,7 @@ class DiffusersGenerator:
         return Inputs(
             parents=tuple(shown(frames) if own_size else fitted(frames, recipe.size) for frames in given),
             guides=self._guides(recipe),
+            references=self._references(recipe),
         )
 
     def _guides(self, recipe: Recipe) -> dict[str, Frames]:
@@ -211,6 +212,13 @@ class DiffusersGenerator:
         from ancestra_farm.models.guides.frames import guide_frames  # noqa: PLC0415 - decoders, where guides are used
 
         return guide_frames(recipe, self._materials)
+
+    def _references(self, recipe: Recipe) -> tuple[Frames, ...]:
+        if not recipe.guides:
+            return ()
+        from ancestra_farm.models.guides.frames import references_of  # noqa: PLC0415 - as above
+
+        return references_of(recipe, self._materials)
 
     def _call(self, group: list[_Prepared], aborted: Callable[[], bool]) -> list[Frames]:
         """One call of the pipeline; frames in the order of the group. Raises `Aborted` between steps."""

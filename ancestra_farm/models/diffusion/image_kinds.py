@@ -140,9 +140,8 @@ def _from_picture_at_size(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) ->
 
 def _from_references(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     """Pictures that the words are about. All candidates of a call share them, so they are one value: a tuple."""
-    seen = pictures(_parent(recipe, inputs)[-1:]) if recipe.role == "image_to_image" else []
-    if (references := inputs.guides.get("reference")) is not None:
-        seen += pictures(references)
+    of_stage = (_parent(recipe, inputs)[-1:],) if recipe.role == "image_to_image" else ()
+    seen = [picture for one in (*of_stage, *inputs.references) for picture in pictures(one)]
     return {**_from_words(pipeline, recipe, inputs), "image": tuple(seen)}
 
 

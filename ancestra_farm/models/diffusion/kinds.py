@@ -25,12 +25,13 @@ class Inputs:
     ``parents``: frames of earlier stages, uint8 [T, H, W, 3], in the order of the role (first frame before last), at
     the recipe's size; an upscale gets them at their own.
     ``guides``: frames by guide kind, uint8 [T, H, W, 3] at the recipe's size; a guide that moves has the recipe's frame
-    count, a still one has T = 1, several references are as many frames of one entry. A mask is 255 where the model may
-    paint.
+    count, a still one has T = 1. A mask is 255 where the model may paint. ``references``: pictures of any shape, uint8
+    [1, H, W, 3] each.
     """
 
     parents: tuple[Frames, ...] = ()
     guides: Mapping[str, Frames] = field(default_factory=dict)
+    references: tuple[Frames, ...] = ()
 
 
 def _no_fault(_role: str, _guides: frozenset[str]) -> str | None:

@@ -71,8 +71,8 @@ def _frames(pipeline: Pipeline, recipe: Recipe) -> int:
 def _from_guides(pipeline: Pipeline, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     """A clip of what is known, and a mask of what to paint; references beside them."""
     found = _from_words(pipeline, recipe, inputs)
-    if (references := inputs.guides.get("reference")) is not None:
-        found["reference_images"] = pictures(references)
+    if inputs.references:
+        found["reference_images"] = [picture for one in inputs.references for picture in pictures(one)]
     shown_clip, paint = vace_canvas(recipe, inputs)
     if (paint == _PAINT).all() and (shown_clip == _UNKNOWN).all():
         return found  # from words alone

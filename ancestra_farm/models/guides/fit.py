@@ -1,4 +1,4 @@
-"""A picture of any size at the size that is asked for: cropped about its centre to the shape, never letterboxed."""
+"""A picture of any size at the size asked for: cropped about its centre to the shape, never letterboxed; or whole."""
 
 from fractions import Fraction
 
@@ -23,6 +23,15 @@ def fitted(picture: Picture, size: tuple[int, int], pixel: Fraction = Fraction(1
     smaller = wide >= width and high >= height
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(part, (width, height), interpolation=how), dtype=np.uint8)
+
+
+def reduced(picture: Picture, longest: int) -> Picture:
+    """``picture`` (uint8 [H, W, 3]) whole and in its shape, with no side longer than ``longest`` pixels."""
+    height, width = picture.shape[:2]
+    if max(width, height) <= longest:
+        return picture
+    size = tuple(max(1, round(side * longest / max(width, height))) for side in (width, height))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def crop_of(

@@ -1,10 +1,9 @@
 """The guides of a recipe as frames at its size, rate and length, ready for a model.
 
 A picture is one frame, but for kinds that steer every frame, of which it stands for all. A clip gives the frame nearest
-to each of the recipe's moments. What has another shape is cropped about its centre.
+to each of the recipe's moments. What has another shape is cropped about its centre, but for references.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestra_farm.batch.guides import CONTROLS, PICTURES, RENDERED_AS, suffix_of
+from ancestra_farm.batch.guides import CONTROLS, PICTURES, RENDERED_AS, SEVERAL, suffix_of
 from ancestra_farm.models.guides.clips import clip_at, clip_facts
-from ancestra_farm.models.guides.fit import fitted
+from ancestra_farm.models.guides.fit import fitted, reduced
 from ancestra_farm.models.guides.pictures import read_picture
 from ancestra_farm.models.guides.rendering import rendered
 from ancestra_farm.models.protocol import Frames
@@ -37,17 +36,23 @@ _MOVING = ("flow", "previz", "motion_path", "camera", "depth", "edges")
 def guide_frames(recipe: Recipe, materials: Callable[[str], Path]) -> dict[str, Frames]:
     """The guides of ``recipe`` by the kind that its model is given, uint8 [T, H, W, 3], not to be written to.
 
-    T is the recipe's frame count for what moves or steers every frame, 1 for other pictures; several references are as
-    many frames. A mask is 255 where the model may paint, else 0. ``materials``: files by digest.
+    T is the recipe's frame count for what moves or steers every frame, 1 for other pictures. A mask is 255 where the
+    model may paint, else 0. References are not among them (`references_of`). ``materials``: files by digest.
 
     Raises GuideUnreadable, BatchRefused (a path file, with its lines), and what ``materials`` raises.
     """
-    found: dict[str, list[Pictures]] = defaultdict(list)
-    for text in recipe.guides:
-        guide = RecipeGuide.read(text)
-        frames = _frames_of(guide, materials(guide.digest), recipe.size, recipe.frames, recipe.rate)
-        found[guide.way].append(frames)
-    return {way: each[0] if len(each) == 1 else np.concatenate(each) for way, each in found.items()}
+    guides = [guide for guide in map(RecipeGuide.read, recipe.guides) if guide.way not in SEVERAL]
+    return {guide.way: _read(guide, recipe, materials) for guide in guides}
+
+
+def references_of(recipe: Recipe, materials: Callable[[str], Path]) -> tuple[Frames, ...]:
+    """The references of ``recipe`` in their order, uint8 [1, H, W, 3] each, not to be written to.
+
+    They are no frames of the clip: each is whole, in its own shape, and reduced where a side is longer than the longer
+    one of the recipe's size. Raises as `guide_frames`.
+    """
+    guides = [guide for guide in map(RecipeGuide.read, recipe.guides) if guide.way in SEVERAL]
+    return tuple(_read(guide, recipe, materials) for guide in guides)
 
 
 def moving_guide(recipe: Recipe, materials: Callable[[str], Path]) -> tuple[str, Pictures] | None:
@@ -62,8 +67,12 @@ def moving_guide(recipe: Recipe, materials: Callable[[str], Path]) -> tuple[str,
         for guide in guides:
             if guide.way == way and suffix_of(guide.name) not in PICTURES:
                 told = replace(guide, way="flow") if guide.kind in RENDERED_AS else guide
-                return told.way, _frames_of(told, materials(guide.digest), recipe.size, recipe.frames, recipe.rate)
+                return told.way, _read(told, recipe, materials)
     return None
+
+
+def _read(guide: RecipeGuide, recipe: Recipe, materials: Callable[[str], Path]) -> Pictures:
+    return _frames_of(guide, materials(guide.digest), recipe.size, recipe.frames, recipe.rate)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -72,7 +81,8 @@ def _frames_of(guide: RecipeGuide, file: Path, size: tuple[int, int], count: int
     if guide.kind in RENDERED_AS:
         frames = rendered(guide, file, moments, size)
     elif suffix_of(guide.name) in PICTURES:
-        frames = fitted(read_picture(file, guide.name, guide.kind), size)[np.newaxis]
+        picture = read_picture(file, guide.name, guide.kind)
+        frames = (reduced(picture, max(size)) if guide.way in SEVERAL else fitted(picture, size))[np.newaxis]
         if guide.way in CONTROLS and count > 1:
             frames = np.repeat(frames, count, axis=0)
     else:

@@ -117,10 +117,11 @@ def test_references_are_seen_beside_the_words(generators):
     from ancestra_farm.models.diffusion.kinds import Inputs
 
     wanted = candidate(generators("Flux2KleinPipeline"), "text_to_image")
-    seen = [kind.arguments(pipeline, wanted, Inputs(guides=guides)) for guides in ({}, {"reference": picture(1)})]
+    tall = np.repeat(picture(2), 3, axis=1)
+    seen = [kind.arguments(pipeline, wanted, Inputs(references=given)) for given in ((), (picture(1), tall))]
     merged = [kind.merge([one, one])["image"] for one in seen]
     assert merged[0] is None
-    assert [one.size for one in merged[1]] == [TINY_SIZE]
+    assert [one.size for one in merged[1]] == [TINY_SIZE, (TINY_SIZE[0], 3 * TINY_SIZE[1])]
 
 
 @pytest.mark.parametrize(("name", "role"), [("FluxImg2ImgPipeline", "image_to_image")])

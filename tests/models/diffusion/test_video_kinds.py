@@ -37,10 +37,13 @@ CASES = [(name, role) for name in CLIPS for role in roles_of(name)]
 class GuidedGenerator(DiffusersGenerator):
     """The generator of hosts, which takes guides as frames too, without files."""
 
-    frames_given = None
+    frames_given = references_given = None
 
     def _guides(self, recipe):
         return super()._guides(recipe) if self.frames_given is None else self.frames_given
+
+    def _references(self, recipe):
+        return super()._references(recipe) if self.references_given is None else self.references_given
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +68,15 @@ def models(tmp_path_factory):
     return model
 
 
-def make(model, recipes, parents=None, guides=None):
+def make(model, recipes, parents=None, guides=None, references=None):
     """The candidates of one ticket."""
-    model.frames_given = guides
+    model.frames_given, model.references_given = guides, references
     given = {} if not recipes else {**parents_of(recipes[0]), **(parents or {})}
     return list(model.generate(recipes, given, lambda: False))
 
 
-def one(model, recipe, parents=None, guides=None):
-    (made,) = make(model, [recipe], parents, guides)
+def one(model, recipe, parents=None, guides=None, references=None):
+    (made,) = make(model, [recipe], parents, guides, references)
     return made.frames
 
 
@@ -248,11 +251,13 @@ def test_references_count_and_take_no_frame_of_the_clip(models):
     recipe = recipe_of("WanVACEPipeline", "text_to_video")
     model = models("WanVACEPipeline")
     free = usual(models, "WanVACEPipeline", "text_to_video")
-    pair = one(model, recipe, guides={"reference": np.concatenate([picture(51), picture(52)])})
-    single = one(model, recipe, guides={"reference": picture(51)})
-    assert free.shape == pair.shape == single.shape
+    pair = one(model, recipe, references=(picture(51), picture(52)))
+    single = one(model, recipe, references=(picture(51),))
+    tall = one(model, recipe, references=(np.repeat(picture(51), 3, axis=1),))
+    assert free.shape == pair.shape == single.shape == tall.shape
     assert differ(free, single) > 0.05
     assert differ(single, pair) > 0.05
+    assert differ(single, tall) > 0.05
 
 
 def test_a_mask_says_what_is_repainted_of_a_clip(models):

@@ -9,7 +9,7 @@ from ancestra_farm.batch.checks.materials import Length
 from ancestra_farm.batch.schema import Guide
 from ancestra_farm.models.guides.check import faults_of
 from ancestra_farm.models.guides.errors import GuideUnreadable
-from ancestra_farm.models.guides.frames import guide_frames, moving_guide
+from ancestra_farm.models.guides.frames import guide_frames, moving_guide, references_of
 from tests.models.guides.files import (
     camera,
     from_folder,
@@ -50,11 +50,15 @@ def test_a_still_of_what_steers_every_frame_stands_for_all_and_others_are_one(tm
     assert all(frames.shape[1:] == (64, 96, 3) for frames in found.values())
 
 
-def test_several_references_are_frames_of_one_entry_in_order(tmp_path):
-    for name, level in (("a.png", 10), ("b.png", 200)):
-        write_picture(tmp_path / name, np.full((30, 40, 3), level, np.uint8))
-    recipe = guided(said("reference", "b.png"), said("reference", "a.png"))
-    assert guide_frames(recipe, from_folder(tmp_path))["reference"].mean(axis=(1, 2, 3)).tolist() == [200, 10]
+def test_references_come_whole_each_in_its_own_shape_and_in_order(tmp_path):
+    """A face at the top of a tall photograph is not cut off, whatever the shape of the clip."""
+    for name, (width, height), level in (("a.png", (40, 30), 10), ("b.png", (100, 400), 200)):
+        write_picture(tmp_path / name, np.full((height, width, 3), level, np.uint8))
+    recipe = guided(said("reference", "b.png"), said("depth", "a.png"), said("reference", "a.png"))
+    tall, small = references_of(recipe, from_folder(tmp_path))
+    assert (tall.shape, small.shape) == ((1, 96, 24, 3), (1, 30, 40, 3))
+    assert (tall.mean(), small.mean()) == (200, 10)
+    assert list(guide_frames(recipe, from_folder(tmp_path))) == ["depth"]
 
 
 def test_a_mask_is_white_where_the_model_may_paint_and_black_elsewhere(tmp_path):
