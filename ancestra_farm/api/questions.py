@@ -6,6 +6,7 @@ from typing import Literal
 
 from ancestra_farm.api import wire
 from ancestra_farm.batch.show_settings import ShowRole
+from ancestra_farm.scheduler.progress import shot_status
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.state import BatchState
 
@@ -19,10 +20,15 @@ def explained(
     """Sentences for every shot, or for those that were asked about. ``shows``: only of these, None: of all."""
     return [
         wire.Explained(
-            batch=one.batch, shot=one.shot, state=one.state, says=list(scheduler.explain(one.batch, one.shot, shows))
+            batch=state.name,
+            shot=name,
+            state=shot_status(found, scheduler.tunables),
+            says=list(scheduler.explain(state.name, name, shows)),
         )
-        for one in scheduler.progress()
-        if batch in {None, one.batch} and shot in {None, one.shot} and (shows is None or one.show in shows)
+        for state in scheduler.state.batches.values()
+        if batch in {None, state.name} and (shows is None or state.show in shows)
+        for name, found in state.shots.items()
+        if shot in {None, name}
     ]
 
 
