@@ -51,6 +51,10 @@ class FaultProfile(Model):
     notice_s: Seconds = Field(default=30.0, description="seconds of notice before a node is taken away")
     away_s: Seconds = Field(default=300.0, description="mean seconds until a lost node is back")
     controller_losses_per_hour: PerHour = Field(default=0.0, description="ends of the controller, with all hosts")
+    store_troubles_per_hour: PerHour = Field(
+        default=0.0, description="times that the store takes no media, as where its disk is full (simulation only)"
+    )
+    store_trouble_s: Seconds = Field(default=60.0, description="mean seconds of such a time")
     failed_stitches: Share = Field(default=0.0, description="stitches that fail, each try")
     bad_seams: Share = Field(default=0.0, description="neighbours whose seam fails")
 
@@ -98,6 +102,7 @@ STORM = FaultProfile(
     host_losses_per_hour=2.0,
     node_losses_per_hour=0.5,
     preemptions_per_hour=1.0,
+    store_troubles_per_hour=1.0,
     away_s=120.0,
     controller_losses_per_hour=0.5,
     failed_stitches=0.1,

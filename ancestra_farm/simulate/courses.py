@@ -10,6 +10,7 @@ from ancestra_farm.scheduler.world import Ticket
 from ancestra_farm.simulate.chance import Chance
 from ancestra_farm.simulate.fates import Fate, Fates, mean_seconds
 from ancestra_farm.simulate.scenario import Scenario
+from ancestra_farm.simulate.shelves import SAYS
 
 CAUSES: dict[str, Cause] = {"crash": "crash", "exit": "crash"}
 #: A candidate that was broken off has a row, for what it cost, from so many seconds on: as the farm's hosts have it.
@@ -63,6 +64,13 @@ def _broken_off(attempt: AttemptEnded, spent_s: float, now: float) -> AttemptEnd
         device_s=spent_s,
         message="",
     )
+
+
+def unstored(attempt: AttemptEnded) -> AttemptEnded:
+    """What is left of an attempt whose medium the store did not take."""
+    if attempt.media is None:
+        return attempt
+    return replace(attempt, cause="store", passed=False, scores={}, filter_s={}, phash=None, media=None, message=SAYS)
 
 
 class Courses:

@@ -29,11 +29,12 @@ from ancestra_farm.scheduler.world import (
 )
 from ancestra_farm.simulate.chance import Chance, exponential, lognormal
 from ancestra_farm.simulate.clock import Clock
-from ancestra_farm.simulate.courses import CAUSES, Course, Courses
+from ancestra_farm.simulate.courses import CAUSES, Course, Courses, unstored
 from ancestra_farm.simulate.fates import Fates
 from ancestra_farm.simulate.machines import Machines, Node
 from ancestra_farm.simulate.meters import Meters, State
 from ancestra_farm.simulate.scenario import Scenario
+from ancestra_farm.simulate.shelves import Shelves
 from ancestra_farm.simulate.tally import Tally
 
 #: Seconds of a message between controller and host: a round trip costs ~1.5 ms.
@@ -83,6 +84,7 @@ class VirtualCrew:
         fates: Fates,
         tally: Tally,
         tries: dict[str, int],
+        shelves: Shelves,
         tell: Callable[[Happening], None],
         stage_of: Callable[[Ticket], StagePlan],
     ) -> None:
@@ -93,6 +95,7 @@ class VirtualCrew:
         self._meters = meters
         self._courses = Courses(scenario, fates, tries, stage_of)
         self._tally = tally
+        self._shelves = shelves
         self._tell_farm = tell
         self._chance = Chance(scenario.seed, "hosts")
         self._tickets_chance = Chance(scenario.seed, "tickets")
@@ -303,7 +306,8 @@ class VirtualCrew:
             return
         else:
             judge_s = self._scenario.judge_s * (0.5 + late)
-            self._answer(host, course.ticket.ticket, attempts, judge_s)
+            refused = any(attempt.media for attempt in attempts) and not self._shelves.take(self._clock.now)
+            self._answer(host, course.ticket.ticket, tuple(map(unstored, attempts)) if refused else attempts, judge_s)
         self._next(host)
 
     def _taken_back(self, host: VirtualHost, ticket: str) -> None:

@@ -54,6 +54,7 @@ from ancestra_farm.simulate.machines import Machines
 from ancestra_farm.simulate.meters import Meters
 from ancestra_farm.simulate.people import People
 from ancestra_farm.simulate.scenario import Arrival, Scenario
+from ancestra_farm.simulate.shelves import Shelves
 from ancestra_farm.simulate.stitchers import VirtualStitchers
 from ancestra_farm.simulate.tally import Tally
 from ancestra_farm.simulate.weather import Weather
@@ -79,6 +80,7 @@ class VirtualFarm:
         self.tries: dict[str, int] = {}
         self.machines = Machines(scenario)
         self.fates = Fates(scenario)
+        self.shelves = Shelves(scenario)
         self.meters = Meters(BEGIN_S, self._work_waits, lambda: self.book.waiting(self.scheduler.state))
         self.weather = Weather(scenario, self.clock, self.machines, self.meters, lambda: self.crew, self._slots_wanted)
         self.people = People(scenario, self.clock, lambda: self.scheduler.state, self._give)
@@ -112,10 +114,11 @@ class VirtualFarm:
             self.fates,
             self.tally,
             self.tries,
+            self.shelves,
             self.tell,
             self._stage_of,
         )
-        self.stitchers = VirtualStitchers(self.scenario, self.clock, self.tries, self.tell)
+        self.stitchers = VirtualStitchers(self.scenario, self.clock, self.tries, self.shelves, self.tell)
         self.book.restart(self.scheduler.state)
         self._slots, self.done, self._alive = None, None, True
         if self.scenario.faults.controller_losses_per_hour:

@@ -10,17 +10,24 @@ from ancestra_farm.scheduler.world import Happening, Stitch, StitchJob, StitchRe
 from ancestra_farm.simulate.chance import Chance, lognormal
 from ancestra_farm.simulate.clock import Clock
 from ancestra_farm.simulate.scenario import Scenario
+from ancestra_farm.simulate.shelves import SAYS, Shelves
 
 
 class VirtualStitchers:
     """The stitches of one controller; the next one has its own. ``tries``: of each stitch so far, whoever asked."""
 
     def __init__(
-        self, scenario: Scenario, clock: Clock, tries: dict[str, int], tell: Callable[[Happening], None]
+        self,
+        scenario: Scenario,
+        clock: Clock,
+        tries: dict[str, int],
+        shelves: Shelves,
+        tell: Callable[[Happening], None],
     ) -> None:
         self._scenario = scenario
         self._clock = clock
         self._tries = tries
+        self._shelves = shelves
         self._tell = tell
         self._chance = Chance(scenario.seed, "stitches")
         self._queue: deque[StitchJob] = deque()
@@ -52,6 +59,7 @@ class VirtualStitchers:
         self._running -= 1
         self._start()
         faults = self._scenario.faults
+        unstored = "" if self._shelves.take(self._clock.now) else SAYS
         bad = next((pair for pair in pairwise(job.chain) if self._chance.of(*pair) < faults.bad_seams), None)
         failed = bad is None and lot < faults.failed_stitches
         ok = bad is None and not failed
@@ -68,6 +76,7 @@ class VirtualStitchers:
                     bad_pair=bad,
                     message="simulated failure" if failed else "",
                     seconds=seconds,
-                )
+                ),
+                unstored,
             )
         )

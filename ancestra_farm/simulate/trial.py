@@ -118,7 +118,7 @@ def _faults(chance: random.Random) -> FaultProfile:
     return FaultProfile.model_validate({field: much, "away_s": 60.0, "persistent": chance.choice((0.0, 1.0))})
 
 
-_NO_FAULTS = frozenset({"persistent", "slow_factor", "sick_rejects", "late_s", "notice_s", "away_s"})
+_NO_FAULTS = frozenset({"persistent", "slow_factor", "sick_rejects", "late_s", "notice_s", "away_s", "store_trouble_s"})
 
 
 def _cards(*, gpu: bool) -> dict[str, ModelCard]:
