@@ -137,13 +137,24 @@ def _problems(document: Document, look: LookFile, cards: Mapping[str, ModelCard]
         hint = did_you_mean(look.model, cards, "models")
         return [document.problem(("model",), f"there is no model {look.model!r} in the catalogue", hint)]
     problems = []
-    if not card.looks or card.pipeline not in TRAINABLE:
-        able = sorted(other.id for other in cards.values() if other.looks and other.pipeline in TRAINABLE)
+    if (why := _untrainable(card)) is not None:
+        able = sorted(other.id for other in cards.values() if _untrainable(other) is None)
         hint = f"they are trained on {listed(able, 'and')}" if able else "they are on none of the catalogue"
-        why = f"looks are not trained on {card.pipeline}" if card.looks else f"{card.id} takes no looks"
         problems.append(document.problem(("model",), why, hint))
     if look.size is not None and not card.sizes.accepts(*look.size):
         near = listed(f"[{width}, {height}]" for width, height in card.sizes.nearest(*look.size))
         message = f"{look.size[0]} × {look.size[1]} is no size of {card.id}"
         problems.append(document.problem(("size",), message, f"nearest: {near}"))
     return problems
+
+
+def _untrainable(card: ModelCard) -> str | None:
+    """Why no look is trained on a model; None: one can be."""
+    if not card.looks:
+        return f"{card.id} takes no looks"
+    if card.pipeline not in TRAINABLE:
+        return f"looks are not trained on {card.pipeline}"
+    # A second guidance is that of a second transformer: Wan takes it with no others.
+    if any((one.argument or name) == "guidance_scale_2" for name, one in card.parameters.items()):
+        return f"{card.id} has two transformers, and a look is trained on one"
+    return None

@@ -4,6 +4,7 @@ import pytest
 
 from ancestra_farm.batch import BatchRefused
 from ancestra_farm.batch.look import checked_look, read_ledger
+from ancestra_farm.models.catalog import load_catalog
 from tests.models.looks.photographs import base_card, row, write_ledger, write_look
 
 CARDS = {"tiny/model": base_card(), "plain/model": base_card(id="plain/model", looks=False)}
@@ -49,6 +50,12 @@ def test_a_fault_is_said_with_its_line(tmp_path, changes, said):
 def test_a_pipeline_that_looks_cannot_be_trained_on_is_named(tmp_path):
     cards = {"tiny/model": base_card(pipeline="CogVideoXPipeline")}
     assert "looks are not trained on CogVideoXPipeline" in problems(write_look(tmp_path), cards)[0]
+
+
+def test_a_base_of_two_transformers_is_refused_before_it_is_loaded(tmp_path):
+    (problem,) = problems(write_look(tmp_path, model="wan/2.2-t2v-a14b", size=[512, 512]), load_catalog())
+    assert "wan/2.2-t2v-a14b has two transformers, and a look is trained on one (they are trained on " in problem
+    assert "wan/2.2-ti2v-5b" in problem
 
 
 @pytest.mark.parametrize(
