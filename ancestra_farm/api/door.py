@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ancestra_farm.api.afar import Place
 from ancestra_farm.api.client import Client, EndpointGone
 from ancestra_farm.api.people import checked_name, noted
-from ancestra_farm.api.tokens import kept_token, user_name
+from ancestra_farm.api.tokens import kept_token, own_token, user_name
 from ancestra_farm.api.wire import Taken
+from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import OrderGiven, SettingsGiven
 
@@ -65,8 +66,9 @@ def _one_way_or_the_other(
     store: Place, who: str, at_the_door: Callable[[Client], Taken], alone: Callable[[str, str], int]
 ) -> Given:
     """``alone``: gives it under a name, by whom (empty: oneself), and returns the commit."""
+    hidden: Presence | None = None  # somebody whose heartbeat looks old from here
     for last in [False] * (TRIES - 1) + [True]:
-        client = Client.of(store, who)
+        client = Client.of(store, who) if hidden is None else Client(store, hidden, own_token(store), who)
         if client is None:
             from ancestra_farm.api.offline import StoreBusy  # noqa: PLC0415 - loads the log's reader
 
@@ -74,10 +76,11 @@ def _one_way_or_the_other(
             name = who or own
             try:
                 commit = alone(name, own if own != name else "")
-            except StoreBusy:
+            except StoreBusy as busy:
                 if last:
                     raise
-                continue  # a controller has begun meanwhile
+                hidden = busy.presence
+                continue  # a controller has begun meanwhile, or its clock is another
             return Given(commit, name, live=False)
         with client:
             try:
@@ -90,6 +93,7 @@ def _one_way_or_the_other(
                     ) from gone
                 if last or gone.presence is not None:
                     raise
+                hidden = None
                 continue  # it has ended meanwhile
         return Given(answer.commit, answer.orders[0].who, live=True)
     raise AssertionError("the last try either returns or raises")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ancestra_farm.api.standing import standing_of
-from ancestra_farm.ledger.liveness import Presence, who_is_alive
+from ancestra_farm.ledger.liveness import Presence, who_would_be_ended
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import Event, OrderGiven
@@ -55,7 +55,7 @@ def take(
     epoch taken), `StoreBusy` while a controller is alive, Superseded where somebody began to write in between (the
     orders did not happen), LogDamaged.
     """
-    presence = who_is_alive(store)
+    presence = who_would_be_ended(store)
     if presence is not None:
         raise StoreBusy(store.url, presence)
     standing, tail = standing_of(store)

@@ -27,7 +27,7 @@ from ancestra_farm.farm.control import Ending
 from ancestra_farm.farm.controller import Controller, Settings
 from ancestra_farm.farm.upkeep import Picture
 from ancestra_farm.ledger.errors import StoreMissing
-from ancestra_farm.ledger.liveness import who_is_alive
+from ancestra_farm.ledger.liveness import who_would_be_ended
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.scheduler.progress import ShotProgress
 from ancestra_farm.scheduler.tunables import Tunables
@@ -166,7 +166,7 @@ def _opened(url: str, *, may_miss: bool) -> Store | None:
         if not may_miss:
             raise
         return None
-    if (presence := who_is_alive(store)) is not None:
+    if (presence := who_would_be_ended(store)) is not None:
         raise AlreadyAtWork(
             f"{url}: {presence} is at work there; `ancestra watch` shows it, `ancestra stop` ends it, and "
             "`ancestra run FILE` hands it a batch"

@@ -19,7 +19,7 @@ from typing import Any
 from ancestra_farm.batch.materials import digests_in
 from ancestra_farm.batch.show_settings import show_settings_of
 from ancestra_farm.ledger.errors import NotThere, StoreInUse, Superseded
-from ancestra_farm.ledger.liveness import who_is_alive
+from ancestra_farm.ledger.liveness import who_would_be_ended
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.materials import FOLDER as MATERIALS
 from ancestra_farm.ledger.materials import sha256_of
@@ -100,7 +100,7 @@ def gc(
     was deleted by then was nobody's), LogDamaged: nothing is collected from a store whose log cannot be read.
     """
     now = time.time() if now is None else now
-    if not dry_run and (alive := who_is_alive(store)) is not None:
+    if not dry_run and (alive := who_would_be_ended(store)) is not None:
         raise StoreInUse(f"{store.url}: {alive} is at work there; nothing was collected. Stop it first, or --dry-run")
     found = _look(store, rejects_older_than_s, grace_s, now)
     if not dry_run and found:

@@ -20,6 +20,11 @@ from ancestra_farm.ledger.store import Store
 PATH = "controller.json"
 #: A heartbeat from another machine counts for so long. A controller writes one every few seconds.
 HEARTBEAT_S = 20.0
+#: Clocks of machines are not further apart than this; an older heartbeat is nobody's.
+CLOCKS_S = 3600.0
+#: Seconds in which somebody at work writes another heartbeat.
+NEXT_S = 8.0
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,26 @@ def who_is_alive(store: Store, now: float | None = None) -> Presence | None:
         return found if _started(found.pid) == found.started != "" else None
     age_s = (time.time() if now is None else now) - found.at
     return found if age_s < HEARTBEAT_S else None
+
+
+def who_would_be_ended(store: Store) -> Presence | None:
+    """The process at work in this store, for whoever is about to take it over, which would end that one's work.
+
+    A heartbeat from elsewhere that only looks old, since clocks differ, is told by the next one.
+    """
+    found = who_is_alive(store)
+    before = _read(store)
+    if found is not None or before is None or before.machine == _machine() or time.time() - before.at > CLOCKS_S:
+        return found
+    until = time.monotonic() + NEXT_S
+    while time.monotonic() < until:
+        time.sleep(LOOK_S)
+        now = _read(store)
+        if now is None:
+            return None
+        if now.at != before.at:
+            return now
+    return None
 
 
 def _read(store: Store) -> Presence | None:

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from ancestra_farm.ledger.commit import Commit, commit_path, encode_commit, first_link
 from ancestra_farm.ledger.errors import StoreInUse
-from ancestra_farm.ledger.liveness import who_is_alive
+from ancestra_farm.ledger.liveness import who_would_be_ended
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.recovered import Told, recovered
 from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
@@ -94,7 +94,7 @@ def repair(store: Store, retell: Retell, who: str, *, dry_run: bool = False, now
 
     Raises StoreInUse while a controller is alive, and StoreError where the store cannot be written.
     """
-    alive = who_is_alive(store)
+    alive = who_would_be_ended(store)
     if alive is not None:
         raise StoreInUse(f"{store.url}: {alive} is at work there; nothing was changed. Stop it first (`ancestra stop`)")
     now = time.time() if now is None else now

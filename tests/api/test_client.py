@@ -1,9 +1,11 @@
 """The client and the one way to give orders: controllers come, go and move, and an order counts once."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +18,7 @@ from ancestra_farm.api.door import give
 from ancestra_farm.api.people import NotAllowed, issue
 from ancestra_farm.api.server import AddressTaken, listening, parsed_address
 from ancestra_farm.api.tokens import OwnToken, keep_token
-from ancestra_farm.ledger.liveness import Presence
+from ancestra_farm.ledger.liveness import PATH, Presence
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.world import OrderRefused, Submit
@@ -237,6 +239,24 @@ def test_a_farm_known_by_its_door_alone_may_begin_anew_while_somebody_orders(
         with OpenDoor(store, listen=first.endpoint.removeprefix("http://")) as second:
             assert taken.result(30).epoch == second.epoch
             assert [one.order for one in second.logged()] == ["pause"]
+
+
+def test_a_farm_whose_clock_is_behind_is_given_the_order_and_not_ended(
+    store: Store, waiting_batch: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OpenDoor(store, waiting_batch) as door:
+        door.until(lambda status: status["waiting"])
+
+        def write(presence: Presence, to: Store) -> None:
+            there = dataclasses.replace(presence, machine="elsewhere/boot/pid", at=time.time() - 60.0)
+            to.replace(PATH, json.dumps(dataclasses.asdict(there)).encode())
+
+        monkeypatch.setattr(Presence, "write", write)
+        wait_for(lambda: Client.of(store) is None, 30)
+        given = give(store, [pause()])
+        assert given.live is True
+        assert door.thread.is_alive()
+        assert [one.order for one in door.logged()] == ["pause"]
 
 
 def test_an_order_through_a_door_that_closes_is_not_said_to_have_come_to_nothing(

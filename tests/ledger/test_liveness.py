@@ -2,11 +2,12 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from ancestra_farm.ledger.liveness import HEARTBEAT_S, PATH, Presence, who_is_alive
+from ancestra_farm.ledger import liveness
+from ancestra_farm.ledger.liveness import CLOCKS_S, HEARTBEAT_S, PATH, Presence, who_is_alive, who_would_be_ended
 from ancestra_farm.ledger.store import Store
 
 SLEEPER = """
@@ -93,3 +94,37 @@ def test_leaving_does_not_take_a_successors_mark_away(store: Store):
 def test_a_mark_that_cannot_be_read_is_nobody(store: Store, text: bytes):
     store.replace(PATH, text)
     assert who_is_alive(store) is None
+
+
+def elsewhere(store: Store, age_s: float) -> Presence:
+    """A mark of another machine whose clock is behind, or that was killed."""
+    there = replace(Presence.here("run", 1), machine="elsewhere/boot/pid", at=time.time() - age_s)
+    store.replace(PATH, json.dumps(asdict(there)).encode())
+    return there
+
+
+def test_somebody_whose_clock_is_behind_is_not_taken_for_dead(store: Store, monkeypatch: pytest.MonkeyPatch):
+    elsewhere(store, 3 * HEARTBEAT_S)
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            elsewhere(store, 3 * HEARTBEAT_S)  # it goes on
+
+    monkeypatch.setattr(liveness.time, "sleep", sleep)
+    assert who_is_alive(store) is None
+    found = who_would_be_ended(store)
+    assert found is not None
+    assert found.machine == "elsewhere/boot/pid"
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("age_s", [HEARTBEAT_S + 1, CLOCKS_S + 1])
+def test_whoever_writes_no_heartbeat_any_more_holds_up_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch, age_s: float
+):
+    monkeypatch.setattr(liveness, "NEXT_S", 0.2)
+    monkeypatch.setattr(liveness, "LOOK_S", 0.05)
+    elsewhere(store, age_s)
+    assert who_would_be_ended(store) is None
