@@ -26,6 +26,7 @@ REMEMBERED_S = 3600.0
 class Departure:
     """One node on its way out. ``at``: when it goes, inf: once it is empty. ``hosts``: those still on it.
 
+    ``since``: when that was told.
     ``ends_at``: when whatever is still there is ended; a notice that comes late leaves time to hand back all the same.
     ``blocked``: people may change their mind about it.
     """
@@ -33,6 +34,7 @@ class Departure:
     node: str
     why: str
     at: float
+    since: float
     ends_at: float
     blocked: bool = False
     hosts: dict[str, Host] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Departures:
         if known is not None and goes_at >= known.at and (blocked or not known.blocked):
             return (), []
         ends_at = max(goes_at, now + self.tunables.hand_back_s)
-        departure = Departure(node, why, goes_at, ends_at, blocked, {} if known is None else known.hosts)
+        departure = Departure(node, why, goes_at, now, ends_at, blocked, {} if known is None else known.hosts)
         self.going[node] = departure
         news = [host for host in self.fleet.hosts.values() if host.node == node and not host.departing]
         out: list[Instruction] = []
@@ -105,7 +107,8 @@ class Departures:
             if now >= departure.at - self.tunables.hand_back_s:
                 for host in departure.hosts.values():
                     out.extend(self._hand_back(host, departure, now))
-            if now > departure.at + REMEMBERED_S and not departure.hosts:
+            gone_at = departure.since if departure.at == inf else departure.at
+            if now > gone_at + REMEMBERED_S and not departure.hosts and not departure.blocked:
                 del self.going[node]
         return out
 

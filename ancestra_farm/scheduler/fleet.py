@@ -1,6 +1,6 @@
 """The fleet: all pools, and the bays of slots they share. It counts; what follows is decided in `slots`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.farm_settings import NO_FARM_SETTINGS, FarmSettings
@@ -9,7 +9,7 @@ from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.purse import Purse
-from ancestra_farm.scheduler.state import Branch
+from ancestra_farm.scheduler.state import BatchState, Branch
 from ancestra_farm.scheduler.world import SlotsChanged
 
 
@@ -49,6 +49,11 @@ class Fleet:
         for host in self.hosts.values():
             for lease in host.leases:
                 yield host, lease
+
+    def batches_at_work(self) -> Iterable[BatchState]:
+        """Batches of which something waits, runs, or may be released: few of all that there ever were."""
+        lines = (line for pool in self.pools.values() for line in pool.lines.values() if line.busy or line.ready)
+        return {line.batch.name: line.batch for line in lines}.values()
 
     # ---- slots -----------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,7 @@ class Wish:
 def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
     """Say how many slots there are to be in each bay, for the work of these pools: those that could come up at all."""
     soon = needed_soon(fleet)
-    batches = {line.batch.name: line.batch for pool in fleet.pools.values() for line in pool.lines.values()}
-    ahead = {name: ahead_of(fleet, batch) for name, batch in batches.items()}
+    ahead = {batch.name: ahead_of(fleet, batch) for batch in fleet.batches_at_work()}
     wishes: list[Wish] = []
     for pool in pools:
         own = wishes_of(fleet, pool, ahead)
@@ -70,7 +69,7 @@ def wishes_of(fleet: Fleet, pool: Pool, ahead: Mapping[str, Mapping[str, Work]])
     work_s: dict[int, float] = {}
     most: dict[int, int] = {}
     for line in pool.lines.values():
-        seconds, candidates = work_of(fleet, pool, line, ahead[line.batch.name].get(pool.digest, (0.0, 0)))
+        seconds, candidates = work_of(fleet, pool, line, ahead.get(line.batch.name, {}).get(pool.digest, (0.0, 0)))
         if seconds > 0 and candidates:
             rank = line.batch.rank
             caps = [whole(cap / pool.slots_each) for cap in (line.cap, line.batch.show_cap) if cap is not None]

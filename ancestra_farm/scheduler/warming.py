@@ -23,9 +23,8 @@ NODE_S = 120.0
 
 def needed_soon(fleet: Fleet) -> dict[str, int]:
     """Models that have nothing to do yet and soon will, with the rank of the class that they will be needed for."""
-    batches = {line.batch.name: line.batch for pool in fleet.pools.values() for line in pool.lines.values()}
     found: dict[str, int] = {}
-    for batch in batches.values():
+    for batch in fleet.batches_at_work():
         for model, source in _next_models(batch):
             pool = fleet.pools.get(model)
             if pool is None or pool.busy or found.get(model, inf) <= batch.rank:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, HostNoted, NodeNoticed
 from ancestra_farm.scheduler import Tunables
+from ancestra_farm.scheduler.departures import REMEMBERED_S
 from ancestra_farm.scheduler.world import (
     Dispatch,
     HostLost,
@@ -65,6 +66,16 @@ def test_a_host_on_a_node_that_goes_gets_nothing_more_and_leaves_when_its_ticket
     assert not world.since(KillHost, at)
     assert failures(world) == []
     assert world.survivors() == finished(BATCH).survivors()
+
+
+def test_a_node_that_went_without_a_time_is_forgotten_in_the_end_and_a_block_is_not():
+    departures = NodeWorld().scheduler.dispatcher.departures
+    departures.begin("idle", None, "Ray drains it", 0.0)
+    departures.begin("shut", None, "blocked by ada", 0.0, blocked=True)
+    departures.hand_back(REMEMBERED_S)
+    assert departures.going.keys() == {"idle", "shut"}
+    departures.hand_back(REMEMBERED_S + 1)
+    assert departures.going.keys() == {"shut"}
 
 
 def test_what_has_not_started_comes_back_at_once_and_what_runs_goes_on():

@@ -73,6 +73,15 @@ def test_what_a_stage_will_release_counts_as_work():
     assert world.seen["l4"] == 14
 
 
+def test_batches_that_are_done_are_not_gone_through_again():
+    world = elastic()
+    submit(world, stills(20))
+    fleet = world.scheduler.dispatcher.fleet
+    assert [batch.name for batch in fleet.batches_at_work()] == ["b"]
+    assert world.run_for(1000) is not None
+    assert not list(fleet.batches_at_work())
+
+
 def test_no_more_is_asked_for_than_a_budget_pays():
     world = elastic(farm=farm_of(l4=node_type(max_nodes=50)))
     submit(world, stills(400, wave=400, budget={"device_hours": 200 / 3600}))
