@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ancestra_farm.batch.card import ModelCard
     from ancestra_farm.batch.farm_settings import FarmSettings
     from ancestra_farm.plan.estimate import Estimate
-    from ancestra_farm.plan.plan import StagePlan
+    from ancestra_farm.plan.plan import Plan, StagePlan
     from ancestra_farm.scheduler.prices import HostPrice
-    from ancestra_farm.scheduler.settings import Settings
+    from ancestra_farm.scheduler.state import FarmState
 
 PricesOption = Annotated[
     str | None,
@@ -77,13 +77,12 @@ def plan(
     from ancestra_farm.api.batchfile import planned
     from ancestra_farm.plan.estimate import estimate
     from ancestra_farm.plan.spending import idle_by_yield
-    from ancestra_farm.scheduler.rules import refusals
 
     made = planned(file, cards)
     whole = estimate(made)
-    settings, paid = _in_force(store, farm, made.batch.batch)
-    bill = _bill(whole, made.cards, settings.farm)
-    refused = list(refusals(made, settings, time.time(), paid))
+    state = _standing(store, farm)
+    bill = _bill(whole, made.cards, state.settings.farm)
+    refused = _refusals(made, state, alone=store is None)
     stages = {(shot.name, stage.name): stage for shot in made.shots for stage in shot.stages}
     rows = []
     for one in whole.stages:
@@ -159,24 +158,32 @@ def _bill(whole: "Estimate", cards: "Mapping[str, ModelCard]", farm: "FarmSettin
     return Bill(prices, None, farm.currency, total)
 
 
-def _in_force(store: str | None, farm: Path | None, batch: str) -> "tuple[Settings, float]":
-    """(the settings of a store, or the defaults; what the batch has cost there so far). ``farm``: in their place."""
-    from ancestra_farm.scheduler.settings import Settings
+def _standing(store: str | None, farm: Path | None) -> "FarmState":
+    """How a store stands; without one, or before anybody submitted anything there, as new. ``farm``: its settings."""
+    from ancestra_farm.scheduler.state import FarmState
 
-    settings, paid = Settings(), 0.0
+    state = FarmState()
     if store is not None:
         from ancestra_farm.cli.reading import Reading
         from ancestra_farm.ledger.errors import StoreMissing
 
-        with suppress(StoreMissing):  # nobody has submitted anything there yet
+        with suppress(StoreMissing):
             state = Reading.open(store).scheduler.state
-            settings = state.settings
-            paid = state.batches[batch].money if batch in state.batches else 0.0
     if farm is not None:
         from ancestra_farm.batch.farm_settings import load_farm_settings
 
-        settings.farm = load_farm_settings(farm)
-    return settings, paid
+        state.settings.farm = load_farm_settings(farm)
+    return state
+
+
+def _refusals(made: "Plan", state: "FarmState", *, alone: bool) -> list[str]:
+    """Why the farm would not take a batch. ``alone``: nobody said which farm, so that other batches are not known."""
+    from ancestra_farm.scheduler import after
+    from ancestra_farm.scheduler.rules import refusals
+
+    known = state.batches.get(made.batch.batch)
+    follows = [] if alone else after.faults(made, state.batches)
+    return [*follows, *refusals(made, state.settings, time.time(), 0.0 if known is None else known.money)]
 
 
 def makes(stage: "StagePlan") -> str:

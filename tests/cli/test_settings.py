@@ -107,6 +107,16 @@ def test_a_plan_is_priced_by_the_node_types_it_would_run_on(ancestra: Ancestra, 
     assert ancestra("plan", batch, "--store", tmp_path / "not-there", "--json").json["cost"] is None
 
 
+def test_a_plan_says_which_batches_it_would_wait_for_in_vain(
+    ancestra: Ancestra, finished: Store, tmp_path: Path
+) -> None:
+    file = batch_file(tmp_path)
+    file.write_text(file.read_text().replace("batch: demo", "batch: next\nafter: [{batch: absent}]"))
+    told = ancestra("plan", file, "--store", finished.url)
+    assert "the farm would not take it: after: there is no batch absent here; there are: demo" in told.out, told.err
+    assert "would not take it" not in ancestra("plan", file).out, "nobody said which farm"
+
+
 def test_a_plan_says_what_the_farm_would_refuse(ancestra: Ancestra, tmp_path: Path) -> None:
     small = FARM.replace("cpus: 4", "cpus: 0.5")
     said = ancestra("plan", batch_file(tmp_path), "--farm", file(tmp_path, "farm.yaml", small))
