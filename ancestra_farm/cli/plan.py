@@ -1,5 +1,6 @@
 """``ancestra plan``: what a batch will make, how much of it, and what that may cost, before a device is used."""
 
+import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ancestra_farm.plan.estimate import Estimate
     from ancestra_farm.plan.plan import Plan, StagePlan
     from ancestra_farm.scheduler.prices import HostPrice
+    from ancestra_farm.scheduler.settings import Settings
     from ancestra_farm.scheduler.state import FarmState
 
 PricesOption = Annotated[
@@ -74,15 +76,16 @@ def plan(
 
     Money is counted by node type where --store or --farm says what those cost, else by the budget's own price.
     """
+    from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.batchfile import planned
     from ancestra_farm.plan.estimate import estimate
     from ancestra_farm.plan.spending import idle_by_yield
 
     made = planned(file, cards)
     whole = estimate(made)
-    state = _standing(store, farm)
+    state = _standing(store, farm, made.batch.show)
     bill = _bill(whole, made.cards, state.settings.farm)
-    refused = _refusals(made, state, alone=store is None)
+    refused = _refusals(made, state, alone=store is None or is_door(store))
     stages = {(shot.name, stage.name): stage for shot in made.shots for stage in shot.stages}
     rows = []
     for one in whole.stages:
@@ -158,12 +161,18 @@ def _bill(whole: "Estimate", cards: "Mapping[str, ModelCard]", farm: "FarmSettin
     return Bill(prices, None, farm.currency, total)
 
 
-def _standing(store: str | None, farm: Path | None) -> "FarmState":
-    """How a store stands; without one, or before anybody submitted anything there, as new. ``farm``: its settings."""
+def _standing(store: str | None, farm: Path | None, show: str) -> "FarmState":
+    """How a store stands; without one, or before anybody submitted anything there, as new. ``farm``: its settings.
+
+    Through a door no more than its settings and those of the show are known.
+    """
+    from ancestra_farm.api.afar import is_door
     from ancestra_farm.scheduler.state import FarmState
 
     state = FarmState()
-    if store is not None:
+    if store is not None and is_door(store):
+        _ask(store, show, state.settings)
+    elif store is not None:
         from ancestra_farm.cli.reading import Reading
         from ancestra_farm.ledger.errors import StoreMissing
 
@@ -174,6 +183,24 @@ def _standing(store: str | None, farm: Path | None) -> "FarmState":
 
         state.settings.farm = load_farm_settings(farm)
     return state
+
+
+def _ask(door: str, show: str, settings: "Settings") -> None:
+    """Take in what a farm tells of its settings through its door, to whoever may ask for them."""
+    from ancestra_farm.api.people import NotAllowed
+    from ancestra_farm.batch.farm_settings import farm_settings_of
+    from ancestra_farm.batch.show_settings import show_settings_of
+    from ancestra_farm.cli.live import live
+
+    found = live(door)
+    assert found is not None, "a door at which nobody answers is an error"
+    with suppress(NotAllowed):  # somebody of one show is told of that alone
+        of_farm = found.client.farm_settings().document
+        settings.farm = settings.farm if of_farm is None else farm_settings_of(json.dumps(of_farm))
+    for told in found.client.show_settings(show).settings:
+        settings.spent[show] = told.spent
+        if told.document is not None:  # of webhooks not everybody is told all
+            settings.shows[show] = show_settings_of(json.dumps(told.document | {"notify": []}))
 
 
 def _refusals(made: "Plan", state: "FarmState", *, alone: bool) -> list[str]:

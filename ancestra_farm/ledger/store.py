@@ -116,6 +116,8 @@ class Store:
         Raises StoreMissing where there is none, StoreRefused where the address is not allowed, where ``create`` finds a
         folder that holds other things, and where the backend cannot take a name atomically.
         """
+        if str(url).startswith(("http://", "https://")):
+            raise StoreRefused(f"{url} is a farm's door: this is done with its store, which --store names")
         try:
             url = check_store_url(str(url))
         except ValueError as error:

@@ -96,6 +96,30 @@ def test_files_that_a_batch_names_go_through_the_door_too(ancestra: Ancestra, do
     assert door.store.read(path) == (tmp_path / "way.json").read_bytes()
 
 
+def test_a_batch_is_planned_in_money_by_what_the_door_tells(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = batch_file(tmp_path)
+    assert ancestra("plan", batch, "--json").json["cost"] is None
+    kind = {"cpus": 4, "memory_gib": 8, "price_per_hour": 0.4, "max_nodes": 2}
+    farm = {"schema": "ancestra/farm/v1", "currency": "EUR", "node_types": {"cheap": kind}}
+    show = {"schema": "ancestra/show/v1", "show": "ancestra", "people": {"sue": "viewer"}, "handles": 99}
+    show |= {"notify": [{"webhook": "https://hooks.example.com/in", "secret": "studio"}]}
+    for path, body in (
+        ("/v1/farm_settings", {"document": json.dumps(farm)}),
+        ("/v1/show_settings", {"show": "ancestra", "document": json.dumps(show)}),
+    ):
+        assert door.ask("POST", path, body).status == 200
+    told = ancestra("plan", batch, "--json").json
+    assert told["currency"] == "EUR"
+    assert told["cost"] > 0
+    assert "99 handles at least" in told["refusals"][0]
+    monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "sue"))
+    told = ancestra("plan", batch, "--json").json
+    assert told["cost"] is None, "prices are the farm's to tell"
+    assert "99 handles at least" in told["refusals"][0]
+
+
 def test_what_needs_the_store_says_so(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
     said = ancestra("sync", tmp_path / "here")
     assert (said.code, "from its store" in said.err) == (2, True)

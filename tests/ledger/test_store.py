@@ -317,3 +317,9 @@ def test_an_s3_service_that_ignores_conditions_is_refused(careless_endpoint: str
         Store.open(f"s3://{bucket}/farm", create=True)
     assert Bucket(f"s3://{bucket}/farm").list("") == []
     fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.mark.parametrize("door", ["http://127.0.0.1:8470", "https://farm.example.com:8470#aa"])
+def test_a_door_is_not_taken_for_a_store(door: str):
+    with pytest.raises(StoreRefused, match="is a farm's door: this is done with its store"):
+        Store.open(door)
