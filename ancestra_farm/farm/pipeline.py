@@ -259,10 +259,10 @@ class Pipeline:
                     done, since = [], time.monotonic()
                     handed_on = since
         except (OutOfMemory, MemoryError) as error:
-            if size == 1:
+            if size == 1 or (isinstance(error, OutOfMemory) and error.alone):
                 self._failed(lease, waiting, "out_of_memory", error, since)
-            # Else nobody is charged: what does not fit together is tried again in halves, here and from now on.
-            self._call_sizes[shape] = max(1, (size - count) // 2)
+            else:  # nobody is charged: what does not fit together is tried again in halves, here and from now on
+                self._call_sizes[shape] = max(1, (size - count) // 2)
         except Aborted as broken_off:
             if time.monotonic() - since >= LEAST_CHARGED_S:
                 self._failed(lease, waiting, "aborted", broken_off, since)

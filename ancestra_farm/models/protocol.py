@@ -27,7 +27,14 @@ class Aborted(Exception):
 
 
 class OutOfMemory(Exception):
-    """The device ran out of memory at this batch size; the scheduler tries once more, smaller."""
+    """The device ran out of memory at this batch size; the scheduler tries once more, smaller.
+
+    ``alone``: the generator had this candidate in a call of its own, so handing it fewer at once would not help.
+    """
+
+    def __init__(self, message: str = "", *, alone: bool = False) -> None:
+        super().__init__(message)
+        self.alone = alone
 
 
 class Generator(Protocol):

@@ -166,6 +166,21 @@ def test_a_candidate_too_large_alone_is_out_of_memory(pipelines, space):
     assert [row.cause for row in reply.attempts] == ["judged", "out_of_memory", "judged", "judged"]
 
 
+def test_one_that_does_not_fit_by_itself_makes_nobody_elses_call_smaller(pipelines, space):
+    """A generator that batches inside has tried it alone already, and knows what it may batch."""
+    guilty = space.id_of(1, "full")
+
+    def act(_size, recipe):
+        if recipe.candidate_id == guilty:
+            raise OutOfMemory("no room", alone=True)
+
+    generator = Scripted(act)
+    reply = pipelines(generator).work(ticket_of(space, range(4)))
+    assert [row.cause for row in reply.attempts] == ["judged", "out_of_memory", "judged", "judged"]
+    assert reply.attempts[1].message == "OutOfMemory: no room"
+    assert generator.calls == [4, 2]
+
+
 def test_a_generator_that_ends_early_says_so_for_what_it_left(pipelines, space):
     class Short(Scripted):
         def generate(self, recipes, parents, aborted):

@@ -157,7 +157,7 @@ class DiffusersGenerator:
                 ticket.alone.update(one.position for one in group)
             return
         if out_of_memory:
-            raise OutOfMemory(str(failure)) from failure
+            raise OutOfMemory(str(failure), alone=True) from failure
         raise failure
 
     def _group(self, ticket: _Ticket, position: int) -> list[_Prepared]:
