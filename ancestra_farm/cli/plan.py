@@ -86,31 +86,7 @@ def plan(
     state = _standing(store, farm, made.batch.show)
     bill = _bill(whole, made.cards, state.settings.farm)
     refused = _refusals(made, state, alone=store is None or is_door(store))
-    stages = {(shot.name, stage.name): stage for shot in made.shots for stage in shot.stages}
-    rows = []
-    for one in whole.stages:
-        stage = stages[one.shot, one.stage]
-        hours = one.device_s / 3600
-        rows.append(
-            StageRow(
-                shot=one.shot,
-                stage=one.stage,
-                model=one.model,
-                variants=len(stage.variants),
-                drafts=one.drafts,
-                full=one.full,
-                at_most=one.at_most,
-                device_hours=hours,
-                node_type=bill.node_type(one.model),
-                price_per_hour=(price := bill.price(one.model)),
-                cost=None if price is None else hours * price,
-                segments=tuple(segment.frames for segment in stage.segments),
-                overlap_frames=stage.overlap_frames,
-                trim_frames=stage.trim_frames if stage.makes_clips else 0,
-                rate=str(stage.rate),
-                makes=makes(stage),
-            )
-        )
+    rows = _rows(whole, made, bill)
     if as_json:
         print_json(
             {"batch": made.batch.batch, "show": made.batch.show, "digest": made.digest}
@@ -211,6 +187,35 @@ def _refusals(made: "Plan", state: "FarmState", *, alone: bool) -> list[str]:
     known = state.batches.get(made.batch.batch)
     follows = [] if alone else after.faults(made, state.batches)
     return [*follows, *refusals(made, state.settings, time.time(), 0.0 if known is None else known.money)]
+
+
+def _rows(whole: "Estimate", made: "Plan", bill: Bill) -> list[StageRow]:
+    stages = {(shot.name, stage.name): stage for shot in made.shots for stage in shot.stages}
+    rows = []
+    for one in whole.stages:
+        stage = stages[one.shot, one.stage]
+        hours = one.device_s / 3600
+        rows.append(
+            StageRow(
+                shot=one.shot,
+                stage=one.stage,
+                model=one.model,
+                variants=len(stage.variants),
+                drafts=one.drafts,
+                full=one.full,
+                at_most=one.at_most,
+                device_hours=hours,
+                node_type=bill.node_type(one.model),
+                price_per_hour=(price := bill.price(one.model)),
+                cost=None if price is None else hours * price,
+                segments=tuple(segment.frames for segment in stage.segments),
+                overlap_frames=stage.overlap_frames,
+                trim_frames=stage.trim_frames if stage.makes_clips else 0,
+                rate=str(stage.rate),
+                makes=makes(stage),
+            )
+        )
+    return rows
 
 
 def makes(stage: "StagePlan") -> str:
