@@ -45,6 +45,17 @@ def test_a_row_that_stands_in_the_batch_goes_before_the_ledgers(place):
     assert batch.shots[0].guides[0].rights.owner == "Bo Ek"
 
 
+def test_a_row_that_stands_in_the_batch_does_not_allow_what_the_ledger_forbids(place):
+    picture = place.file("a.png")
+    ledger(place, {"sha256": picture, **ROW, "consent": {**CONSENT, "until": "2020-03-02"}})
+    (problem,) = place.problems({**GUIDE, "rights": {**ROW, "owner": "Bo Ek"}}, ledger="rights.yaml")
+    assert "may not be used: consent ended on 2020-03-02" in problem
+    both = {**ROW, "scope": ["other"]}
+    ledger(place, {"sha256": picture, **both})
+    (problem,) = place.problems({**GUIDE, "rights": both}, ledger="rights.yaml")
+    assert "it may be used for other, not for ancestra" in problem, "and it is said once"
+
+
 def test_what_the_ledger_has_no_row_of_is_told_with_its_line_and_digest(place):
     digest, other = place.file("a.png"), f"sha256:{'1' * 64}"
     ledger(place, {"sha256": other, **ROW})

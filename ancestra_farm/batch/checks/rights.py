@@ -17,6 +17,8 @@ def check_rights(
 ) -> dict[DocumentPath, Rights]:
     """The row of everything the batch names, by its place: what stands there, or else the ledger's for that digest.
 
+    Where there are both, both have to allow it.
+
     ``found``: the files. Whether a row is needed where no ledger is named is said by the show's policy, at submit.
     """
     batch = findings.batch
@@ -26,16 +28,21 @@ def check_rights(
         material = found.get(named.path)
         if material is None:
             continue  # told of already
-        row = named.entry.rights
-        if row is None and ledger is not None:
-            row = ledger.get(material.digest)
-            if row is None:
-                message = f"{named.said} has no row in {batch.ledger}; its digest is {material.digest}"
-                findings.add((*named.path, "source"), message, "write one: owner, consent, licence, scope")
-        if row is not None:
+        own, kept = named.entry.rights, None if ledger is None else ledger.get(material.digest)
+        if own is None and kept is None and ledger is not None:
+            message = f"{named.said} has no row in {batch.ledger}; its digest is {material.digest}"
+            findings.add((*named.path, "source"), message, "write one: owner, consent, licence, scope")
+        if (row := own or kept) is not None:
             rows[named.path] = row
-            for _, why, hint in refusals_of(row.consent, row.scope, "reference", batch.show, around.today):
-                findings.add((*named.path, "source"), f"{named.said} may not be used: {why}", hint)
+        # What the ledger forbids is not allowed by a row that stands in the batch.
+        told = dict.fromkeys(
+            (why, hint)
+            for one in (own, kept)
+            if one is not None
+            for _, why, hint in refusals_of(one.consent, one.scope, "reference", batch.show, around.today)
+        )
+        for why, hint in told:
+            findings.add((*named.path, "source"), f"{named.said} may not be used: {why}", hint)
     return rows
 
 
