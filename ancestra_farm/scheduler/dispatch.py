@@ -17,11 +17,12 @@ from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
 from ancestra_farm.scheduler.outcomes import phase_of
+from ancestra_farm.scheduler.phases import Phase
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.releases import Releases
 from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.slots import Slots
-from ancestra_farm.scheduler.state import BatchState, Branch, Phase, StageRef, StageState
+from ancestra_farm.scheduler.state import BatchState, Branch, StageRef, StageState
 from ancestra_farm.scheduler.store_waits import StoreWaits
 from ancestra_farm.scheduler.tickets import take_ticket, ticket_size, tickets_in
 from ancestra_farm.scheduler.tunables import Tunables

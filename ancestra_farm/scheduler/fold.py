@@ -39,9 +39,10 @@ from ancestra_farm.scheduler.outcomes import (
     wave_closed,
     wave_released,
 )
+from ancestra_farm.scheduler.phases import Stop
 from ancestra_farm.scheduler.revision import new_batch
 from ancestra_farm.scheduler.settings import settings_digest
-from ancestra_farm.scheduler.state import Branch, Counts, FarmState, StageState, StitchState, Stop
+from ancestra_farm.scheduler.state import Branch, Counts, FarmState, StageState, StitchState
 from ancestra_farm.scheduler.yields import Yields
 
 

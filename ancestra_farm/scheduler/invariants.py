@@ -9,8 +9,9 @@ from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
+from ancestra_farm.scheduler.phases import Phase
 from ancestra_farm.scheduler.pools import Pool
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Phase, StageState
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, StageState
 
 #: Survivors of a branch that are compared each with each; of more, a film of thousands would take minutes.
 ALL_PAIRS = 64

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.phases import Phase
 from ancestra_farm.scheduler.share import Account
-from ancestra_farm.scheduler.state import BatchState, Branch, Phase
+from ancestra_farm.scheduler.state import BatchState, Branch
 
 if TYPE_CHECKING:
     from ancestra_farm.scheduler.hosts import Host, Lease

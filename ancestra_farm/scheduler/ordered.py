@@ -9,8 +9,9 @@ from typing import cast
 from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import NodeOrdered, OrderGiven, Outcome
 from ancestra_farm.plan.recipe import Rung, digest_of
+from ancestra_farm.scheduler.phases import Retry
 from ancestra_farm.scheduler.results import Results
-from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, Retry, ShotState, StageState
+from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, ShotState, StageState
 
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
 #: orders nobody does, and remembering all would let the state grow for ever.

@@ -20,8 +20,9 @@ from ancestra_farm.scheduler.chains import (
     waits_for_people,
 )
 from ancestra_farm.scheduler.ordered import ENDED_FOR_GOOD, find, order_digest, shots_of, stages_of, to_retry
+from ancestra_farm.scheduler.phases import Retry
 from ancestra_farm.scheduler.rules import refusals
-from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, Retry, ShotState, StageState
+from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import OrderRefused, Submit
 

@@ -14,19 +14,9 @@ from ancestra_farm.plan.events import (
 )
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.scheduler.ordered import GIVEN_UP
+from ancestra_farm.scheduler.phases import Phase, Promoted, Stop
 from ancestra_farm.scheduler.results import Result
-from ancestra_farm.scheduler.state import (
-    DISOWNED,
-    BatchState,
-    Branch,
-    FarmState,
-    FilterCost,
-    Phase,
-    Promoted,
-    StageState,
-    Stop,
-    Survivor,
-)
+from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, FilterCost, StageState, Survivor
 from ancestra_farm.scheduler.waves import survivors_wanted
 
 #: Failures that say something about the candidate itself, once it was alone in its ticket.

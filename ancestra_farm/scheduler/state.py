@@ -11,7 +11,6 @@ from ancestra_farm.batch.schema import Priority
 from ancestra_farm.plan.events import (
     BatchSubmitted,
     BranchClosed,
-    BranchEnd,
     BranchOpened,
     NodeOrdered,
     OrderGiven,
@@ -22,6 +21,7 @@ from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
 from ancestra_farm.scheduler.duplicates import HashIndex
+from ancestra_farm.scheduler.phases import Phase, Promoted, Retry, Stop
 from ancestra_farm.scheduler.results import Result, Results
 from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.yields import Yields
@@ -35,52 +35,6 @@ StageRef = tuple[str, str, str]
 
 #: In place of the measure of a verdict that is not to be believed any more, by whatever measure.
 DISOWNED = b"disowned"
-
-
-@dataclass(slots=True)
-class Phase:
-    """One rung of one wave. ``open``: positions that have not ended. ``queue``: those in no ticket, lowest first.
-
-    ``again``: they had an outcome already. ``by_word``: they survive by a person's word, whatever the filters say.
-    """
-
-    wave: int
-    rung: Rung
-    positions: tuple[int, ...] | range
-    filters: tuple[str, ...]
-    open: set[int]
-    queue: list[int]
-    again: bool = False
-    by_word: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """Drafts of a wave that are to be made in full, with the filters that judged them. ``again``: as the wave."""
-
-    positions: tuple[int, ...]
-    filters: tuple[str, ...]
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Where a branch stopped, with so many positions ``at`` all decided and ``waves`` released.
-
-    ``why``: ``kept_enough``, or ``closed`` by a person. What is ordered beyond begins there.
-    """
-
-    at: int
-    waves: int
-    why: BranchEnd
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """What a person wants tried again: what failed for a ``cause`` (empty: any), or what a ``filter`` rejected."""
-
-    cause: str
-    filter: str
 
 
 @dataclass(slots=True)

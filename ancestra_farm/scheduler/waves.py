@@ -13,7 +13,8 @@ from ancestra_farm.plan.space import Space
 from ancestra_farm.scheduler.budget import promoted
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.filter_order import cheapest_rejection_first
-from ancestra_farm.scheduler.state import Branch, Phase
+from ancestra_farm.scheduler.phases import Phase
+from ancestra_farm.scheduler.state import Branch
 from ancestra_farm.scheduler.yields import Yields
 
 Emit = Callable[[Event], None]

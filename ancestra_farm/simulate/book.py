@@ -18,7 +18,8 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.plan.recipe import Rung
-from ancestra_farm.scheduler.state import BatchState, FarmState, Phase
+from ancestra_farm.scheduler.phases import Phase
+from ancestra_farm.scheduler.state import BatchState, FarmState
 from ancestra_farm.scheduler.world import Ticket
 
 WaveRef = tuple[str, str, int, Rung]
