@@ -1,29 +1,91 @@
-"""What comes of attempts that ended: what counts, what comes too late to, and who is given up by it.
+"""What comes back: tickets with what became of them, and hosts that are gone with what they held.
 
-Which cause is laid to whom is decided in `failures`; what a verdict changes, in `outcomes`. Nothing here knows hosts.
+What an attempt counts for is decided here: whether its host is believed, whether it comes too late, and who is given up
+by it. Which cause is laid to whom is decided in `failures`, what a verdict changes in `outcomes`, who is sick in
+`health`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
-from ancestra_farm.scheduler.failures import disbelieved, still_counts, verdict_on
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Cause, HostChange, HostNoted, VerdictsVoided
+from ancestra_farm.scheduler.agenda import Agenda
+from ancestra_farm.scheduler.dispatch import Dispatcher
+from ancestra_farm.scheduler.failures import disbelieved, excused, still_counts, taken_back, verdict_on
+from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Lot
-from ancestra_farm.scheduler.outcomes import phase_of
+from ancestra_farm.scheduler.outcomes import phase_of, still_rests_on
 from ancestra_farm.scheduler.state import Branch, FarmState
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.scheduler.waves import Emit
+from ancestra_farm.scheduler.world import Instruction, TicketEnded
 
 
 class Returns:
-    """Records attempts and what follows from them. ``record``: only fold and log; ``emit``: act on it as well."""
+    """Takes in what comes back. ``record``: fold and log an event; ``emit``: act on it as well; ``do``: order."""
 
-    def __init__(self, tunables: Tunables, record: Emit, emit: Emit) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        agenda: Agenda,
+        tunables: Tunables,
+        record: Emit,
+        emit: Emit,
+        do: Callable[[Iterable[Instruction]], None],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._agenda = agenda
         self._tunables = tunables
         self._record = record
         self._emit = emit
+        self._do = do
 
-    def take_in(self, state: FarmState, lot: Lot, attempts: Iterable[AttemptEnded], now: float) -> None:
-        """Attempts at candidates of a lot ended."""
+    def note(self, host: Host, what: HostChange, message: str, now: float) -> None:
+        """Write down what became of a host."""
+        node_type = self._dispatcher.fleet.type_of(host)
+        self._emit(HostNoted(host.pool.model, host.name, what, message, now, node_type))
+
+    def ticket(self, state: FarmState, happening: TicketEnded, now: float) -> None:
+        """A ticket came back."""
+        if happening.timing is not None:
+            self._emit(happening.timing)
+        lease = self._dispatcher.end_lease(happening.host, happening.ticket, happening.attempts)
+        if lease is None:
+            self._note_late(happening, now)
+            return
+        host = self._dispatcher.fleet.hosts[happening.host]
+        believe = disbelieved if host.sick else excused if host.departing else None
+        self._attempts(state, lease.lot, map(believe, happening.attempts) if believe else happening.attempts, now)
+        self._give_back(lease)
+        self._do(self._dispatcher.store_waits.heed(host, happening.attempts, now))
+        if believe is None:
+            sick = self._dispatcher.returned(host.name, lease, happening.attempts)
+            if sick is not None:
+                self._drain(host, sick, now)
+
+    def _note_late(self, happening: TicketEnded, now: float) -> None:
+        """The ticket was taken back and given to somebody else: whatever this host did no longer counts."""
+        if happening.attempts:
+            pool = happening.timing.pool if happening.timing is not None else ""
+            what = f"ticket {happening.ticket} came back after it was given to others; its rows count for nothing"
+            self._emit(HostNoted(pool, happening.host, "lost", what, now))
+
+    def _drain(self, host: Host, why: str, now: float) -> None:
+        """A sick host goes, and what it did in waves that are not decided is done again elsewhere."""
+        self.note(host, "drained", why, now)
+        revokes, done = self._dispatcher.drain(host)
+        self._do(revokes)
+        for lot, returned in done:
+            batch, branch = lot.branch.ref
+            positions = still_rests_on(lot.branch, lot.phase, returned)
+            if not positions:
+                continue
+            self._emit(VerdictsVoided(batch, branch, lot.rung, positions, host.name, why, now))
+            self._dispatcher.again(lot, positions)
+
+    def _attempts(self, state: FarmState, lot: Lot, attempts: Iterable[AttemptEnded], now: float) -> None:
+        batch = state.batches.get(lot.line.batch.name)
+        had_budget = batch is not None and not batch.spent_out
+        had_money = batch is not None and not batch.broke
         for attempt in attempts:
             if attempt.position not in lot.phase.open:
                 self._late(state, lot.branch, attempt, now)
@@ -31,6 +93,35 @@ class Returns:
                 self._record(attempt)
             else:
                 self._failed(lot.branch, attempt, now)
+        if batch is not None and had_budget and batch.spent_out:
+            self._agenda.batch(batch)
+        if batch is not None and had_money and batch.broke:
+            self._agenda.show(state.batches, batch.show)
+
+    def _give_back(self, lease: Lease) -> None:
+        lot = lease.lot
+        self._dispatcher.give_back(lease)
+        if not lot.phase.open:  # else nothing can be decided about its stage that could not be before
+            self._agenda.stages((lot.branch.stage.ref,))
+
+    def lost(self, state: FarmState, name: str, cause: Cause, message: str, generating: str | None, now: float) -> None:
+        """Requeue what a lost host held. Only the ticket it was generating says anything about its candidates."""
+        lost = self._dispatcher.lose_host(name, message, charged=cause != "host_lost")
+        if lost is None:
+            return
+        host, leases = lost
+        if host.departing:
+            cause = "host_lost"
+        what: HostChange = "killed" if cause == "deadline" else "lost"
+        self.note(host, what if host.ready or cause == "host_lost" else "failed_to_start", message, now)
+        started = [lease for lease in leases if lease.started_at is not None]
+        if generating is None and started:
+            generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
+        for lease in leases:
+            if lease.ticket.ticket == generating:
+                fates = taken_back(lease, cause, message, host.name, now)
+                self._attempts(state, lease.lot, map(disbelieved, fates) if host.sick or host.departing else fates, now)
+            self._give_back(lease)
 
     def _late(self, state: FarmState, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         """Past a stop, or of a branch that a newer revision or round did away with: its wave is closed."""

@@ -6,16 +6,12 @@ rests on it, so that folding the log (`apply`) gives another scheduler the same 
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ancestra_farm.plan.events import (
-    AttemptEnded,
     CandidateGivenUp,
-    Cause,
     Event,
-    HostNoted,
     StageClosed,
-    VerdictsVoided,
     WaveClosed,
     WaveReleased,
 )
@@ -26,19 +22,13 @@ from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, following, paused_work
 from ancestra_farm.scheduler.failures import (
-    disbelieved,
-    excused,
     given_up_before,
-    taken_back,
 )
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.glance import Glance, glance_at
-from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.invariants import broken_invariants
-from ancestra_farm.scheduler.lines import Lot
 from ancestra_farm.scheduler.notices import Telling, delivery
 from ancestra_farm.scheduler.ordered import shots_of
-from ancestra_farm.scheduler.outcomes import still_rests_on
 from ancestra_farm.scheduler.progress import ShotProgress, progress_of
 from ancestra_farm.scheduler.returns import Returns
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
@@ -72,8 +62,6 @@ from ancestra_farm.scheduler.world import (
 
 DEFAULTS = Tunables()
 
-HostNote = Literal["ready", "lost", "drained", "killed", "failed_to_start"]
-
 
 class Scheduler:
     """Every decision of one farm.
@@ -94,7 +82,7 @@ class Scheduler:
         self._said_done = False
         self.dispatcher = Dispatcher(tunables)
         self._bills = Bill()
-        self._returns = Returns(tunables, self._record, self._emit)
+        self._returns = Returns(self.dispatcher, self._agenda, tunables, self._record, self._emit, self._do)
 
     # ---- folding ---------------------------------------------------------------------------------------------------
 
@@ -160,89 +148,16 @@ class Scheduler:
     def _host_ready(self, happening: HostReady, now: float) -> None:
         host = self.dispatcher.host_ready(happening.host, happening.load_s)
         if host is not None:
-            self._note(host, "ready", f"loaded in {happening.load_s:.1f} s", now)
-
-    def _note(self, host: Host, what: HostNote, message: str, now: float) -> None:
-        node_type = self.dispatcher.fleet.type_of(host)
-        self._emit(HostNoted(host.pool.model, host.name, what, message, now, node_type))
+            self._returns.note(host, "ready", f"loaded in {happening.load_s:.1f} s", now)
 
     def _ticket_started(self, happening: TicketStarted, _now: float) -> None:
         self.dispatcher.start_lease(happening.host, happening.ticket)
 
     def _ticket_ended(self, happening: TicketEnded, now: float) -> None:
-        if happening.timing is not None:
-            self._emit(happening.timing)
-        lease = self.dispatcher.end_lease(happening.host, happening.ticket, happening.attempts)
-        if lease is None:
-            self._note_late(happening, now)
-            return
-        host = self.dispatcher.fleet.hosts[happening.host]
-        believe = disbelieved if host.sick else excused if host.departing else None
-        self._attempts(lease.lot, map(believe, happening.attempts) if believe else happening.attempts, now)
-        self._give_back(lease)
-        self._out.extend(self.dispatcher.store_waits.heed(host, happening.attempts, now))
-        if believe is None:
-            sick = self.dispatcher.returned(host.name, lease, happening.attempts)
-            if sick is not None:
-                self._drain(host, sick, now)
+        self._returns.ticket(self.state, happening, now)
 
-    def _note_late(self, happening: TicketEnded, now: float) -> None:
-        """The ticket was taken back and given to somebody else: whatever this host did no longer counts."""
-        if happening.attempts:
-            pool = happening.timing.pool if happening.timing is not None else ""
-            what = f"ticket {happening.ticket} came back after it was given to others; its rows count for nothing"
-            self._emit(HostNoted(pool, happening.host, "lost", what, now))
-
-    def _drain(self, host: Host, why: str, now: float) -> None:
-        """A sick host goes, and what it did in waves that are not decided is done again elsewhere."""
-        self._note(host, "drained", why, now)
-        revokes, done = self.dispatcher.drain(host)
-        self._out.extend(revokes)
-        for lot, returned in done:
-            batch, branch = lot.branch.ref
-            positions = still_rests_on(lot.branch, lot.phase, returned)
-            if not positions:
-                continue
-            self._emit(VerdictsVoided(batch, branch, lot.rung, positions, host.name, why, now))
-            self.dispatcher.again(lot, positions)
-
-    def _attempts(self, lot: Lot, attempts: Iterable[AttemptEnded], now: float) -> None:
-        batch = self.state.batches.get(lot.line.batch.name)
-        had_budget = batch is not None and not batch.spent_out
-        had_money = batch is not None and not batch.broke
-        self._returns.take_in(self.state, lot, attempts, now)
-        if batch is not None and had_budget and batch.spent_out:
-            self._agenda.batch(batch)
-        if batch is not None and had_money and batch.broke:
-            self._agenda.show(self.state.batches, batch.show)
-
-    def _give_back(self, lease: Lease) -> None:
-        lot = lease.lot
-        self.dispatcher.give_back(lease)
-        if not lot.phase.open:  # else nothing can be decided about its stage that could not be before
-            self._agenda.stages((lot.branch.stage.ref,))
-
-    def _host_lost(self, happening: HostLost, now: float) -> None:
-        self._lose(happening.host, happening.cause, happening.message, happening.generating, now)
-
-    def _lose(self, name: str, cause: Cause, message: str, generating: str | None, now: float) -> None:
-        """Requeue what a lost host held. Only the ticket it was generating says anything about its candidates."""
-        lost = self.dispatcher.lose_host(name, message, charged=cause != "host_lost")
-        if lost is None:
-            return
-        host, leases = lost
-        if host.departing:
-            cause = "host_lost"
-        what: HostNote = "killed" if cause == "deadline" else "lost"
-        self._note(host, what if host.ready or cause == "host_lost" else "failed_to_start", message, now)
-        started = [lease for lease in leases if lease.started_at is not None]
-        if generating is None and started:
-            generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
-        for lease in leases:
-            if lease.ticket.ticket == generating:
-                fates = taken_back(lease, cause, message, host.name, now)
-                self._attempts(lease.lot, map(disbelieved, fates) if host.sick or host.departing else fates, now)
-            self._give_back(lease)
+    def _host_lost(self, lost: HostLost, now: float) -> None:
+        self._returns.lost(self.state, lost.host, lost.cause, lost.message, lost.generating, now)
 
     def _stitch_returned(self, happening: StitchReturned, now: float) -> None:
         result = happening.result
@@ -297,7 +212,7 @@ class Scheduler:
         dispatcher = self.dispatcher
         for late in late_hosts(dispatcher.deadlines, dispatcher.slots, dispatcher.departures, now):
             self._out.append(KillHost(late.host.name, late.why))
-            self._lose(late.host.name, late.cause, late.why, late.ticket, now)
+            self._returns.lost(self.state, late.host.name, late.cause, late.why, late.ticket, now)
         self._out.extend(dispatcher.departures.hand_back(now))
         dispatcher.store_waits.look(now)
         for stitch in dispatcher.store_waits.stitches_due(now):
@@ -332,6 +247,9 @@ class Scheduler:
     def _record(self, event: Event) -> None:
         fold(self.state, event)
         self._out.append(Record(event))
+
+    def _do(self, instructions: Iterable[Instruction]) -> None:
+        self._out.extend(instructions)
 
     def _settle(self, now: float) -> None:
         """Take every decision that can be taken, until none is left."""
