@@ -43,6 +43,8 @@ TARGETS: dict[str, float] = {
 }
 #: Steps and guidance of the full rung, and of the draft.
 STEPS, GUIDANCE, DRAFT_STEPS = 8, 2.5, 4
+#: How closely guides are followed, VACE's ``conditioning_scale``: guidance by words does not strengthen a guide.
+CONTROL = 2.0
 
 
 def pipeline_of(folder: Path, kind: type = WanPipeline) -> Any:  # noqa: ANN401 - a pipeline of either class
@@ -193,7 +195,7 @@ def clip_figures(
 
 
 def guided(
-    pipeline: WanVACEPipeline, controls: Pictures, prompts: Sequence[str], steps: int = STEPS, scale: float = 1.0
+    pipeline: WanVACEPipeline, controls: Pictures, prompts: Sequence[str], steps: int = STEPS, scale: float = CONTROL
 ) -> Pictures:
     """Clips along control clips [N, T, H, W, 3], one call each, all of the picture painted: uint8 [N, T, H, W, 3]."""
     frames, height, width = controls.shape[1:4]

@@ -10,10 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import ancestra_farm  # noqa: E402
+from ancestra_farm.filters.motion_match import correlation, flow_through  # noqa: E402
 from ancestra_farm.models.build import build_generator  # noqa: E402
 from ancestra_farm.models.catalog import load_catalog  # noqa: E402
 from ancestra_farm.models.embedded import export, judges, measure, renders  # noqa: E402
 from ancestra_farm.models.embedded.words import Facts  # noqa: E402
+from ancestra_farm.models.guides.colours import flow_of  # noqa: E402
+from ancestra_farm.models.guides.frames import moving_guide  # noqa: E402
+from tests.models.guides.files import from_folder, motion_path, said  # noqa: E402
 from tests.models.recipes import recipe, steps  # noqa: E402
 
 FOLDER = Path(ancestra_farm.__file__).parent / "models" / "embedded"
@@ -81,6 +85,23 @@ def test_a_clip_begins_with_its_still_and_moves(one_thread):
     assert measure.ssim(still, made.frames[0]) >= 0.8
     assert steps(made.frames).min() > 0.2
     assert judges.load(FOLDER / "judges.safetensors").subjects(made.frames[-1:]) == ["tissue"]
+
+
+def test_a_clip_goes_the_way_of_a_motion_path(one_thread, tmp_path):
+    card = load_catalog()["embedded/wan-guided"]
+    ways = {"left.json": (-0.3, 0.0), "down.json": (0.0, 0.4)}
+    for name, (across, down) in ways.items():
+        motion_path(tmp_path / name, {"points": [(0, 0.5, 0.5), (2, 0.5 + across, 0.5 + down)]})
+    generator = build_generator(card, from_folder(tmp_path))
+    generator.setup()
+    plain = asked("vessels and tissue by day", 5, card, role="text_to_video", frames=17)
+    for name in ways:
+        wanted = replace(plain, guides=(said("motion_path", name, "flow").text,))
+        (made,) = generator.generate([wanted], {}, lambda: False)
+        _, shown = moving_guide(wanted, from_folder(tmp_path))
+        # Measured over many: see MODEL_CARD.md.
+        assert correlation(flow_through(made.frames), flow_of(shown[1:])) > 0.4, name
+    generator.close()
 
 
 def test_the_checkpoint_is_what_its_cards_say_and_may_ship():
