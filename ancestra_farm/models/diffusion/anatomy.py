@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+_PLAIN = frozenset({"bool", "int", "float", "str"})
 _CLASS = re.compile(r"^class (\w+)\b", re.MULTILINE)
 _BLOCKS = re.compile(r"^    _repeated_blocks = \[\s*[\"']", re.MULTILINE)
 _GUARDED = re.compile(r"hasattr\(self\.scheduler, [\"'](\w+)[\"']\)")
@@ -21,7 +22,7 @@ _GUARDED = re.compile(r"hasattr\(self\.scheduler, [\"'](\w+)[\"']\)")
 class PipelineAnatomy:
     """One pipeline class. ``arguments``: those of its call; ``defaults``: of those that have a plain one.
 
-    ``components``: the class names that each may be of.
+    ``components``: the class names that each may be of. ``settings``: what else it is made with, plain values.
     ``offloads``: whole models can be moved to the device in turn. ``loras``: it loads LoRA adapters.
     ``scheduler_methods``: what it calls of its scheduler without asking whether it is there. ``schedule``: the named
     arguments it hands to the scheduler's ``set_timesteps``.
@@ -31,6 +32,7 @@ class PipelineAnatomy:
     arguments: frozenset[str]
     defaults: Mapping[str, object]
     components: Mapping[str, tuple[str, ...]]
+    settings: frozenset[str]
     offloads: bool
     loras: bool
     scheduler_methods: frozenset[str]
@@ -62,7 +64,8 @@ def pipeline_anatomy(pipeline: str) -> PipelineAnatomy | None:
     if "__call__" not in methods or "__init__" not in methods:
         return None
     made = methods["__init__"]
-    components = {one.arg: _names(one.annotation) for one in _arguments(made) if one.arg != "self"}
+    taken = {one.arg: _names(one.annotation) for one in _arguments(made) if one.arg != "self"}
+    components = {name: classes for name, classes in taken.items() if not classes or _PLAIN.isdisjoint(classes)}
     bases = {name for base in node.bases for name in _names(base)}
     called = {one.arg for one in _arguments(methods["__call__"])} - {"self"}
     needed = _scheduler_calls(node) - set(_GUARDED.findall(source))
@@ -71,6 +74,7 @@ def pipeline_anatomy(pipeline: str) -> PipelineAnatomy | None:
         arguments=frozenset(called),
         defaults=_defaults(methods["__call__"]),
         components=components,
+        settings=frozenset(taken.keys() - components.keys()),
         offloads=any(_assigned(one) == "model_cpu_offload_seq" for one in node.body),
         loras=any("LoraLoaderMixin" in base for base in bases),
         scheduler_methods=frozenset(needed),

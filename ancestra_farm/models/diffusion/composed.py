@@ -7,22 +7,26 @@ right for as long as it exists.
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from ancestra_farm.models.diffusion.anatomy import PipelineAnatomy
 from ancestra_farm.models.diffusion.layout import INDEX, WeightsRefused
 from ancestra_farm.models.diffusion.layout import parts_of as parts_in
 
 
-def compose(pipeline: str, components: Collection[str], base: Path, parts: Mapping[str, Path], cache: Path) -> Path:
-    """The folder of ``pipeline`` whose ``parts`` come from folders of their own and all else from ``base``.
+def compose(anatomy: PipelineAnatomy, base: Path, parts: Mapping[str, Path], cache: Path) -> Path:
+    """The folder of a pipeline whose ``parts`` come from folders of their own and all else from ``base``.
 
-    ``components``: what the pipeline is made of; whatever else the base has is left out. Raises OSError where the cache
+    Whatever else the base has, and the pipeline is not made of, is left out. Raises OSError where the cache
     cannot be written, `WeightsRefused` for a part that does not say what it is.
     """
+    components = anatomy.components
     inside = {name: made for name, made in parts_in(base / INDEX).items() if name in components and name not in parts}
-    index: dict[str, object] = {"_class_name": pipeline}
+    index: dict[str, object] = {"_class_name": anatomy.pipeline}
+    said = json.loads((base / INDEX).read_text(encoding="utf-8"))
+    index |= {name: said[name] for name in anatomy.settings if name in said}
     index |= {name: list(made) for name, made in inside.items()}
     index |= {name: ["diffusers", _class_of(folder)] for name, folder in parts.items()}
     index |= {name: [None, None] for name in components if name not in index}

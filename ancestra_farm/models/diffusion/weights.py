@@ -9,13 +9,13 @@ pipelines of several places, ``locks/`` locks.
 """
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.sources import FolderSource, HubSource, PackageSource, Source, part_sources, source_of
-from ancestra_farm.models.diffusion.anatomy import pipeline_anatomy
+from ancestra_farm.models.diffusion.anatomy import PipelineAnatomy, pipeline_anatomy
 from ancestra_farm.models.diffusion.checked import check_digests, note_good
 from ancestra_farm.models.diffusion.composed import compose
 from ancestra_farm.models.diffusion.hub import bring, digests_of, folder_in
@@ -83,18 +83,18 @@ def _folder(card: ModelCard, cache: Path, hold: Hold, say: Say | None, *, anew: 
         if not parts:
             return base
         folders = {name: _checked(card, one, cache, hold, say, part=True, anew=anew) for name, one in parts.items()}
-        return compose(str(card.pipeline), _components(card), base, folders, cache)
+        return compose(_anatomy(card), base, folders, cache)
     except (WeightsMissing, WeightsRefused) as error:
         raise type(error)(f"{card.id}: {error}") from error
     except OSError as error:
         raise WeightsMissing(f"{card.id}: {cache} cannot be written: {error.strerror or error}") from error
 
 
-def _components(card: ModelCard) -> Collection[str]:
+def _anatomy(card: ModelCard) -> PipelineAnatomy:
     anatomy = pipeline_anatomy(str(card.pipeline))
     if anatomy is None:
         raise WeightsRefused(f"the installed diffusers has no pipeline {card.pipeline}")
-    return anatomy.components
+    return anatomy
 
 
 def _checked(

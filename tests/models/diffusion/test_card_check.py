@@ -235,7 +235,8 @@ def test_what_is_read_of_a_pipeline_is_what_it_is(diffusers, pipeline):
     assert anatomy.arguments == set(called) - {"self", "kwargs"}
     assert {name: called[name].default for name in anatomy.defaults} == anatomy.defaults
     made = set(inspect.signature(real.__init__).parameters) - {"self"}
-    assert set(anatomy.components) == made
+    assert anatomy.settings.isdisjoint(anatomy.components)
+    assert anatomy.settings | anatomy.components.keys() == made
     assert anatomy.offloads == (real.model_cpu_offload_seq is not None)
     assert anatomy.loras == hasattr(real, "load_lora_weights")
     for component, names in anatomy.components.items():
