@@ -30,6 +30,7 @@ _CLIPS_SHOWN = """
 
 Clips from its own stills, a row each, every fourth frame. None was chosen."""
 _GUIDED_SHOWN = """
+
 ![Clips along a guide](guided.png)
 
 Clips along a guide, a row each: the guide's flow in colours, then every fourth frame. No word says where to."""
@@ -195,6 +196,8 @@ def main() -> None:
         _clips_sheet(weights, HERE / "clips.png")
     if "guide_correlation" in found["targets"]:
         _guided_sheet(weights, HERE / "guided.png")
+        blocks = measure.guided_pipeline_of(weights).transformer.named_parameters()
+        parameters["control blocks (VACE)"] = sum(p.numel() for name, p in blocks if name.startswith("vace"))
     (HERE / "MODEL_CARD.md").write_text(model_card(journal, found, speed, parameters, size), encoding="utf-8")
     curves = [{name: record[name] for name in ("stage", "at", "seed", "kept", "curve")} for record in journal]
     (HERE / "training.json").write_text(json.dumps(curves, indent=None) + "\n", encoding="utf-8")
