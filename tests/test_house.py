@@ -53,6 +53,16 @@ def test_every_fault_in_the_architecture_is_shown_by_a_test_that_is_there():
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file} has no {name}"
 
 
+def test_tests_that_start_ray_are_of_one_group(tmp_path):
+    file = tmp_path / "test_ray.py"
+    file.write_text("import pytest\npytestmark = pytest.mark.ray\ndef test_it(): pass\n")
+    words = ["-m", "pytest", "-n", "1", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "-p", "tests.conftest"]
+    words += ["-c", "/dev/null", "-W", "ignore"]
+    run = subprocess.run([sys.executable, *words, file], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "::test_it@ray" in run.stdout
+
+
 def test_tests_that_may_not_meet_are_run_by_one_worker(tmp_path):
     # Some versions of pytest and xdist do not understand each other's groups, and say nothing.
     file = tmp_path / "test_group.py"

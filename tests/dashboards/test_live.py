@@ -26,7 +26,8 @@ from tests.dashboards.programs import needs_prometheus
 from tests.farm.batches import batch_document, with_clips, write_batch
 from tests.farm.processes import wait_for
 
-pytestmark = needs_prometheus
+# One worker: the farm that all of these look at runs for a quarter of a minute.
+pytestmark = [needs_prometheus, pytest.mark.xdist_group("live")]
 
 PRICE_PER_HOUR = 7200.0
 DRAFTS = {"size": [128, 128], "draft": {"promote": 0.5, "size": [64, 64]}}
@@ -78,7 +79,13 @@ def farm_at_work(folder: Path) -> Iterator[Seen]:
         submit(door, folder, whole)
         submit(door, folder, picked)
         door.until(lambda status: status["commit"] > 10 and sum(s["survivors"] for s in stages(status)) > 4)
+        # Held until somebody looks: on a busy machine all would be done before, and nothing be seen to grow.
+        batches = [document["batch"] for document in (whole, picked)]
+        for batch in batches:
+            assert door.give({"order": "pause", "batch": batch}).status == 200
         with watched(store, folder) as watch:
+            for batch in batches:
+                assert door.give({"order": "unpause", "batch": batch}).status == 200
             door.until(lambda status: all(s["state"] != "running" for s in status["shots"]), 200)
             branch = next(iter(door.scheduler.state.batches["picked"].branches.values()))
             pick = {"order": "pick", "batch": "picked", "shot": branch.opened.shot, "stage": "still"}
