@@ -253,12 +253,7 @@ def _alone(cache: Path, name: str) -> Iterator[bool]:
             with contextlib.suppress(OSError):
                 came = (cache / MODELS / name).stat().st_mtime
                 os.utime(path, (came, came))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _locked(file)
 
 
 # ---- letting go -----------------------------------------------------------------------------------------------------
@@ -310,9 +305,13 @@ def _read_alone(file: Path) -> Iterator[bool]:
         yield True
         return
     with opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _locked(opened)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Whether nobody else holds an open file; this process does until it is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
