@@ -80,7 +80,7 @@ def clip(
     facts: Facts, seed: int, size: tuple[int, int] = SIZE, frames: int = CLIP_FRAMES, rate: float = RATE
 ) -> Picture:
     """A clip, uint8 [T, H, W, 3], moved as the facts say; its first frame is `still`'s picture."""
-    return np.stack(list(_frames(facts, seed, size, camera_of(facts, seed), rate, frames)))
+    return filmed(facts, seed, camera_of(facts, seed), size, frames, rate)
 
 
 def filmed(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ancestra_farm.models.guides.texture import dots, softened
 from ancestra_farm.models.procedural import textures
 from ancestra_farm.models.procedural.canvas import Plane, Rgb, bloom, coloured, hue, ramp, smooth
 from ancestra_farm.models.procedural.textures import Field
@@ -73,7 +74,7 @@ def stars(tint: tuple[float, float] | None, rng: np.random.Generator, *, near: b
     lean, width, offset = 3.14 * d[5], 0.35 + 0.35 * d[6], (d[7] - 0.5) * 0.8
     scale = 0.14 if near else 0.24
     one, two = textures.clouds(int(d[8] * textures.CLOUDS)), textures.clouds(int(d[9] * textures.CLOUDS))
-    suns = _points(int(d[10] * 3))
+    suns = dots(int(d[10] * 3))
     dense = 0.11 if near else 0.17
     cos, sin = np.float32(np.cos(lean)), np.float32(np.sin(lean))
 
@@ -165,27 +166,13 @@ def _sampled(texture: Field, at: Plane, scale: float, right: float, down: float,
 
 
 @cache
-def _points(index: int) -> Field:
-    """Suns of three sizes on a tile of 256 texels, each a soft disc: 0 to about 1."""
-    rng = np.random.default_rng(900 + index)
-    field = np.zeros((_TILE, _TILE), np.float32)
-    for sigma, count, low, high in ((1.1, 130, 0.12, 0.45), (1.4, 40, 0.5, 0.9), (2.0, 10, 0.8, 1.2)):
-        dots = np.zeros((_TILE, _TILE), np.float32)
-        rows, columns = rng.integers(0, _TILE, (2, count))
-        dots[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
-        field += _blurred(dots, sigma)
-    field.setflags(write=False)
-    return field
-
-
-@cache
 def _vessels(index: int) -> Field:
     """Branching vessels, [256, 256, 2]: 1 across a vessel's width, and 1 along its middle."""
     rng = np.random.default_rng(950 + index)
     wide, core = np.zeros((_TILE, _TILE), np.uint8), np.zeros((_TILE, _TILE), np.uint8)
     for _ in range(5):
         _grow(wide, core, rng, rng.uniform(0, _TILE, 2), float(rng.uniform(0, 6.28)), 11.0)
-    layers = (_blurred(wide.astype(np.float32), 1.2), _blurred(core.astype(np.float32), 1.2))
+    layers = (softened(wide.astype(np.float32), 1.2), softened(core.astype(np.float32), 1.2))
     out = np.ascontiguousarray(np.stack([np.minimum(layer / 255.0, 1.0) for layer in layers], axis=-1), np.float32)
     out.setflags(write=False)
     return out
@@ -212,9 +199,3 @@ def _grow(
     if width > 5.0:
         for side in (-1.0, 1.0):
             _grow(wide, core, rng, at, angle + side * rng.uniform(0.35, 0.8), width * rng.uniform(0.62, 0.79))
-
-
-def _blurred(layer: Field, sigma: float) -> Field:
-    edge = int(4 * sigma) + 1
-    padded = np.pad(layer, edge, mode="wrap")
-    return cv2.GaussianBlur(padded, (0, 0), sigma)[edge:-edge, edge:-edge]  # type: ignore[return-value]

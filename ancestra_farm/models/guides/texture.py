@@ -26,7 +26,7 @@ def pyramid() -> tuple[Field, ...]:
 
     What lies far away is read from a smaller one and does not flicker.
     """
-    levels = [_tile()]
+    levels = [dots()]
     while levels[-1].shape[0] > 16:
         half = levels[-1].shape[0] // 2
         levels.append(np.asarray(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA), np.float32))
@@ -38,18 +38,28 @@ def side() -> int:
     return _SIDE
 
 
-def _tile() -> Field:
-    """Dots of three sizes, each a soft disc, float32 [S, S]; always the same, since candidates are made of them."""
-    rng = np.random.default_rng(900)
+@lru_cache(maxsize=4)
+def dots(index: int = 0) -> Field:
+    """Dots of three sizes, each a soft disc, float32 [S, S], not to be written to.
+
+    An index always has the same dots: candidates and what models were trained on are made of them.
+    """
+    rng = np.random.default_rng(900 + index)
     field = np.zeros((_SIDE, _SIDE), np.float32)
     for sigma, count, low, high in _DOTS:
-        dots = np.zeros_like(field)
+        layer = np.zeros_like(field)
         rows, columns = rng.integers(0, _SIDE, (2, count))
-        dots[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
-        edge = int(4 * sigma) + 1  # so that it goes on beyond the tile without a seam
-        padded = np.pad(dots, edge, mode="wrap")
-        field += np.asarray(cv2.GaussianBlur(padded, (0, 0), sigma), np.float32)[edge:-edge, edge:-edge]
+        layer[rows, columns] = rng.uniform(low, high, count) * 2 * np.pi * sigma**2
+        field += softened(layer, sigma)
+    field.setflags(write=False)
     return field
+
+
+def softened(layer: Field, sigma: float) -> Field:
+    """A tile blurred, ``sigma`` in texels, so that it goes on beyond its sides without a seam."""
+    edge = int(4 * sigma) + 1
+    padded = np.pad(layer, edge, mode="wrap")
+    return np.asarray(cv2.GaussianBlur(padded, (0, 0), sigma), np.float32)[edge:-edge, edge:-edge]
 
 
 def dots_at(u: Field, v: Field, texels: Field) -> NDArray[np.uint8]:
