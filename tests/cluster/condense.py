@@ -34,6 +34,8 @@ def condensed(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("x-kubernetes-int-or-string"):
         return {"type": ["integer", "string"]}
     kept = {key: schema[key] for key in KEPT if key in schema}
+    if "pattern" in kept:  # Go takes flags after the start, Python before it only
+        kept["pattern"] = kept["pattern"].replace("^(?i)", "(?i)^")
     if "properties" in schema:
         kept["properties"] = {
             name: CORE[name] if name in CORE else condensed(inner) for name, inner in schema["properties"].items()

@@ -11,8 +11,6 @@ from dataclasses import replace
 import pytest
 from ray.autoscaler._private.kuberay import autoscaling_config
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
-from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
-from ray.autoscaler.v2.schema import AutoscalerInstance
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 from ray.core.generated.common_pb2 import LabelSelectorOperator
@@ -22,6 +20,7 @@ from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.scheduler.placement import needs_of, places
 from ancestra_farm.scheduler.world import StartHost
 from tests.cluster.manifests import CLOUDS, farm, launcher, ray_cluster
+from tests.cluster.second_autoscaler import scheduled
 
 SCALED = (*CLOUDS, "kuberay")
 
@@ -66,17 +65,11 @@ def started(
     """Nodes that would be started by type, and how many actors find no room. ``refused``: by the cloud, lately."""
     config = autoscaling(name)
     availability = dict.fromkeys(refused, 0.0)
-    reply = ResourceDemandScheduler(event_logger=None).schedule(
-        SchedulingRequest(
-            disable_launch_config_check=True,
-            node_type_configs=config.get_node_type_configs(),
-            max_num_nodes=config.get_max_num_nodes(),
-            idle_timeout_s=config.get_idle_timeout_s(),
-            resource_requests=list(waiting),
-            current_instances=list[AutoscalerInstance](),
-            cloud_resource_availabilities=availability,
-            recoverable_resource_availabilities=availability,
-        )
+    reply = scheduled(
+        config,
+        resource_requests=list(waiting),
+        cloud_resource_availabilities=availability,
+        recoverable_resource_availabilities=availability,
     )
     nodes: Counter[str] = Counter()
     for launch in reply.to_launch:

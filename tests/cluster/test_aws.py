@@ -165,7 +165,11 @@ def test_only_the_head_may_start_machines_and_only_farms_of_this_name():
     assert passes["Resource"] == "arn:aws:iam::*:role/ancestra-farm-node"
     (ends,) = [rule for rule in head["Statement"] if "ec2:TerminateInstances" in _actions(rule)]
     tag = "aws:ResourceTag/ray-cluster-name"
-    assert ends["Condition"] == {"StringEquals": {tag: launcher("aws")["cluster_name"]}}
+    ours = {"StringEquals": {tag: launcher("aws")["cluster_name"]}}
+    assert ends["Condition"] == ours
+    # Who could name any machine as the farm's could end it: names are given to what is being started, and to our own.
+    naming = [rule["Condition"] for rule in head["Statement"] if "ec2:CreateTags" in _actions(rule)]
+    assert naming == [{"StringEquals": {"ec2:CreateAction": "RunInstances"}}, ours]
 
 
 def _actions(rule: dict) -> list[str]:

@@ -1,6 +1,7 @@
 """The Kubernetes objects against their published schemas, Ray's own reading of them, and what the farm is told."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,16 @@ from ray.autoscaler._private.kuberay import autoscaling_config
 
 from ancestra_farm import __version__
 from ancestra_farm.batch.farm_settings import NODE_TYPE_LABEL
+from ancestra_farm.farm import notify
 from ancestra_farm.farm.job import STORE_KEY
-from tests.cluster.manifests import KUBERAY, farm, merged, objects, one, pod_specs, ray_cluster
+from tests.cluster.manifests import CLUSTER, KUBERAY, farm, merged, objects, one, pod_specs, ray_cluster
+from tests.cluster.test_kuberay_network import DOOR, HEAD, lets
 from tests.cluster.test_launchers import labels_of
 
 GIB = 2**30
+#: What may be taken in beside the cluster, each with what it needs.
+COMPONENTS = ("prometheus", "redis", "kueue")
+DASHBOARDS = CLUSTER.parent / "dashboards"
 FIELDS = {
     kind: described
     for path in (Path(__file__).parent / "fields").glob("*.json")
@@ -87,11 +93,23 @@ def test_a_field_that_an_operator_does_not_have_is_found():
 
 
 def test_every_file_is_taken_in_by_a_kustomization():
-    for folder in (KUBERAY, KUBERAY / "redis", KUBERAY / "kueue"):
+    for folder in (KUBERAY, *(KUBERAY / name for name in COMPONENTS)):
         said = yaml.safe_load((folder / "kustomization.yaml").read_text())
         named = {*said["resources"], *(patch["path"] for patch in said.get("patches", []))}
         there = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml", "farm.yaml", "rayjob.yaml"}
         assert named == there, folder
+    (optional,) = re.findall(r"^# components: \[([^]]+)\]", (KUBERAY / "kustomization.yaml").read_text(), re.MULTILINE)
+    assert tuple(optional.split(", ")) == COMPONENTS
+
+
+def test_what_is_applied_as_it_stands_wants_no_operator_but_kuberay():
+    """One kind that a cluster does not know, and `kubectl apply` of the whole folder fails."""
+    taken = yaml.safe_load((KUBERAY / "kustomization.yaml").read_text())["resources"]
+    assert {document["kind"] for document in objects(*taken)} - core_kinds() == {"RayCluster"}
+
+
+def core_kinds() -> set[str]:
+    return {document["kind"] for document in objects()} - FIELDS.keys()
 
 
 # ---- what Ray makes of it ------------------------------------------------------------------------------------------
@@ -132,7 +150,8 @@ def test_a_pod_gets_what_ray_gives_out_and_goes_where_it_is():
         assert spec["nodeSelector"] == {NODE_TYPE_LABEL: name}
         tolerated = {toleration["key"] for toleration in spec.get("tolerations", [])}
         wanted = {"nvidia.com/gpu"} if believed.gpus else set()
-        wanted |= {"ancestra/market"} if believed.market == "spot" else set()
+        # The second is AKS's own, on every spot pool.
+        wanted |= {"ancestra/market", "kubernetes.azure.com/scalesetpriority"} if believed.market == "spot" else set()
         assert tolerated == wanted, name
 
 
@@ -163,6 +182,21 @@ def test_weights_lie_on_the_nodes_own_disk():
         assert {"name": "cache", "mountPath": "/cache"} in container["volumeMounts"]
         (cache,) = [volume for volume in spec["volumes"] if volume["name"] == "cache"]
         assert cache["emptyDir"]["sizeLimit"]
+
+
+def test_what_shows_are_told_by_lies_on_the_head_as_whoever_tells_them_wants_it(tmp_path, monkeypatch):
+    head = pod_specs()["head"]
+    (volume,) = [volume for volume in head["volumes"] if volume["name"] == "notify"]
+    (mount,) = [mount for mount in head["containers"][0]["volumeMounts"] if mount["name"] == "notify"]
+    assert volume["secret"]["optional"] is True
+    assert {"name": notify.FOLDER_VARIABLE, "value": mount["mountPath"]} in head["containers"][0]["env"]
+    assert all(mount["name"] != "notify" for mount in pod_specs()["l4"]["containers"][0]["volumeMounts"])
+    for name in ("page", "studio.secret"):
+        (tmp_path / name).write_text("s" * notify.SHORTEST_SECRET)
+        (tmp_path / name).chmod(volume["secret"]["defaultMode"])
+    monkeypatch.setenv(notify.FOLDER_VARIABLE, str(tmp_path))
+    assert notify.secret("studio")
+    assert notify.program("page")
 
 
 def test_the_job_of_the_manifest_is_known_to_whoever_submits_and_never_costs_the_cluster():
@@ -204,120 +238,6 @@ def test_the_namespace_refuses_pods_that_may_be_more():
     assert sidecar["capabilities"] == {"drop": ["ALL"]}
 
 
-#: Who there is, as a policy sees them: namespace, and labels of the pod.
-HEAD = ("ancestra", {"ray.io/cluster": "farm", "ray.io/node-type": "head"})
-WORKER = ("ancestra", {"ray.io/cluster": "farm", "ray.io/node-type": "worker"})
-SUBMITTER = ("ancestra", {"ray.io/originated-from-crd": "RayJob", "ray.io/originated-from-cr-name": "farm"})
-OPERATOR = ("kuberay-system", {"app.kubernetes.io/name": "kuberay-operator"})
-PROMETHEUS = ("monitoring", {"app.kubernetes.io/name": "prometheus"})
-STRANGER = ("default", {"app": "shell"})
-NEIGHBOUR = ("ancestra", {"app": "shell"})
-REDIS = ("ancestra", {"app.kubernetes.io/name": "redis", "app.kubernetes.io/part-of": "ancestra-farm"})
-DNS = ("kube-system", {"k8s-app": "kube-dns"})
-
-Peer = tuple[str, dict[str, str]]
-
-
-def matches(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:
-    assert not set(selector or {}) - {"matchLabels"}
-    return selector is None or (selector.get("matchLabels") or {}).items() <= labels.items()
-
-
-def is_peer(said: dict[str, Any], other: Peer, own_namespace: str) -> bool:
-    """Whether one entry of ``from`` or ``to`` means this pod. Blocks of addresses mean no pod."""
-    if "ipBlock" in said:
-        return False
-    namespace, labels = other
-    if "namespaceSelector" in said:
-        of_namespace = matches(said["namespaceSelector"], {"kubernetes.io/metadata.name": namespace})
-    else:
-        of_namespace = namespace == own_namespace
-    return of_namespace and matches(said.get("podSelector"), labels)
-
-
-def lets(direction: str, here: Peer, other: Peer, port: int) -> bool:
-    """Whether the policies of a pod let it be reached by another (Ingress), or reach it (Egress), at a TCP port."""
-    policies = [
-        document["spec"]
-        for document in objects()
-        if document["kind"] == "NetworkPolicy"
-        and document["metadata"]["namespace"] == here[0]
-        and matches(document["spec"]["podSelector"], here[1])
-        and direction in document["spec"]["policyTypes"]
-    ]
-    if not policies:
-        return True
-    rules, side = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
-    return any(
-        (not rule.get(side) or any(is_peer(said, other, here[0]) for said in rule[side]))
-        and (not rule.get("ports") or any(said["port"] == port and said["protocol"] == "TCP" for said in rule["ports"]))
-        for policy in policies
-        for rule in policy.get(rules, [])
-    )
-
-
-def reaches(one_: Peer, other: Peer, port: int) -> bool:
-    return lets("Egress", one_, other, port) and lets("Ingress", other, one_, port)
-
-
-GCS, DASHBOARD, CLIENT, DOOR, METRICS, REDIS_PORT = 6379, 8265, 10001, 8470, 8080, 6379
-RAY_PORTS = (GCS, DASHBOARD, CLIENT, DOOR, METRICS, 8076, 8077, 8078, 8079, 52365, 10100, 19999, 44217, 44227)
-
-
-@pytest.mark.parametrize("port", RAY_PORTS)
-def test_the_pods_of_the_cluster_reach_each_other(port):
-    assert reaches(WORKER, HEAD, port)
-    assert reaches(HEAD, WORKER, port)
-
-
-@pytest.mark.parametrize("port", RAY_PORTS)
-@pytest.mark.parametrize("outsider", [STRANGER, NEIGHBOUR, REDIS, DNS], ids=["stranger", "neighbour", "redis", "dns"])
-def test_nobody_else_reaches_them(port, outsider):
-    assert not lets("Ingress", HEAD, outsider, port)
-    assert not lets("Ingress", WORKER, outsider, port)
-
-
-def test_jobs_are_submitted_by_the_operator_and_its_submitter_only_and_reach_nothing_else():
-    assert lets("Ingress", HEAD, OPERATOR, DASHBOARD)
-    assert reaches(SUBMITTER, HEAD, DASHBOARD)
-    for port in set(RAY_PORTS) - {DASHBOARD}:
-        assert not lets("Ingress", HEAD, OPERATOR, port)
-        assert not reaches(SUBMITTER, HEAD, port)
-    assert not lets("Ingress", WORKER, OPERATOR, DASHBOARD)
-
-
-def test_prometheus_reaches_metrics_and_nothing_else():
-    open_to_it = {METRICS, 44217, 44227, DOOR}
-    assert {port for port in RAY_PORTS if lets("Ingress", HEAD, PROMETHEUS, port)} == open_to_it
-
-
-def test_pods_reach_no_metadata_address_and_nothing_inside_but_names():
-    (outwards,) = [
-        document["spec"]
-        for document in objects("networkpolicy.yaml")
-        if document["kind"] == "NetworkPolicy" and document["metadata"]["name"] == "outwards"
-    ]
-    blocks = [said["ipBlock"] for rule in outwards["egress"] for said in rule["to"] if "ipBlock" in said]
-    assert blocks == [{"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}]
-    assert lets("Egress", WORKER, DNS, 53)
-    assert not lets("Egress", WORKER, STRANGER, 8000)
-    assert not lets("Egress", NEIGHBOUR, HEAD, GCS)
-
-
-def test_redis_is_the_clusters_alone():
-    assert reaches(HEAD, REDIS, REDIS_PORT)
-    for outsider in (STRANGER, NEIGHBOUR, PROMETHEUS, SUBMITTER):
-        assert not lets("Ingress", REDIS, outsider, REDIS_PORT)
-    reference = {"name": "redis", "key": "password"}
-    options = ray_cluster("redis")["spec"]["gcsFaultToleranceOptions"]
-    assert options["redisPassword"] == {"valueFrom": {"secretKeyRef": reference}}
-    (container,) = pod_specs()["redis"]["containers"]
-    assert container["env"] == [{"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": reference}}]
-    (service,) = [document for document in objects("redis/redis.yaml") if document["kind"] == "Service"]
-    assert options["redisAddress"] == f"{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
-    assert not [document for document in objects() if document["kind"] == "Secret"]
-
-
 # ---- who is looked at, and who waits in line -----------------------------------------------------------------------
 
 
@@ -333,10 +253,29 @@ def test_prometheus_scrapes_ports_that_the_pods_have():
 
 
 def test_the_farms_own_metrics_are_scraped_over_tls_and_with_a_token():
-    (head,) = [one_ for one_ in objects("podmonitor.yaml") if one_["metadata"]["name"] == "farm-head"]
+    (head,) = [one_ for one_ in objects("prometheus/podmonitor.yaml") if one_["metadata"]["name"] == "farm-head"]
     door = next(point for point in head["spec"]["podMetricsEndpoints"] if point["port"] == "door")
     assert (door["scheme"], door["path"]) == ("https", "/v1/metrics")
     assert door["authorization"]["credentials"] == {"name": "farm-prometheus", "key": "token"}
+
+
+def test_rules_and_dashboards_come_as_the_prometheus_operator_and_its_grafana_want_them():
+    made = yaml.safe_load((DASHBOARDS / "kustomization.yaml").read_text())
+    rule = yaml.safe_load((DASHBOARDS / "prometheus" / "prometheusrule.yaml").read_text())
+    assert made["resources"] == ["prometheus/prometheusrule.yaml"]
+    custom(merged(rule, {"metadata": {"namespace": made["namespace"]}}))
+    assert rule["spec"] == yaml.safe_load((DASHBOARDS / "prometheus" / "rules" / "ancestra.rules.yml").read_text())
+    monitors = [document for document in objects() if document["kind"] == "PodMonitor"]
+    assert all(document["metadata"]["labels"] == rule["metadata"]["labels"] for document in monitors)
+    assert lets("Ingress", HEAD, (made["namespace"], {}), DOOR)
+    assert made["generatorOptions"]["labels"] == {"grafana_dashboard": "1"}
+    shown = [file for it in made["configMapGenerator"] for file in it["files"]]
+    assert {f"{file}" for file in shown} == {
+        str(path.relative_to(DASHBOARDS)) for path in (DASHBOARDS / "grafana" / "dashboards").glob("*.json")
+    }
+    # `kubectl apply` notes the whole object in an annotation, and annotations end at 256 KiB.
+    assert all(len(it["files"]) == 1 for it in made["configMapGenerator"])
+    assert all(2 * (DASHBOARDS / file).stat().st_size < 2**18 for file in shown)
 
 
 def test_the_queue_lets_in_what_the_farm_may_have_and_no_more():

@@ -8,11 +8,13 @@ import pytest
 import yaml
 from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 from ray._private.label_utils import validate_node_label_syntax
+from ray.autoscaler._private.command_runner import SSHOptions
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import start
 
 from ancestra_farm import __version__
 from ancestra_farm.batch.farm_settings import MARKET_LABEL, NODE_TYPE_LABEL, load_farm_settings
+from ancestra_farm.farm.notify import FOLDER_VARIABLE
 from tests.cluster.manifests import CLOUDS, CLUSTER, FARMS, LAUNCHERS, farm, launcher
 
 GIB = 2**30
@@ -36,11 +38,11 @@ def workers(config: dict) -> dict:
 
 
 def commands(config: dict) -> dict[str, list[str]]:
-    """The words of the head's `ray start`, and of the others'."""
+    """The words of the head's `ray start`, and of the others', without what they put into the environment."""
     found = {}
     for kind in ("head", "worker"):
         (line,) = [line for line in config[f"{kind}_start_ray_commands"] if "ray start" in line]
-        found[kind] = shlex.split(line)
+        found[kind] = shlex.split(line[line.index("ray start") :])
     return found
 
 
@@ -139,6 +141,8 @@ def test_ray_asks_for_its_token_from_the_first_moment(name):
     folder, _, file = environment["RAY_AUTH_TOKEN_PATH"].rpartition("/")
     assert file == "auth_token"
     assert config["file_mounts"] == {folder: "~/.ancestra/ray"}
+    # Beside it, in what is carried along, lies what shows are told by.
+    assert environment[FOLDER_VARIABLE] == f"{folder}/notify"
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
@@ -217,6 +221,19 @@ def test_a_node_goes_soon_after_the_farm_has_let_go_of_it(name):
 def test_what_runs_before_the_container_is_sound_shell(name):
     for line in launcher(name)["initialization_commands"]:
         subprocess.run(["bash", "-n", "-c", line], check=True)
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+@pytest.mark.parametrize(("groups", "done"), [("ubuntu docker", ""), ("ubuntu sudo", "usermod -aG docker ubuntu\n")])
+def test_whoever_ray_logs_in_as_may_use_docker(name, groups, done):
+    """Azure's first user may not, and `docker pull` is then refused (ray issue 13711)."""
+    (line,) = [line for line in launcher(name)["initialization_commands"] if "docker" in line]
+    fakes = f'id() {{ echo "{groups}"; }}; sudo() {{ echo "$@"; }}; sleep() {{ waited=$1; }}; USER=ubuntu; '
+    # Groups are those of the login: Ray's connection, which it keeps for so long, has to have ended before it is used.
+    kept = int(SSHOptions("key", control_path="there").arg_dict["ControlPersist"].removesuffix("s"))
+    ended = f'; [ "${{waited:-{2 * kept}}}" -gt {kept} ]'
+    ran = subprocess.run(["bash", "-c", fakes + line + ended], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, done)
 
 
 def test_a_machine_of_ones_own_says_of_which_type_it_is():
