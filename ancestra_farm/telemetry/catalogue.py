@@ -159,7 +159,8 @@ CATALOGUE: tuple[MetricRow, ...] = (
         "counter",
         "",
         ("cause",),
-        "Machines with hosts that were told to go; cause=preempted: by a given time, drained: once they are empty.",
+        "Machines with hosts that went or were told to; cause=preempted: by a given time, drained: once they are "
+        "empty, lost: without a notice.",
     ),
     MetricRow("ancestra_node_orders_total", "counter", "", ("order",), "Orders about machines: drain, block, forgive."),
     MetricRow(

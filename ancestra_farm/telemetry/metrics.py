@@ -14,7 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ancestra_farm import __version__
-from ancestra_farm.plan.events import Event, HostChange, HostNoted, HostTimed, NodeNoticed, NodeOrdered, NodeOrderKind
+from ancestra_farm.plan.events import Event
+from ancestra_farm.plan.farm_events import HostChange, HostNoted, HostTimed, NodeNoticed, NodeOrdered, NodeOrderKind
 from ancestra_farm.plan.plain import Codec
 from ancestra_farm.telemetry.catalogue import CATALOGUE, MetricRow
 from ancestra_farm.telemetry.tallied import Labels, Tallied
@@ -37,7 +38,7 @@ _FOLDED = Codec(_Folded)
 #: Counters of one label, and what it can say.
 _KNOWN = {
     "ancestra_store_errors_total": ("commit", "tables"),
-    "ancestra_node_notices_total": ("preempted", "drained"),
+    "ancestra_node_notices_total": ("preempted", "drained", "lost"),
     "ancestra_node_orders_total": get_args(NodeOrderKind),
 }
 
@@ -58,7 +59,7 @@ class Metrics(Collector):
 
     #: Of what `dump` writes: only code that names the same one can `load` it.
     #: The number goes up when an event comes to be counted otherwise than before.
-    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "3")
+    dump_version: ClassVar[str] = _FOLDED.digest(__version__, "4")
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
@@ -119,6 +120,8 @@ class Metrics(Collector):
             case HostNoted():
                 for what in get_args(HostChange):
                     self._count("ancestra_host_changes_total", (event.pool, what), what == event.what)
+                if event.node:
+                    self._count("ancestra_node_notices_total", ("lost",), 1)
             case NodeNoticed():
                 cause = "drained" if event.leaves_at is None else "preempted"
                 self._count("ancestra_node_notices_total", (cause,), 1)

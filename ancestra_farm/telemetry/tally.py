@@ -21,19 +21,23 @@ from ancestra_farm.plan.events import (
     Cause,
     EpochTaken,
     Event,
-    HostNoted,
-    NodeNoticed,
-    NodeOrdered,
-    NodesPaid,
     OrderGiven,
     OrderKind,
     Repaired,
-    SettingsGiven,
     StitchEnded,
     StitchPlanned,
     VerdictsVoided,
     WaveClosed,
     WaveReleased,
+)
+from ancestra_farm.plan.farm_events import (
+    HostNoted,
+    NodeNoticed,
+    NodeOrdered,
+    NodesPaid,
+    SettingsGiven,
+    StopOrdered,
+    TokenNoted,
 )
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.telemetry.tallied import BatchTally, BranchEvent, BranchTally, Labels, Standing, Tallied
@@ -41,7 +45,9 @@ from ancestra_farm.telemetry.tallied import BatchTally, BranchEvent, BranchTally
 #: Ends of attempts that are no failure of anybody's.
 _NOBODYS = frozenset({"aborted", "store"})
 #: Events that name no batch.
-OfNoBatch = EpochTaken | HostNoted | NodeNoticed | NodeOrdered | NodesPaid | Repaired | SettingsGiven
+OfNoBatch = (
+    EpochTaken | HostNoted | NodeNoticed | NodeOrdered | NodesPaid | Repaired | SettingsGiven | StopOrdered | TokenNoted
+)
 
 
 class Tally:

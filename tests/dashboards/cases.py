@@ -145,13 +145,15 @@ CASES = (
     Case(
         "AncestraPreemptionStorm",
         20,
-        {  # without notice: what vanished, with the counter of notices standing at nought as it does
-            'ancestra_node_notices_total{farm="a", cause="preempted"}': "0x30",
-            'ancestra_host_changes_total{farm="a", model="m", change="lost"}': "0+1x30",
+        {  # half of them without a notice
+            'ancestra_node_notices_total{farm="a", cause="preempted"}': "0x10 1 2 3x20",
+            'ancestra_node_notices_total{farm="a", cause="lost"}': "0x10 1 2 3x20",
         },
-        {
+        {  # one machine with eight hosts and no notice, and one with
             'ancestra_node_notices_total{farm="a", cause="preempted"}': "0x10 1x20",
             'ancestra_node_notices_total{farm="a", cause="drained"}': "0+1x30",
+            'ancestra_node_notices_total{farm="a", cause="lost"}': "0x10 1x20",
+            'ancestra_host_changes_total{farm="a", model="m", change="lost"}': "0x10 8x20",
         },
     ),
     Case(

@@ -85,6 +85,14 @@ def test_metrics_of_ray_are_those_of_the_installed_ray() -> None:
             assert f'"{name.removeprefix("ray_")}"' in reporter, name
 
 
+def test_what_ray_calls_failed_nodes_are_those_that_it_is_ending() -> None:
+    """So no panel shows them as failures. Where this fails, Ray counts something else by now."""
+    from ray.autoscaler.v2.metrics_reporter import AutoscalerMetricsReporter
+
+    said = inspect.getdoc(AutoscalerMetricsReporter.report_instances) or ""
+    assert "recently_failed_nodes: Nodes that are being terminated." in said
+
+
 def test_choices_of_ray_have_the_names_of_rays_own_dashboards() -> None:
     from ray.dashboard.modules import metrics
 

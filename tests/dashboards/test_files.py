@@ -88,6 +88,21 @@ def test_panels_have_a_place_of_their_own(made: dict[str, Any]) -> None:
     assert len({panel["id"] for panel in flat(made)}) == len(places)
 
 
+def test_what_says_how_things_stand_is_asked_for_now(made: dict[str, Any]) -> None:
+    """Of a range it would be the last value there was, for hours after the farm that told it is gone."""
+    for panel in flat(made):
+        if panel["type"] in {"stat", "bargauge", "table"}:
+            assert all(target["instant"] and not target["range"] for target in panel["targets"]), panel["title"]
+        if panel["type"] == "stat":
+            assert panel["options"]["graphMode"] == "none", panel["title"]
+
+
+def test_no_farm_at_work_is_nought_and_red() -> None:
+    (number,) = [panel for panel in flat(DASHBOARDS["ancestra-farm"]) if panel["title"] == "Farms at work"]
+    assert number["targets"][0]["expr"].endswith(" or vector(0)")
+    assert number["fieldConfig"]["defaults"]["thresholds"]["steps"][0] == {"value": None, "color": "red"}
+
+
 def test_every_panel_says_what_to_read_off_it(made: dict[str, Any]) -> None:
     titles = [panel["title"] for panel in flat(made) if panel["type"] != "row"]
     assert len(set(titles)) == len(titles)

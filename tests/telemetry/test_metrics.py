@@ -14,18 +14,13 @@ from ancestra_farm.plan.events import (
     BranchOpened,
     CandidateGivenUp,
     Event,
-    HostNoted,
-    HostTimed,
-    NodeNoticed,
-    NodeOrdered,
-    NodesPaid,
     OrderGiven,
-    SettingsGiven,
     StitchEnded,
     StitchPlanned,
     WaveClosed,
     WaveReleased,
 )
+from ancestra_farm.plan.farm_events import HostNoted, HostTimed, NodeNoticed, NodeOrdered, NodesPaid, SettingsGiven
 from ancestra_farm.telemetry.catalogue import CATALOGUE, LABELS
 from ancestra_farm.telemetry.exporter import PortTaken, serve
 from ancestra_farm.telemetry.metrics import Metrics
@@ -270,15 +265,18 @@ def test_hosts_and_machines_are_counted_by_what_happened_to_them() -> None:
         HostNoted("procedural/stills", "h1", "drained", "sick", 2.0),
         NodeNoticed("ab", "spot interruption", ("h2",), 120.0, 3.0),
         NodeNoticed("cd", "drained by noor", (), None, 3.0),
+        HostNoted("procedural/stills", "h3", "lost", "its node is gone", 3.0, node="ef"),
+        HostNoted("procedural/stills", "h4", "lost", "its node is gone", 3.0),
         NodeOrdered("drain", "noor", 3.0, node="cd"),
     )
     changes = {
         what: metrics.value("ancestra_host_changes_total", model="procedural/stills", change=what)
         for what in ("ready", "drained", "lost")
     }
-    assert changes == {"ready": 2, "drained": 1, "lost": 0}
+    assert changes == {"ready": 2, "drained": 1, "lost": 2}
     assert metrics.value("ancestra_node_notices_total", cause="preempted") == 1
     assert metrics.value("ancestra_node_notices_total", cause="drained") == 1
+    assert metrics.value("ancestra_node_notices_total", cause="lost") == 1
     assert metrics.value("ancestra_node_orders_total", order="drain") == 1
 
 

@@ -35,14 +35,13 @@ COLOURS: dict[str, Colour] = {
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question to Prometheus. ``legend``: with ``{{label}}``; ``instant``: asked for now only.
+    """One question to Prometheus. ``legend``: with ``{{label}}``.
 
     Variables of the board stand in it as ``$name``; ``$__rate_interval`` is Grafana's own.
     """
 
     expr: str
     legend: str = ""
-    instant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,9 @@ _GLANCE = Row(
         number(
             "Farms at work",
             "Controllers that answer. None: nobody is at work, or Prometheus cannot reach who is; see Trouble.",
-            f"count(ancestra_epoch{{{FARM}}})",
+            f"count(ancestra_epoch{{{FARM}}}) or vector(0)",
             base="red",
             thresholds=(Threshold(1, "green"),),
-            empty="absent",
         ),
         number(
             "Busy",

@@ -13,6 +13,7 @@ from ancestra_farm.telemetry.boards.batch import BATCH_BOARD
 from ancestra_farm.telemetry.boards.board import Board
 from ancestra_farm.telemetry.boards.farm import FARM_BOARD
 from ancestra_farm.telemetry.boards.grafana import dashboard_of
+from ancestra_farm.telemetry.boards.kubernetes import kustomization, prometheus_rule
 from ancestra_farm.telemetry.boards.look import LOOK_BOARD
 from ancestra_farm.telemetry.boards.metric_table import metric_table
 from ancestra_farm.telemetry.boards.rules import rule_groups
@@ -32,6 +33,7 @@ DASHBOARDS = "grafana/dashboards"
 #: Where Grafana's packages and images look for dashboards that are provisioned.
 INSTALLED_DASHBOARDS = "/var/lib/grafana/dashboards/ancestra"
 PROMETHEUS_URL = "http://127.0.0.1:9090"
+_RULE_OBJECT = "prometheus/prometheusrule.yaml"
 _MADE = "# Made by `python -m ancestra_farm.telemetry.boards`; change it there.\n"
 
 
@@ -54,12 +56,21 @@ def grafana_files(url: str = PROMETHEUS_URL, dashboards: str = INSTALLED_DASHBOA
     }
 
 
+def kubernetes_files() -> dict[str, str]:
+    """The same rules and dashboards for a Prometheus operator and its Grafana, by path."""
+    return {
+        "kustomization.yaml": _yaml(kustomization(_RULE_OBJECT, list(dashboard_files()))),
+        _RULE_OBJECT: _yaml(prometheus_rule(rule_groups())),
+    }
+
+
 def all_files() -> dict[str, str]:
     """Everything that ``dashboards/`` holds as written."""
     return (
         dashboard_files()
         | prometheus_files()
         | grafana_files()
+        | kubernetes_files()
         | {"METRICS.md": metric_table(), "RUNBOOK.md": runbook()}
     )
 

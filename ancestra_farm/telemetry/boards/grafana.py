@@ -12,6 +12,8 @@ from ancestra_farm.telemetry.boards.board import COLOURS, Board, Colour, Column,
 SCHEMA_VERSION = 39
 WIDTH = 24
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+#: Panels that say how things stand: asked for now only, since the last value of a range outlives whoever told it.
+_NOW = frozenset({"stat", "bars", "table"})
 _TYPES = {"lines": "timeseries", "stack": "timeseries", "share": "timeseries", "bars": "bargauge"}
 #: How Grafana's own time-series panel stacks.
 _STACKING = {"lines": "none", "stack": "normal", "share": "percent"}
@@ -148,7 +150,7 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
 
 
 def _target(panel: Panel, number: int, query: Query) -> Json:
-    now = query.instant or panel.kind in {"table", "bars"}
+    now = panel.kind in _NOW
     formats = {"table": "table", "heatmap": "heatmap"}
     return {
         "refId": ascii_uppercase[number],
@@ -251,7 +253,7 @@ def _stat(panel: Panel) -> Json:
     return {
         "reduceOptions": _last(panel),
         "colorMode": "background" if panel.thresholds else "value",
-        "graphMode": "none" if any(query.instant for query in panel.queries) else "area",
+        "graphMode": "none",
         "textMode": "value_and_name" if panel.by_name else "value",
         "justifyMode": "center",
         "orientation": "auto",

@@ -56,8 +56,8 @@ MACHINES = Row(
             width=8,
         ),
         Panel(
-            "Machines told to go",
-            "In the last hour. Preempted: by a given time; drained: once they are empty.",
+            "Machines told to go, and lost",
+            "In the last hour. Preempted: by a given time; drained: once they are empty; lost: without a notice.",
             "lines",
             (Query(growth("ancestra_node_notices_total", FARM, "cause"), "{{cause}}"),),
             decimals=0,

@@ -83,8 +83,9 @@ FARM_ALERTS: tuple[Alert, ...] = (
         "2m",  # a controller that is killed is followed by the next within seconds
         "critical",
         "{{ $labels.farm }} was at work within the hour with shots left, and nobody answers any more.",
-        "`ancestra doctor` on the store says whether a controller is alive; `ancestra resume --store STORE` goes on "
-        "from the log. If one is alive, Prometheus does not reach its door: look at the targets page.",
+        "`ancestra doctor` on the store says whether a controller is alive; `ancestra up --store STORE` on its "
+        "cluster, or `ancestra resume --store STORE` on one machine, goes on from the log. If one is alive, Prometheus "
+        "does not reach its door: look at the targets page.",
         "ancestra-farm",
     ),
     Alert(
@@ -199,12 +200,11 @@ FLEET_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "AncestraPreemptionStorm",
-        # Their labels differ, so that this is all series of both: hosts that vanish without a notice count too.
-        'sum by (farm) (increase(ancestra_node_notices_total{cause="preempted"}[30m]) or '
-        'increase(ancestra_host_changes_total{change="lost"}[30m])) >= 5',
+        # Machines, whatever number of hosts each had, and each once: one that went without a notice had none.
+        'sum by (farm) (increase(ancestra_node_notices_total{cause=~"preempted|lost"}[30m])) >= 5',
         "0m",
         "warning",
-        "{{ $value }} machines or hosts of {{ $labels.farm }} went in half an hour.",
+        "{{ $value }} machines of {{ $labels.farm }} went in half an hour.",
         "Nothing is lost, but loads are paid again and again. Let dailies have on-demand nodes, take another type or "
         "zone for spot, or pause backfill until it is over.",
         "ancestra-farm",

@@ -220,7 +220,7 @@ _HOSTS = Row(
             width=8,
         ),
         Panel(
-            "Machines told to go, and orders about them",
+            "Machines that went, and orders about them",
             "In the last hour.",
             "lines",
             (
@@ -231,10 +231,16 @@ _HOSTS = Row(
             width=8,
         ),
         Panel(
-            "Nodes that failed to come (Ray's autoscaler)",
-            "By node type: no capacity, a quota, or a fault in the cluster's YAML.",
+            "Nodes that are to come, and that go (Ray's autoscaler)",
+            "By node type. Long or again to come: no capacity, a quota, or a fault in the cluster's YAML.",
             "lines",
-            (Query(f"sum by (NodeType) (autoscaler_recently_failed_nodes{{{RAY_SESSION}}})", "{{NodeType}}"),),
+            (
+                Query(f"sum by (NodeType) (autoscaler_pending_nodes{{{RAY_SESSION}}}) > 0", "{{NodeType}}, to come"),
+                # What its second autoscaler calls failed is what it is ending.
+                Query(
+                    f"sum by (NodeType) (autoscaler_recently_failed_nodes{{{RAY_SESSION}}}) > 0", "{{NodeType}}, goes"
+                ),
+            ),
             decimals=0,
             width=8,
         ),
