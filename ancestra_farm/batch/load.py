@@ -45,10 +45,10 @@ _STAND_INS: dict[str, Any] = {
     "kind": "reference",
     "owner": "unknown",
     "licence": "unknown",
-    "consent": {"who": "unknown", "when": "2000-01-01", "scope": ["reference"]},
+    "consent": {"who": "unknown", "when": "2000-01-01", "scope": ["reference", "publication"]},
     "who": "unknown",
     "when": "2000-01-01",
-    "scope": ["reference"],
+    "scope": ["reference", "publication"],
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestra_farm.batch.problems import DocumentPath
-from ancestra_farm.batch.rights import Rights
+from ancestra_farm.batch.rights import Rights, Use
 from ancestra_farm.batch.schema import Batch, Guide, Look, Shot
 
 
@@ -49,6 +49,28 @@ def named_in(batch: Batch) -> Iterator[Named]:
     for index, shot in enumerate(batch.shots):
         for number, guide in enumerate(shot.guides):
             yield Named(("shots", index, "guides", number), guide, shot)
+
+
+def uses_of(batch: Batch, named: Named) -> tuple[Use, ...]:
+    """What a batch does with it: it steers a generation, and where a shot that it steers is delivered, it is shown."""
+    steered = [named.shot] if named.shot is not None else _looking(batch, str(named.path[-1]))
+    return ("reference", "publication") if any(_delivered(batch, shot) for shot in steered) else ("reference",)
+
+
+def _looking(batch: Batch, look: str) -> list[Shot]:
+    """The shots of which some stage is made with a look."""
+    return [
+        shot
+        for shot in batch.shots
+        if any(batch.stage_of(shot, name).look == look for name in batch.stages if name not in shot.skip)
+    ]
+
+
+def _delivered(batch: Batch, shot: Shot) -> bool:
+    """Whether anything of a shot becomes a version: what the batch delivers, or where it does not say, its last."""
+    wanted = batch.deliver.stage
+    made = [name for name in batch.stages if name not in shot.skip]
+    return bool(made) if wanted is None else wanted in made
 
 
 def with_materials(

@@ -81,11 +81,15 @@ Refusal = tuple[tuple[str, ...], str, str]
 """(place in the row, why it may not be used, what would help)"""
 
 
-def refusals_of(consent: Consent, scope: Sequence[str], use: Use, show: str, today: dt.date) -> Iterator[Refusal]:
-    """Why material may not be used so for a show on that day; nothing, if it may."""
-    if use not in consent.scope:
+def refusals_of(
+    consent: Consent, scope: Sequence[str], uses: Sequence[Use], show: str, today: dt.date
+) -> Iterator[Refusal]:
+    """Why material may not be used so for a show on that day; nothing, if it may. ``uses``: what is done with it."""
+    if missing := [use for use in uses if use not in consent.scope]:
         agreed = listed(consent.scope, "and")
-        yield ("consent", "scope"), f"{consent.who} consented to {agreed}, not to {use}", "ask for it, or take it away"
+        shown = ", and what is delivered is shown" if "publication" in missing else ""
+        message = f"{consent.who} consented to {agreed}, not to {listed(missing, 'or')}{shown}"
+        yield ("consent", "scope"), message, "ask for it, or take it away"
     if consent.when > today:
         yield ("consent", "when"), f"consent was given on {consent.when}, which is still to come", ""
     if consent.until is not None and consent.until < today:

@@ -10,7 +10,7 @@ from ancestra_farm.batch.rights import refusals_of
 from ancestra_farm.batch.schema import Batch
 from tests.batch.test_materials import Place
 
-CONSENT = {"who": "Ana Lima", "when": "2020-03-01", "scope": ["reference"]}
+CONSENT = {"who": "Ana Lima", "when": "2020-03-01", "scope": ["reference", "publication"]}
 ROW = {"owner": "Ana Lima", "consent": CONSENT, "licence": "for this film", "scope": ["ancestra"]}
 GUIDE = {"kind": "reference", "source": "a.png"}
 LOOKS = {"film": {"source": "film.safetensors", "digest": ""}}
@@ -76,7 +76,14 @@ def test_without_a_ledger_no_row_is_asked_for(place):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"consent": {**CONSENT, "scope": ["training"]}}, "Ana Lima consented to training, not to reference"),
+        (
+            {"consent": {**CONSENT, "scope": ["training"]}},
+            "Ana Lima consented to training, not to reference or publication",
+        ),
+        (
+            {"consent": {**CONSENT, "scope": ["reference"]}},
+            "Ana Lima consented to reference, not to publication, and what is delivered is shown",
+        ),
         ({"consent": {**CONSENT, "when": "2999-01-01"}}, "consent was given on 2999-01-01, which is still to come"),
         ({"consent": {**CONSENT, "until": "2020-03-02"}}, "consent ended on 2020-03-02"),
         ({"scope": ["other"]}, "it may be used for other, not for ancestra"),
@@ -126,7 +133,7 @@ def test_consent_holds_on_its_first_and_on_its_last_day():
     consent = Consent.model_validate({**CONSENT, "until": "2020-03-05"})
 
     def refused(day: int) -> bool:
-        return bool(list(refusals_of(consent, ("any",), "reference", "s", dt.date(2020, 3, day))))
+        return bool(list(refusals_of(consent, ("any",), ("reference",), "s", dt.date(2020, 3, day))))
 
     assert [refused(day) for day in (1, 5, 6)] == [False, False, True]
-    assert list(refusals_of(consent, ("any",), "reference", "s", dt.date(2020, 2, 28)))
+    assert list(refusals_of(consent, ("any",), ("reference",), "s", dt.date(2020, 2, 28)))

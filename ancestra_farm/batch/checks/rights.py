@@ -6,7 +6,7 @@ from ancestra_farm.batch.checks.findings import Findings
 from ancestra_farm.batch.checks.materials import Surroundings
 from ancestra_farm.batch.document import Document, read_file
 from ancestra_farm.batch.load import accepted
-from ancestra_farm.batch.materials import Material, local_file, named_in
+from ancestra_farm.batch.materials import Material, local_file, named_in, uses_of
 from ancestra_farm.batch.problems import BatchRefused, DocumentPath
 from ancestra_farm.batch.rights import Rights, RightsLedger, refusals_of
 from ancestra_farm.batch.urls import check_source_url
@@ -35,11 +35,12 @@ def check_rights(
         if (row := own or kept) is not None:
             rows[named.path] = row
         # What the ledger forbids is not allowed by a row that stands in the batch.
+        uses = uses_of(batch, named)
         told = dict.fromkeys(
             (why, hint)
             for one in (own, kept)
             if one is not None
-            for _, why, hint in refusals_of(one.consent, one.scope, "reference", batch.show, around.today)
+            for _, why, hint in refusals_of(one.consent, one.scope, uses, batch.show, around.today)
         )
         for why, hint in told:
             findings.add((*named.path, "source"), f"{named.said} may not be used: {why}", hint)

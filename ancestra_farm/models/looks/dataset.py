@@ -158,7 +158,7 @@ def _named_twice(document: Document, ledger: PhotographLedger) -> Iterator[Probl
 
 def _refusals(row: Photograph, look: LookFile, today: dt.date) -> Iterator[Fault]:
     """Why a photograph may not be used for a look."""
-    for place, message, hint in refusals_of(row.consent, row.scope, "training", look.show, today):
+    for place, message, hint in refusals_of(row.consent, row.scope, ("training",), look.show, today):
         yield place, f"{row.file}: {message}", hint
     licences = look.policy.licences
     if licences is not None and row.licence not in licences:
