@@ -49,16 +49,16 @@ CONTROL = 2.0
 
 def pipeline_of(folder: Path, kind: type = WanPipeline) -> Any:  # noqa: ANN401 - a pipeline of either class
     """The exported checkpoint as a pipeline, in float32."""
-    pipeline = kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)  # type: ignore[attr-defined]
+    pipeline = kind.from_pretrained(folder, dtype=torch.float32, local_files_only=True)  # type: ignore[attr-defined]
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def guided_pipeline_of(folder: Path) -> WanVACEPipeline:
     """The exported checkpoint with its control blocks. Raises OSError or ValueError where it has none."""
-    transformer = WanVACETransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32)
+    transformer = WanVACETransformer3DModel.from_pretrained(folder / "transformer", dtype=torch.float32)
     pipeline = WanVACEPipeline.from_pretrained(
-        folder, transformer=transformer, torch_dtype=torch.float32, local_files_only=True
+        folder, transformer=transformer, dtype=torch.float32, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
     set_true_scale(pipeline)
