@@ -134,7 +134,12 @@ _ORDERS: _Columns = (
     ("shot", _TEXT, True, "the shot it is about; null: the whole batch"),
     ("stage", _TEXT, True, "the stage it is about; null: every stage"),
     ("candidate_id", _TEXT, True, "the candidate it is about, if one"),
-    ("says", _TEXT, False, "how many, which cause, which class: `12 more`, `crash`, `dailies, weight 2`; else empty"),
+    (
+        "says",
+        _TEXT,
+        False,
+        "how many, which cause, which class, until when: `12 more`, `crash`, `dailies, weight 2`; else empty",
+    ),
     ("note", _TEXT, False, "what they noted"),
     ("order_id", _TEXT, True, "the id its giver gave it"),
     ("epoch", pa.int64(), False, "epoch under which it was taken"),

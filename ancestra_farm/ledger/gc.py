@@ -12,7 +12,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +28,9 @@ from ancestra_farm.ledger.store import Store, material_path
 from ancestra_farm.ledger.tables import Projection, rebuild
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.ledger.uploads import FOLDER as UPLOADS
-from ancestra_farm.ledger.uploads import waiting
-from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, MediaCollected, SettingsGiven
+from ancestra_farm.ledger.uploads import aged
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, Event, MediaCollected
+from ancestra_farm.plan.farm_events import SettingsGiven
 
 #: Nothing younger than this is collected: longer than any ticket may take, and than clocks are apart.
 GRACE_S = 24 * 3600.0
@@ -152,20 +152,9 @@ def _look(store: Store, rejects_older_than_s: float | None, grace_s: float, now:
         else:
             found.orphans[path] = size
     probes = [(path, store.size(path), store.modified(path)) for path in store.list("probe")]
-    for path, size, modified in (*store.leftovers(), *probes, *_uploads(store)):
+    for path, size, modified in (*store.leftovers(), *probes, *aged(store)):
         (found.leftovers if modified < now - grace_s else found.young)[path] = size
     return found
-
-
-def _uploads(store: Store) -> Iterator[tuple[str, int, float]]:
-    """Parts of files that are being uploaded, or were: path, bytes, when the last part of its file came."""
-    for paths in waiting(store).values():
-        seen = []
-        for path in paths:
-            with suppress(NotThere):  # the last part may have come meanwhile
-                seen.append((path, store.size(path), store.modified(path)))
-        last = max((modified for _, _, modified in seen), default=0.0)
-        yield from ((path, size, last) for path, size, _ in seen)
 
 
 class _Named:

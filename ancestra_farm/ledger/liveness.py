@@ -63,7 +63,8 @@ class Presence:
             store.delete(PATH)
 
     def __str__(self) -> str:
-        return f"{self.who} (process {self.pid} on {self.host}, epoch {self.epoch})"
+        process = f"process {self.pid} " if self.pid else ""  # seen through its door, nobody knows which
+        return f"{self.who} ({process}on {self.host}, epoch {self.epoch})"
 
 
 def who_is_alive(store: Store, now: float | None = None) -> Presence | None:

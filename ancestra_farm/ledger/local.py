@@ -104,6 +104,13 @@ class LocalFolder:
         with _reading(path):
             return path.read_bytes()
 
+    def read_block(self, key: str, start: int, length: int) -> bytes:
+        """Bytes of a file from ``start`` on; NotThere if there is none."""
+        path = self.root / key
+        with _reading(path), path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
     def fetch(self, key: str, file: Path) -> None:
         """Copy a file of the store to ``file``; NotThere if there is none."""
         path = self.root / key

@@ -188,11 +188,18 @@ class Bucket:
         """The bytes of an object; NotThere if there is none."""
         return self._read(f"{self.root}/{key}")
 
-    def _read(self, path: str) -> bytes:
+    def read_block(self, key: str, start: int, length: int) -> bytes:
+        """Bytes of an object from ``start`` on; NotThere if there is none."""
+        size = self.size(key)
+        if start >= size:
+            return b""
+        return self._read(f"{self.root}/{key}", start=start, end=min(start + length, size))
+
+    def _read(self, path: str, **part: int) -> bytes:
         def attempt(_: int) -> bytes:
             with _errors(path):
                 # A body that is cut short or stays away is seen here, not by the client below.
-                data: bytes = self.fs.cat_file(path, **self._in_time(2**30))
+                data: bytes = self.fs.cat_file(path, **part, **self._in_time(2**30))
                 return data
 
         return patiently(attempt, _worth_reading_again)

@@ -29,21 +29,31 @@ from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.survey import Survey, commits_of, survey
 from ancestra_farm.ledger.tables import rebuild
-from ancestra_farm.plan.events import (
-    BatchSubmitted,
-    EpochTaken,
-    Event,
+from ancestra_farm.plan.events import BatchSubmitted, EpochTaken, Event, Repaired
+from ancestra_farm.plan.farm_events import (
     HostNoted,
     HostTimed,
     NodeNoticed,
     NodeOrdered,
     NodesPaid,
     NoticeDelivered,
-    Repaired,
+    StopOrdered,
+    TokenNoted,
 )
 
 #: Kinds that nothing rests on, or that hold by themselves: they count where they stand.
-_STAY = (EpochTaken, HostTimed, HostNoted, NodeNoticed, NodeOrdered, NodesPaid, NoticeDelivered, Repaired)
+_STAY = (
+    EpochTaken,
+    HostTimed,
+    HostNoted,
+    NodeNoticed,
+    NodeOrdered,
+    NodesPaid,
+    NoticeDelivered,
+    Repaired,
+    StopOrdered,
+    TokenNoted,
+)
 
 
 class Retold(Protocol):

@@ -66,6 +66,9 @@ class Backend(Protocol):
     def read(self, key: str) -> bytes:
         """All bytes; raises NotThere."""
 
+    def read_block(self, key: str, start: int, length: int) -> bytes:
+        """At most ``length`` bytes from ``start`` on, fewer only at its end; raises NotThere."""
+
     def fetch(self, key: str, file: Path) -> None:
         """Copy to a file on this machine without holding it in memory; raises NotThere."""
 
@@ -162,6 +165,10 @@ class Store:
     def read(self, path: str) -> bytes:
         """All bytes of a file. Raises NotThere."""
         return self._backend.read(check_path(path))
+
+    def read_block(self, path: str, start: int, length: int) -> bytes:
+        """At most ``length`` bytes of a file from ``start`` on, fewer only at its end. Raises NotThere."""
+        return self._backend.read_block(check_path(path), start, length)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of this name."""

@@ -3,7 +3,7 @@
 A file is cut into parts of one size. Each is kept as ``uploads/<sha256 of the file>/<number>-<sha256 of the part>`` and
 appears whole, so whoever goes on needs no notes: what is listed is there. Parts are named by their content, so that two
 who bring the same file at once bring the same parts. Once all are there they become material in one step, and go. What
-nobody goes on with for longer than the grace of `gc` is swept by it.
+nobody goes on with for a day is swept, by the controller at work or by `gc`.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,12 +122,13 @@ def held(store: Store, sha256: str) -> frozenset[Part]:
     return frozenset(Part(int(match[2]), match[3]) for match in found if match is not None)
 
 
-def put_part(store: Store, sha256: str, part: Part, data: bytes) -> None:
-    """Keep one part. Repeatable. Raises StoreRefused where ``data`` is not what the part says."""
+def put_part(store: Store, sha256: str, part: Part, data: bytes) -> bool:
+    """Keep one part; False where it was there. Raises StoreRefused where ``data`` is not what the part says."""
     if not 0 <= part.number < MOST_PARTS or hashlib.sha256(data).hexdigest() != part.sha256:
         raise StoreRefused(f"part {part.number} arrived with other bytes than it says; send it again")
-    store.create(part.path(sha256), data)
+    new = store.create(part.path(sha256), data)
     reached("uploads.after_part")
+    return new
 
 
 def join(store: Store, sha256: str, size: int, parts: Sequence[Part], *, checked: bool) -> str:
@@ -156,6 +158,28 @@ def waiting(store: Store) -> dict[str, list[str]]:
     for path in store.list(FOLDER):
         found[path.split("/")[1]].append(path)
     return found
+
+
+def aged(store: Store) -> Iterator[tuple[str, int, float]]:
+    """Parts that lie in a store: path, bytes, when the last part of the same file came (Unix seconds)."""
+    for paths in waiting(store).values():
+        seen = []
+        for path in paths:
+            with suppress(NotThere):  # the last part may have come meanwhile
+                seen.append((path, store.size(path), store.modified(path)))
+        last = max((modified for _, _, modified in seen), default=0.0)
+        yield from ((path, size, last) for path, size, _ in seen)
+
+
+def sweep(store: Store, before: float) -> int:
+    """Remove the parts of files of which no part came since ``before`` (Unix seconds); how many there were.
+
+    Whoever goes on with one in that very moment is told that parts are missing, and brings them again.
+    """
+    old = [path for path, _, last in aged(store) if last < before]
+    for path in old:
+        store.delete(path)
+    return len(old)
 
 
 def forget(store: Store, sha256: str) -> None:
@@ -192,7 +216,7 @@ def put_in_parts(store: Store, file: Path, sha256: str, progressed: Progressed =
 def _sent(store: Store, file: Path, sha256: str) -> Iterator[tuple[Part, int, bool]]:
     """Bring every part of a file, a few at a time: each once it is there, its bytes, and whether it had to be sent."""
     there = held(store, sha256)
-    under_way: deque[tuple[Part, int, Future[None] | None]] = deque()
+    under_way: deque[tuple[Part, int, Future[bool] | None]] = deque()
     with ThreadPoolExecutor(_SENT_AT_ONCE) as threads:
         try:
             for part, data in parts_of(file, sha256):
@@ -208,7 +232,7 @@ def _sent(store: Store, file: Path, sha256: str) -> Iterator[tuple[Part, int, bo
                     job.cancel()
 
 
-def _awaited(part: Part, size: int, job: "Future[None] | None") -> tuple[Part, int, bool]:
+def _awaited(part: Part, size: int, job: "Future[bool] | None") -> tuple[Part, int, bool]:
     if job is not None:
         job.result()
     return part, size, job is not None

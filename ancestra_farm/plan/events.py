@@ -1,4 +1,4 @@
-"""What can happen to a batch, as records: the vocabulary of the log.
+"""What can happen to a batch, as records: the vocabulary of the log. What happens to the farm is in `farm_events`.
 
 Each class is one kind of event. Events are facts and binding decisions; folding them in order gives the whole state of
 a farm, and nothing is decided again. They live beside the plan because both the scheduler, which decides them, and the
@@ -12,6 +12,17 @@ candidates within a branch. A position is made at rung ``draft`` and, if promote
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ancestra_farm.plan.farm_events import (
+    HostNoted,
+    HostTimed,
+    NodeNoticed,
+    NodeOrdered,
+    NodesPaid,
+    NoticeDelivered,
+    SettingsGiven,
+    StopOrdered,
+    TokenNoted,
+)
 from ancestra_farm.plan.recipe import Rung
 
 #: How an attempt at a candidate ended. ``judged``: there is a verdict. The others are causes of failure; ``store``:
@@ -29,10 +40,6 @@ BranchEnd = Literal["kept_enough", "tried_all", "budget", "superseded", "closed"
 #: Of a stage: ``close``, ``more`` (candidates), ``retry`` (what failed, or what a filter rejected). Of a shot, or of a
 #: whole batch where no shot is named: ``pause``, ``unpause``, ``cancel``; of a batch: ``priority``.
 OrderKind = Literal["pick", "unpick", "close", "restore", "more", "retry", "pause", "unpause", "cancel", "priority"]
-#: What happens to hosts that people will ask for.
-HostChange = Literal["ready", "lost", "drained", "killed", "failed_to_start"]
-#: What people order of machines and hosts.
-NodeOrderKind = Literal["drain", "block", "forgive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +146,16 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class CandidateGivenUp:
-    """No further attempt will be made: three strikes (``quarantined``) or too many unexplained losses (``lost``)."""
+    """No further attempt will be made: three strikes (``quarantined``) or too many unexplained losses (``lost``).
+
+    ``skipped``: its turn never came, since the batch has spent its device-hours; its wave is decided without it.
+    """
 
     batch: str
     branch: str
     position: int
     rung: Rung
-    outcome: Literal["quarantined", "lost", "failed"]
+    outcome: Literal["quarantined", "lost", "failed", "skipped"]
     reason: str
     at: float
 
@@ -205,7 +215,8 @@ class OrderGiven:
 
     ``shot``, ``stage`` and ``candidate_id`` say what it is of. ``candidates``: how many ``more``. ``cause``: what to
     ``retry``: an outcome (``failed``, ``quarantined``, ``lost``) or a cause of failure; ``filter``: rejects of this
-    filter. ``priority`` and ``weight``: the new ones, empty and None to leave them. ``order_id``: the giver's own id
+    filter. ``priority`` and ``weight``: the new ones, empty and None to leave them. ``until``: when a ``pause`` ends by
+    itself, in seconds since the Unix epoch; None: when it is ordered to. ``order_id``: the giver's own id
     of it; an order that comes a second time under the same id (its answer was lost) is acknowledged and changes
     nothing.
     """
@@ -223,6 +234,7 @@ class OrderGiven:
     filter: str = ""
     priority: str = ""
     weight: float | None = None
+    until: float | None = None
     order_id: str = ""
 
 
@@ -267,25 +279,6 @@ class StitchEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class HostTimed:
-    """A host's clock for one stretch: the four parts add up to ``wall_s``.
-
-    ``busy``: generating. ``loading``: setup, warm-up. ``starved``: no input though the pool had work or the host's own
-    judging and writing held it up. ``idle``: nothing to do.
-    """
-
-    batch: str
-    pool: str
-    host: str
-    wall_s: float
-    busy_s: float
-    loading_s: float
-    starved_s: float
-    idle_s: float
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class VerdictsVoided:
     """Verdicts of a host that turned out to be sick no longer count: these positions are tried again elsewhere.
 
@@ -299,21 +292,6 @@ class VerdictsVoided:
     host: str
     why: str
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class HostNoted:
-    """Something about a host that people will ask for: it came up, was lost, or was ended and why.
-
-    ``node_type``: of the machine it came up on; empty where none is stated.
-    """
-
-    pool: str
-    host: str
-    what: HostChange
-    message: str
-    at: float
-    node_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,89 +324,6 @@ class MediaCollected:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsGiven:
-    """The settings of the farm, or of one show, were given anew: the whole document, in place of any before.
-
-    ``name``: the show's; empty for the farm. ``document``: canonical JSON of ``ancestra/farm/v1`` or
-    ``ancestra/show/v1``. ``order``: the giver's own id of it, as `OrderGiven.order_id`.
-    """
-
-    kind: Literal["farm", "show"]
-    name: str
-    document: str
-    who: str
-    at: float
-    order: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeNoticed:
-    """A machine with hosts on it is to go away. ``leaves_at``: Unix seconds; None: once it is empty.
-
-    ``node``: Ray's id of it, in hex. ``why``: what its cloud, its cluster or a person said. ``hosts``: those that were
-    on it; what ends there from now on is nobody's failure.
-    """
-
-    node: str
-    why: str
-    hosts: tuple[str, ...]
-    leaves_at: float | None
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class NodesPaid:
-    """Time that the nodes of one type were up for, since this was last told. ``nodes``: so many are up from here on.
-
-    ``node_s``: node-seconds, one for each node and second. ``cost``: what they come to in ``currency``, at the price of
-    that moment.
-    """
-
-    node_type: str
-    nodes: int
-    node_s: float
-    cost: float
-    currency: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOrdered:
-    """A person's order about a machine (``node``, Ray's id in hex), a ``host``, or the hosts of a ``model``.
-
-    ``drain``: a machine gets nothing more and is given back once it is empty; a host makes room for another.
-    ``block``: no host is placed on the machine, until somebody's ``forgive``. ``forgive`` of a model: its hosts that
-    failed to start no longer count. ``order_id``: as of `OrderGiven`.
-    """
-
-    order: NodeOrderKind
-    who: str
-    at: float
-    node: str = ""
-    host: str = ""
-    model: str = ""
-    note: str = ""
-    order_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeDelivered:
-    """Somebody was told something. ``key``: of this notice to this recipient; ``event_id``: of the notice.
-
-    ``to``: the host of a webhook, or ``command:NAME``. ``batch`` and ``shot``: empty where it is not about one.
-    """
-
-    key: str
-    event_id: str
-    occasion: str
-    show: str
-    batch: str
-    shot: str
-    to: str
-    at: float
-
-
 Event = (
     EpochTaken
     | BatchSubmitted
@@ -448,6 +343,8 @@ Event = (
     | Repaired
     | MediaCollected
     | SettingsGiven
+    | TokenNoted
+    | StopOrdered
     | NoticeDelivered
     | NodeNoticed
     | NodeOrdered

@@ -20,25 +20,34 @@ Node = tuple[str, str]
 
 def awaited(batch: BatchState, shot: ShotState) -> Iterator[str]:
     """What a shot still waits for, each as ``anc_010_0010 still of previs``."""
+    return (said for said, _ in _awaited(batch, shot))
+
+
+def awaited_stages(batch: BatchState, shot: ShotState) -> Iterator[StageState | None]:
+    """The stages whose results a shot still waits for; None for what is not there."""
+    return (stage for _, stage in _awaited(batch, shot))
+
+
+def _awaited(batch: BatchState, shot: ShotState) -> Iterator[tuple[str, StageState | None]]:
     for after in shot.plan.after:
         name = after.batch or batch.name
         other = batch.batches.get(name)
         if other is None:
-            yield f"batch {name}, which is not here"
+            yield f"batch {name}, which is not here", None
             continue
         for follows in _shots_of(after, other.shots, shot.plan.name if other is batch else ""):
             state = other.shots.get(follows)
             if state is None:
-                yield f"{follows} of {name}, which has no such shot any more"
+                yield f"{follows} of {name}, which has no such shot any more", None
                 continue
             yield from _unpicked(after, name, state)
 
 
-def _unpicked(after: After, batch: str, shot: ShotState) -> Iterator[str]:
+def _unpicked(after: After, batch: str, shot: ShotState) -> Iterator[tuple[str, StageState | None]]:
     for name in _stages_of(after, shot.plan):
         stage = shot.stages.get(name)
         if stage is None or not _has_result(stage):
-            yield f"{shot.plan.name} {name} of {batch}"
+            yield f"{shot.plan.name} {name} of {batch}", stage
 
 
 def _has_result(stage: StageState) -> bool:

@@ -42,6 +42,7 @@ class Supply:
 class Bay:
     """Slots of one kind. ``slots``: there are so many now; ``planned``: there are to be so many; ``used``: by hosts.
 
+    ``on_spot``: of ``slots``, those on nodes of the spot market.
     ``make``: of the nodes they are on, None: whatever Ray has. ``each``: slots of one node; ``most`` and ``most_spot``:
     what as many nodes as there may be come to, of all types and of those of the spot market, ``spot``. ``closed`` and
     ``closed_spot``: of nodes that are up and take no hosts; they count as nodes there are. ``supply``: how its nodes
@@ -58,6 +59,7 @@ class Bay:
     closed: float = 0.0
     closed_spot: float = 0.0
     slots: float = 0.0
+    on_spot: float = 0.0
     planned: float = 0.0
     used: float = 0.0
     supply: Supply = field(default_factory=Supply)
@@ -157,6 +159,7 @@ def stand(bays: Mapping[str, Bay], nodes: Iterable[str], closed: Iterable[str] =
     for bay in bays.values():
         if bay.make is not None:
             bay.slots = bay.each * sum(there[name] for name in bay.types)
+            bay.on_spot = bay.each * sum(there[name] for name in bay.spot)
             bay.closed = bay.each * sum(shut[name] for name in bay.types)
             bay.closed_spot = bay.each * sum(shut[name] for name in bay.spot)
 

@@ -1,13 +1,17 @@
 """How a budget in candidates is shared out: over stages when a batch comes in, over branches when they are opened.
 
 Shared out in advance, never by who asks first, so that which shot or segment goes short does not depend on which host
-was quicker. A budget in device-hours is the dispatcher's: it ends a batch wherever it happens to be.
+was quicker. A budget in device-hours ends a batch wherever it happens to be: how far it reaches is decided in
+`releases` and `purse`, and here only what becomes of whom it does not reach.
 """
 
 from math import ceil
 
+from ancestra_farm.plan.events import Outcome
 from ancestra_farm.plan.plan import Plan, ShotPlan
+from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.stages import StagePlan
+from ancestra_farm.scheduler.state import Branch
 
 
 def budget_caps(plan: Plan) -> dict[tuple[str, str], int]:
@@ -98,3 +102,24 @@ def promoted(drafts: int, promote: float) -> int:
     The rounding before it undoes that 0.07 * 100 is a little more than 7.
     """
     return ceil(round(promote * drafts, 9))
+
+
+def beyond_hours(branch: Branch) -> list[tuple[int, Rung, str]]:
+    """What waits of a branch whose batch has spent its device-hours, with why it is not made.
+
+    What runs ends, and its wave is then decided over what was judged of it. What people restored is made all the same.
+    """
+    batch = branch.stage.batch
+    if not batch.spent_out:
+        return []
+    reason = f"the {batch.plan.batch.budget.device_hours:g} device-hours of {batch.name} are spent"
+    phases = [phase for phase in branch.phases.values() if not phase.by_word]
+    return [(position, phase.rung, reason) for phase in phases for position in phase.queue]
+
+
+def cut_short(branch: Branch) -> bool:
+    """Whether candidates of a branch were released and not made, for its batch's device-hours."""
+    skipped: frozenset[Outcome] = frozenset({"skipped"})
+    return branch.stage.batch.spent_out and any(
+        True for results in branch.results.values() for _ in results.having(skipped, lambda _reason: True)
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 
-from ancestra_farm.plan.events import NodeNoticed
+from ancestra_farm.plan.farm_events import NodeNoticed
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.slots import Slots

@@ -17,8 +17,9 @@ from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
 from ancestra_farm.scheduler.outcomes import phase_of
+from ancestra_farm.scheduler.pauses import goes_on_at
 from ancestra_farm.scheduler.phases import Phase
-from ancestra_farm.scheduler.pools import Pool
+from ancestra_farm.scheduler.pools import Pool, load_guess_s
 from ancestra_farm.scheduler.releases import Releases
 from ancestra_farm.scheduler.settings import Settings
 from ancestra_farm.scheduler.slots import Slots
@@ -58,7 +59,7 @@ class Dispatcher:
         """
         for model, card in batch.plan.cards.items():
             document, digest = batch.submitted.cards[model], model_digest(card)
-            pool = self.fleet.pools.setdefault(digest, Pool(digest, card, document))
+            pool = self.fleet.pools.setdefault(digest, Pool(digest, card, document, load_s=load_guess_s(card)))
             pool.card, pool.document, pool.start_failures = card, document, 0
         self.fleet.equip(self.fleet.farm)
 
@@ -70,6 +71,8 @@ class Dispatcher:
                 line.ready.clear()
         self.add_pools(batch)
         self._held = {ref for ref in self._held if ref[0] != batch.name}
+        for ref in [ref for ref in self.fleet.put_off if ref[0] == batch.name]:
+            del self.fleet.put_off[ref]
         for branch in batch.branches.values():
             for phase in branch.phases.values():
                 phase.queue = sorted(phase.open)
@@ -112,6 +115,11 @@ class Dispatcher:
         """Put the stage's branches that may release a wave into line; hold it, or let it go on, as people ordered."""
         if stage.held != (stage.ref in self._held):
             self._hold(stage)
+        if goes_on_at(stage.batch, stage.shot) is None:
+            self.fleet.put_off.pop(stage.ref, None)
+        else:
+            self.fleet.put_off[stage.ref] = stage
+            self.fleet.pools[stage.plan.model_digest].line(stage.batch)
         if stage.held:
             return
         for branch in stage.branches.values():

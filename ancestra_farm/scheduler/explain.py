@@ -8,6 +8,7 @@ from ancestra_farm.scheduler import after, supply
 from ancestra_farm.scheduler.chains import selected_chains
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.fleet import Fleet
+from ancestra_farm.scheduler.pauses import told_end
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.progress import shot_status, stage_status
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
@@ -67,7 +68,7 @@ def _told_broke(batch: BatchState) -> str:
 
 def _told_pause(pause: OrderGiven) -> str:
     what = f"{pause.shot} of {pause.batch}" if pause.shot else pause.batch
-    return f"{what} is paused by {_told(pause)}"
+    return f"{what} is paused by {_told(pause)}{told_end(pause)}"
 
 
 def _told(given: OrderGiven, when: str = "since") -> str:
@@ -190,7 +191,7 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher, shows: Collection
     pool = dispatcher.fleet.pools.get(stage.plan.model_digest)
     hosts = [] if pool is None else list(pool.hosts.values())
     if not dispatcher.fleet.known:
-        return "no farm is at work on this store; `ancestra resume` goes on"
+        return "no farm is at work on this store; `ancestra resume`, or on a cluster `ancestra up`, goes on"
     unstored = dispatcher.store_waits.told(hosts)
     running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
     if unstored is None and running and any(host.ready for host in hosts):
@@ -224,6 +225,9 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet, shows: Collection
     if line is not None and fleet.at_show_cap(line, pool):
         held = fleet.held_by_show(batch.show)
         return f"all batches of {batch.show} hold {held:g} of the {batch.show_cap} slots they may hold (show_caps)"
+    if line is not None and fleet.purse.out_of_hours(pool, line):
+        hours = batch.plan.batch.budget.device_hours
+        return f"what {batch.name} has left of its {hours:g} device-hours may all go to what runs"
     if line is not None and fleet.purse.out_of_reach(pool, line):
         left = batch.settings.money_left(batch.show) or 0.0
         currency = batch.settings.farm.currency

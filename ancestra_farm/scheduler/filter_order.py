@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ancestra_farm.scheduler.state import FilterCost
+from ancestra_farm.scheduler.counts import FilterCost
 
 #: As if every filter had been seen twice, once rejecting: a filter that happened to reject nothing yet stays finite.
 PRIOR_RUNS = 2.0

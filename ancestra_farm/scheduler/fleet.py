@@ -9,7 +9,7 @@ from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.purse import Purse
-from ancestra_farm.scheduler.state import BatchState, Branch
+from ancestra_farm.scheduler.state import BatchState, Branch, StageRef, StageState
 from ancestra_farm.scheduler.world import SlotsChanged
 
 
@@ -20,7 +20,8 @@ class Fleet:
     ``known``: the farm has said how many slots there are, ``told``, last. ``starting``: hosts that are not ready yet,
     in the order they were asked for. ``stopping``: hosts that go when what they run is back. ``bays``: by name, in the
     order in which they are filled. ``farm``: its settings. ``stale``: what slots are shared by has changed. ``purse``:
-    the money that tickets are out for.
+    the money that tickets are out for. ``put_off``: stages that are paused now and go on by themselves later;
+    ``foreseen``: when those of them do for which hosts are asked by now.
     """
 
     known: bool = False
@@ -35,6 +36,8 @@ class Fleet:
     tickets: int = 0
     started: int = 0
     purse: Purse = field(default_factory=Purse)
+    put_off: dict[StageRef, StageState] = field(default_factory=dict)
+    foreseen: dict[StageRef, float] = field(default_factory=dict)
 
     def pool(self, branch: Branch) -> Pool:
         """The pool that makes a branch's candidates."""

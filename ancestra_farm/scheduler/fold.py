@@ -14,12 +14,8 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     EpochTaken,
     Event,
-    HostNoted,
     MediaCollected,
-    NodeOrdered,
-    NoticeDelivered,
     OrderGiven,
-    SettingsGiven,
     StageClosed,
     StitchEnded,
     StitchPlanned,
@@ -27,7 +23,9 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
+from ancestra_farm.plan.farm_events import HostNoted, NodeOrdered, NodesPaid, NoticeDelivered, SettingsGiven, TokenNoted
 from ancestra_farm.scheduler.budget import branch_limit, tail_share
+from ancestra_farm.scheduler.counts import Counts
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.notices import taken_as_told
 from ancestra_farm.scheduler.ordered import extend, fold_node_order, fold_order, remember
@@ -42,7 +40,7 @@ from ancestra_farm.scheduler.outcomes import (
 from ancestra_farm.scheduler.phases import Stop
 from ancestra_farm.scheduler.revision import new_batch
 from ancestra_farm.scheduler.settings import settings_digest
-from ancestra_farm.scheduler.state import Branch, Counts, FarmState, StageState, StitchState
+from ancestra_farm.scheduler.state import Branch, FarmState, NodesTold, StageState, StitchState
 from ancestra_farm.scheduler.yields import Yields
 
 
@@ -158,8 +156,22 @@ def _host_noted(state: FarmState, event: HostNoted) -> None:
         state.settings.standing[event.host] = event.node_type
 
 
+def _nodes_paid(state: FarmState, event: NodesPaid) -> None:
+    """Which nodes are up, and until when they are paid for: whoever comes next goes on from there."""
+    before = state.paid.pop(event.node_type, None)
+    ids = event.ids if event.ids is not None else () if before is None else before.ids
+    if ids and event.nodes:
+        state.paid[event.node_type] = NodesTold(ids, event.at)
+
+
 def _notice_delivered(state: FarmState, event: NoticeDelivered) -> None:
     state.told.add(event.key)
+
+
+def _token_noted(state: FarmState, event: TokenNoted) -> None:
+    state.tokens.pop(event.token_id, None)
+    if event.what != "revoked":
+        state.tokens[event.token_id] = event
 
 
 def _media_collected(state: FarmState, event: MediaCollected) -> None:
@@ -192,6 +204,8 @@ _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     StitchEnded: _stitch_ended,
     MediaCollected: _media_collected,
     SettingsGiven: _settings_given,
+    NodesPaid: _nodes_paid,
     NoticeDelivered: _notice_delivered,
+    TokenNoted: _token_noted,
     HostNoted: _host_noted,
 }

@@ -67,16 +67,19 @@ def _fleet(dispatcher: Dispatcher) -> Iterator[str]:
 
 
 def _purse(fleet: Fleet) -> Iterator[str]:
-    """What tickets that are out will cost is counted for the shows that pay for them."""
-    out: dict[str, list[float]] = {}
+    """What tickets that are out will cost is counted for the shows that pay for them, and the batches they are of."""
+    money: dict[str, list[float]] = {}
+    hours: dict[str, list[float]] = {}
     for _, lease in fleet.leases():
-        out.setdefault(lease.show, []).append(lease.cost)
-    counted = {show: tab.tickets for show, tab in fleet.purse.tabs.items()}
-    if counted != {show: len(costs) for show, costs in out.items()}:
-        yield f"tickets are counted as out for {counted}, {out} are"
-    for show, costs in out.items():
-        if show in fleet.purse.tabs and abs(fleet.purse.tabs[show].cost - sum(costs)) > ROUNDING:
-            yield f"{fleet.purse.tabs[show].cost} are counted as bound for {show}, {sum(costs)} are"
+        money.setdefault(lease.show, []).append(lease.cost)
+        hours.setdefault(lease.ticket.batch, []).append(lease.expected_s)
+    for tabs, out in ((fleet.purse.tabs, money), (fleet.purse.hours, hours)):
+        counted = {name: tab.tickets for name, tab in tabs.items()}
+        if counted != {name: len(costs) for name, costs in out.items()}:
+            yield f"tickets are counted as out for {counted}, {out} are"
+        for name, costs in out.items():
+            if name in tabs and abs(tabs[name].cost - sum(costs)) > ROUNDING * max(1.0, sum(costs)):
+                yield f"{tabs[name].cost} are counted as bound for {name}, {sum(costs)} are"
 
 
 def _bays(fleet: Fleet) -> Iterator[str]:

@@ -6,7 +6,7 @@ drain of a node for good; the next controller begins with both. A single host th
 
 from dataclasses import replace
 
-from ancestra_farm.plan.events import NodeOrdered
+from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.hosts import Host
 from ancestra_farm.scheduler.ordered import node_order_digest

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from math import inf
 
 from ancestra_farm.batch.show_settings import Occasion, Recipient
-from ancestra_farm.plan.events import NoticeDelivered
+from ancestra_farm.plan.farm_events import NoticeDelivered
 from ancestra_farm.plan.recipe import digest_of
 from ancestra_farm.scheduler.chains import waits_for_people
 from ancestra_farm.scheduler.progress import shot_status, stage_status

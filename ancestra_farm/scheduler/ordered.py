@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from ancestra_farm.batch.schema import Priority
-from ancestra_farm.plan.events import NodeOrdered, OrderGiven, Outcome
+from ancestra_farm.plan.events import OrderGiven, Outcome
+from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.scheduler.phases import Retry
 from ancestra_farm.scheduler.results import Results

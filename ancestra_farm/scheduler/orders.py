@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from ancestra_farm.batch.schema import PRIORITIES
 from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
+from ancestra_farm.plan.moments import clock
 from ancestra_farm.plan.plan import Plan, PlanRefused
-from ancestra_farm.scheduler import after
+from ancestra_farm.scheduler import after, pauses
 from ancestra_farm.scheduler.chains import (
     chains_of,
     close,
@@ -29,6 +30,8 @@ from ancestra_farm.scheduler.world import OrderRefused, Submit
 #: As `weight` and `candidates` in the batch file.
 MOST_WEIGHT = 1000
 MOST_CANDIDATES = 10_000_000
+#: Whoever means longer has mistyped the year.
+LONGEST_PAUSE_S = 366 * 86_400.0
 #: What `retry` may name: an outcome, or the cause of the last failed attempt.
 CAUSES = ("failed", "quarantined", "lost", "exception", "out_of_memory", "deadline", "crash", "host_lost")
 #: Outcomes that a person's word can change. What was skipped or not promoted would have been made, but for a stop.
@@ -62,7 +65,10 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
         raise OrderRefused(f"there is a batch {name} of another show; give this one of {plan.batch.show} another name")
     cancelled = known is not None and any(shot.cancelled is not None for shot in known.shots.values())
     if known is not None and known.submitted.digest == plan.digest and not cancelled:
+        if request.start_at is not None and (known.pause is None or known.pause.until != request.start_at):
+            raise OrderRefused(f"{name} is here already, just so; `ancestra pause --until` says when it goes on")
         return name, False
+    begins = None if request.start_at is None else _begins(name, request.who, request.start_at, now)
     paid = 0.0 if known is None else known.money
     if not request.accepted and (
         why := [*after.faults(plan, state.batches), *refusals(plan, state.settings, now, paid)]
@@ -81,7 +87,17 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
             at=now,
         )
     )
+    if begins is not None:
+        emit(begins)
     return name, True
+
+
+def _begins(batch: str, who: str, at: float, now: float) -> OrderGiven:
+    """What has a batch begin later: it is paused until then. Raises OrderRefused for a time that is past, or nobody."""
+    if not who.strip():
+        raise OrderRefused("a batch that begins at a time needs the name of the person who says so")
+    _refuse_unless_ahead(at, now)
+    return OrderGiven(batch, "pause", who, now, until=at, note="it was submitted to begin then")
 
 
 def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> bool:
@@ -176,7 +192,13 @@ def _close(batch: BatchState, given: OrderGiven, emit: Emit, now: float) -> None
     emit(closing(stage, chains_of(stage), selected, "picked", given.who, now))
 
 
-def _pause(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> None:
+def _refuse_unless_ahead(until: float, now: float) -> None:
+    if not now < until <= now + LONGEST_PAUSE_S:
+        raise OrderRefused(f"{clock(until)} is not ahead, by a year at most; it is {clock(now)}")
+
+
+def _pause(batch: BatchState, given: OrderGiven, emit: Emit, now: float) -> None:
+    """Pause, or go on. What is paused already may be given another end, or one at all."""
     what = f"{given.shot} of {batch.name}" if given.shot else batch.name
     if given.shot:
         shot = _shot(batch, given)
@@ -185,8 +207,10 @@ def _pause(batch: BatchState, given: OrderGiven, emit: Emit, _now: float) -> Non
     else:
         pause = batch.pause
     if given.order == "pause":
-        if pause is not None:
-            raise OrderRefused(f"{what} is paused already, by {pause.who}")
+        if given.until is not None:
+            _refuse_unless_ahead(given.until, now)
+        if pause is not None and given.until == pause.until:
+            raise OrderRefused(f"{what} is paused already, by {pause.who}{pauses.told_end(pause)}")
     elif pause is None:
         whole = batch.pause if given.shot else None
         if whole is not None:

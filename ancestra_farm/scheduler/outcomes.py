@@ -13,10 +13,11 @@ from ancestra_farm.plan.events import (
     WaveReleased,
 )
 from ancestra_farm.plan.recipe import Rung
+from ancestra_farm.scheduler.counts import FilterCost
 from ancestra_farm.scheduler.ordered import GIVEN_UP
 from ancestra_farm.scheduler.phases import Phase, Promoted, Stop
 from ancestra_farm.scheduler.results import Result
-from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, FilterCost, StageState, Survivor
+from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, StageState, Survivor
 from ancestra_farm.scheduler.waves import survivors_wanted
 
 #: Failures that say something about the candidate itself, once it was alone in its ticket.
@@ -274,7 +275,9 @@ def given_up(state: FarmState, event: CandidateGivenUp) -> None:
     if branch is None or (phase := phase_of(branch, event.position, event.rung)) is None:
         return
     result = branch.result(event.position, event.rung)
-    result.reason, result.given_up = event.reason, event.outcome
+    result.reason = event.reason
+    if event.outcome != "skipped":
+        result.given_up = event.outcome
     phase.open.discard(event.position)
     set_outcome(branch, event.rung, result, event.outcome)
 

@@ -15,8 +15,14 @@ from ancestra_farm.scheduler.lines import Line, Lot, count
 from ancestra_farm.scheduler.share import RANKS, Clock, settle, turn
 from ancestra_farm.scheduler.state import BatchState
 
-#: Seconds a host is thought to take to come up before one has been measured.
+#: Seconds a host is thought to take to come up before one has been measured, and for each GiB that its model needs.
 LOAD_GUESS_S = 5.0
+LOAD_GUESS_S_PER_GIB = 2.0
+
+
+def load_guess_s(card: ModelCard) -> float:
+    """About how long a model takes to load, in seconds: weights of about its VRAM, read at half a GiB a second."""
+    return LOAD_GUESS_S + LOAD_GUESS_S_PER_GIB * card.vram_gib
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +35,7 @@ class Pool:
     ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more.
     ``sizes``: slots that one host takes, by the bays it can be in, the first to be filled first; ``standing``: hosts
     that are not about to go, by bay. ``needed``: hosts that its work asks for; ``ample_since``: since when it has more.
-    ``warm``: it has nothing to do yet, and soon will.
+    ``warm``: hosts that are to be there ahead of its work, which will be of the class of rank ``warm_rank``.
     """
 
     digest: str
@@ -54,7 +60,8 @@ class Pool:
     standing: dict[str, int] = field(default_factory=dict)
     needed: int = 0
     ample_since: float = inf
-    warm: bool = False
+    warm: int = 0
+    warm_rank: int = len(RANKS)
 
     @property
     def model(self) -> str:
@@ -94,6 +101,11 @@ class Pool:
     def rank(self) -> int:
         """The rank of the highest class that has work here."""
         return min((line.rank for line in self.lines.values() if line.busy), default=len(RANKS))
+
+    @property
+    def rank_ahead(self) -> int:
+        """The rank of the highest class that has work here, or soon will."""
+        return min(self.rank, self.warm_rank)
 
     def queued_s(self) -> float:
         """Device-seconds of what waits to be handed out."""

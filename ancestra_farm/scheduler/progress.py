@@ -1,10 +1,12 @@
 """How far every shot is: read from the state that the decisions rest on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from ancestra_farm.scheduler.chains import inputs_ready, waits_for_people
-from ancestra_farm.scheduler.state import FarmState, ShotState, StageState
+from ancestra_farm.scheduler.pauses import goes_on_at
+from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.stitches import failed, unfinished
 from ancestra_farm.scheduler.tunables import Tunables
 
@@ -40,7 +42,8 @@ class StageProgress:
 class ShotProgress:
     """One shot. ``versions``: published ones, oldest first; ``frames``: cut and handles, of each.
 
-    ``handles``: how many of them on each side.
+    ``handles``: how many of them on each side. ``goes_on_at``: when what is left of it goes on by itself where people
+    put it off, in seconds since the Unix epoch; None: when it is ordered to, or nothing is left.
     """
 
     batch: str
@@ -51,6 +54,7 @@ class ShotProgress:
     stages: tuple[StageProgress, ...]
     versions: tuple[str, ...]
     handles: int = 0
+    goes_on_at: float | None = None
 
 
 def progress_of(state: FarmState, tunables: Tunables) -> tuple[ShotProgress, ...]:
@@ -65,6 +69,7 @@ def progress_of(state: FarmState, tunables: Tunables) -> tuple[ShotProgress, ...
             handles=shot.plan.handles,
             stages=tuple(_stage_progress(stage) for stage in shot.stages.values()),
             versions=tuple(s.planned.version for s in shot.stitches.values() if s.done),
+            goes_on_at=left_until(batch, shot, tunables),
         )
         for batch in state.batches.values()
         for name, shot in batch.shots.items()
@@ -104,6 +109,17 @@ def stage_status(stage: StageState) -> StageStatus:
         return "paused" if stage.held else "running"
     source = stage.shot.stages[stage.plan.source] if stage.plan.source else None
     return "starved" if source is not None and stage_status(source) == "starved" else "waiting_for_inputs"
+
+
+def left_until(batch: BatchState, shot: ShotState, tunables: Tunables) -> float | None:
+    """When what is left of a shot that people put off goes on by itself, Unix seconds; None: not so, or nothing is."""
+    left = any(stage_status(stage) == "paused" for stage in shot.stages.values())
+    return goes_on_at(batch, shot) if left or unfinished(shot, tunables.stitch_tries) else None
+
+
+def any_left(put_off: Iterable[StageState], tunables: Tunables) -> bool:
+    """Whether something is left to do of stages that people put off until a time."""
+    return any(left_until(stage.batch, stage.shot, tunables) is not None for stage in put_off)
 
 
 def shot_status(shot: ShotState, tunables: Tunables) -> ShotStatus:

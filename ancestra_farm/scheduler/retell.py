@@ -19,7 +19,6 @@ from ancestra_farm.plan.events import (
     CandidateGivenUp,
     Event,
     OrderGiven,
-    SettingsGiven,
     StageClosed,
     StitchEnded,
     StitchPlanned,
@@ -27,6 +26,7 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
+from ancestra_farm.plan.farm_events import SettingsGiven
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.outcomes import phase_of
 from ancestra_farm.scheduler.scheduler import Scheduler

@@ -7,7 +7,8 @@ by it. Which cause is laid to whom is decided in `failures`, what a verdict chan
 
 from collections.abc import Callable, Iterable
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Cause, HostChange, HostNoted, VerdictsVoided
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Cause, VerdictsVoided
+from ancestra_farm.plan.farm_events import HostChange, HostNoted
 from ancestra_farm.scheduler.agenda import Agenda
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.failures import disbelieved, excused, still_counts, taken_back, verdict_on
@@ -38,11 +39,12 @@ class Returns:
         self._record = record
         self._emit = emit
         self._do = do
+        self._lost_nodes: set[str] = set()
 
-    def note(self, host: Host, what: HostChange, message: str, now: float) -> None:
-        """Write down what became of a host."""
+    def note(self, host: Host, what: HostChange, message: str, now: float, node: str = "") -> None:
+        """Write down what became of a host. ``node``: the machine that is gone with it, if that is news."""
         node_type = self._dispatcher.fleet.type_of(host)
-        self._emit(HostNoted(host.pool.model, host.name, what, message, now, node_type))
+        self._emit(HostNoted(host.pool.model, host.name, what, message, now, node_type, node))
 
     def ticket(self, state: FarmState, happening: TicketEnded, now: float) -> None:
         """A ticket came back."""
@@ -101,7 +103,8 @@ class Returns:
     def _give_back(self, lease: Lease) -> None:
         lot = lease.lot
         self._dispatcher.give_back(lease)
-        if not lot.phase.open:  # else nothing can be decided about its stage that could not be before
+        # Else nothing can be decided about its stage that could not be before.
+        if not lot.phase.open or lot.line.batch.spent_out:
             self._agenda.stages((lot.branch.stage.ref,))
 
     def lost(self, state: FarmState, name: str, cause: Cause, message: str, generating: str | None, now: float) -> None:
@@ -113,7 +116,8 @@ class Returns:
         if host.departing:
             cause = "host_lost"
         what: HostChange = "killed" if cause == "deadline" else "lost"
-        self.note(host, what if host.ready or cause == "host_lost" else "failed_to_start", message, now)
+        node = self._lost_with(host) if cause == "host_lost" else ""
+        self.note(host, what if host.ready or cause == "host_lost" else "failed_to_start", message, now, node)
         started = [lease for lease in leases if lease.started_at is not None]
         if generating is None and started:
             generating = max(started, key=lambda lease: lease.started_at or 0.0).ticket.ticket
@@ -122,6 +126,13 @@ class Returns:
                 fates = taken_back(lease, cause, message, host.name, now)
                 self._attempts(state, lease.lot, map(disbelieved, fates) if host.sick or host.departing else fates, now)
             self._give_back(lease)
+
+    def _lost_with(self, host: Host) -> str:
+        """The machine that is gone with a host; empty where that was known: by a notice, or by another host of it."""
+        if host.node is None or host.departing or host.node in self._lost_nodes:
+            return ""
+        self._lost_nodes.add(host.node)
+        return host.node
 
     def _late(self, state: FarmState, branch: Branch, attempt: AttemptEnded, now: float) -> None:
         """Past a stop, or of a branch that a newer revision or round did away with: its wave is closed."""

@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ancestra_farm.batch.load import canonical
-from ancestra_farm.batch.materials import named_in
+from ancestra_farm.batch.materials import named_in, uses_of
 from ancestra_farm.batch.problems import listed
 from ancestra_farm.batch.rights import refusals_of
 from ancestra_farm.batch.show_settings import ShowSettings, matches
 from ancestra_farm.plan.estimate import estimate
-from ancestra_farm.plan.events import SettingsGiven
+from ancestra_farm.plan.farm_events import SettingsGiven
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler.placement import needs_of, nowhere
 from ancestra_farm.scheduler.prices import prices_of
 from ancestra_farm.scheduler.settings import Settings, key_of, read, settings_digest
 from ancestra_farm.scheduler.state import FarmState
+from ancestra_farm.scheduler.versions import hold_to
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import OrderRefused
 
@@ -28,8 +29,11 @@ from ancestra_farm.scheduler.world import OrderRefused
 _NAMED = 4
 
 
-def change(state: FarmState, given: SettingsGiven, emit: Emit) -> bool:
-    """Take settings or raise OrderRefused. False where these are in force, or were taken before under the same id."""
+def change(state: FarmState, given: SettingsGiven, emit: Emit, based_on: str | None = None) -> bool:
+    """Take settings or raise OrderRefused. False where these are in force, or were taken before under the same id.
+
+    ``based_on``: as of `ChangeSettings`. Raises SettingsConflict.
+    """
     if not given.who.strip():
         raise OrderRefused("an order needs the name of the person who gives it")
     what = "the farm" if given.kind == "farm" else f"show {given.name}"
@@ -49,6 +53,8 @@ def change(state: FarmState, given: SettingsGiven, emit: Emit) -> bool:
     before = state.settings.given.get(key_of(clean))
     if before is not None and before.document == clean.document:
         return False
+    if based_on is not None:
+        hold_to(based_on, before, clean.document, what)
     emit(clean)
     return True
 
@@ -128,7 +134,8 @@ def _not_theirs(plan: Plan, show: ShowSettings | None, now: float) -> Iterator[s
     for named in named_in(plan.batch):
         rights = named.entry.rights
         if rights is not None:
-            for _, reason, _ in refusals_of(rights.consent, rights.scope, "reference", plan.batch.show, today):
+            uses = uses_of(plan.batch, named)
+            for _, reason, _ in refusals_of(rights.consent, rights.scope, uses, plan.batch.show, today):
                 why.setdefault(reason, []).append(named.said)
         elif asks:
             rule = f"{plan.batch.show} uses no look or guide without owner, consent, licence and scope (policy.rights)"

@@ -14,7 +14,7 @@ together: as long as one is on it, all of it is paid for. Nodes that do not come
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 
@@ -24,9 +24,10 @@ from ancestra_farm.scheduler.hosts import Host
 from ancestra_farm.scheduler.lines import Line, kind_of
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.prices import price_of
-from ancestra_farm.scheduler.state import BatchState, Branch
+from ancestra_farm.scheduler.share import RANKS
+from ancestra_farm.scheduler.state import BatchState, Branch, StageRef
 from ancestra_farm.scheduler.supply import offers
-from ancestra_farm.scheduler.warming import needed_soon
+from ancestra_farm.scheduler.warming import beginning_soon, needed_soon
 from ancestra_farm.scheduler.waves import first_rung, goes_on, next_size, survivors_wanted
 
 Work = tuple[float, int]
@@ -45,13 +46,7 @@ class Wish:
 
 def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
     """Say how many slots there are to be in each bay, for the work of these pools: those that could come up at all."""
-    soon = needed_soon(fleet)
-    ahead = {batch.name: ahead_of(fleet, batch) for batch in fleet.batches_at_work()}
-    wishes: list[Wish] = []
-    for pool in pools:
-        own = wishes_of(fleet, pool, ahead)
-        pool.warm = not own and pool.digest in soon
-        wishes += [Wish(pool.digest, soon[pool.digest], 1, pool.sizes)] if pool.warm else own
+    wishes = foresee(fleet, pools, now)
     nodes = nodes_for(wishes, fleet.bays, now)
     for bay in fleet.bays.values():
         if bay.make is not None:
@@ -62,6 +57,29 @@ def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
             pool.ample_since = inf
         elif pool.ample_since == inf:
             pool.ample_since = now
+
+
+def foresee(fleet: Fleet, pools: Iterable[Pool], now: float) -> list[Wish]:
+    """What the work of these pools asks for, with what is not there yet: for that, note which hosts are to be warm."""
+    soon, beginning = needed_soon(fleet), beginning_soon(fleet, now)
+    ranks: dict[str, int] = {}
+    for stage in beginning.values():
+        ranks[stage.plan.model_digest] = min(stage.batch.rank, ranks.get(stage.plan.model_digest, len(RANKS)))
+    batches = {stage.batch.name: stage.batch for stage in beginning.values()}
+    if fleet.grows:  # else nobody is asked for nodes, and all that is still to come need not be counted
+        batches.update((batch.name, batch) for batch in fleet.batches_at_work())
+    ahead = {name: ahead_of(fleet, batch, beginning) for name, batch in batches.items()}
+    wishes: list[Wish] = []
+    for pool in pools:
+        own = wishes_of(fleet, pool, ahead)
+        pool.warm, pool.warm_rank = 0, len(RANKS)
+        if own and pool.digest in ranks:
+            pool.warm, pool.warm_rank = sum(wish.hosts for wish in own), ranks[pool.digest]
+        elif not own and pool.digest in soon:
+            pool.warm, pool.warm_rank = 1, soon[pool.digest]
+            own = [Wish(pool.digest, pool.warm_rank, 1, pool.sizes)]
+        wishes += own
+    return wishes
 
 
 def wishes_of(fleet: Fleet, pool: Pool, ahead: Mapping[str, Mapping[str, Work]]) -> list[Wish]:
@@ -82,21 +100,26 @@ def wishes_of(fleet: Fleet, pool: Pool, ahead: Mapping[str, Mapping[str, Work]])
     ]
 
 
-def ahead_of(fleet: Fleet, batch: BatchState) -> dict[str, Work]:
+def ahead_of(fleet: Fleet, batch: BatchState, beginning: Container[StageRef] = ()) -> dict[str, Work]:
     """What the open stages of a batch will still release, by the digest of its model.
 
     The seconds are of all of it where a stage tries everything; where it stops at enough survivors only of the next
-    wave, since nobody knows whether there is another. At once there is never more than that wave.
+    wave, since nobody knows whether there is another. At once there is never more than that wave. Of stages that are
+    put off only those count that are ``beginning``, with what was released of them and does not stand in line now.
     """
     found: dict[str, Work] = {}
     for branch in batch.branches.values():
-        if branch.closed is not None or branch.stage.held:
+        stage = branch.stage
+        if branch.closed is not None or (stage.held and stage.ref not in beginning):
             continue
-        digest = branch.stage.plan.model_digest
-        seconds, at_once = found.get(digest, (0.0, 0))
-        each_s = fleet.pools[digest].seconds_each(kind_of(branch, first_rung(branch)))
+        pool = fleet.pools[stage.plan.model_digest]
+        seconds, at_once = found.get(pool.digest, (0.0, 0))
+        for phase in branch.phases.values() if stage.held else ():
+            seconds += len(phase.queue) * pool.seconds_each(kind_of(branch, phase.rung))
+            at_once += len(phase.queue)
+        each_s = pool.seconds_each(kind_of(branch, first_rung(branch)))
         next_wave = next_size(branch) if goes_on(branch) else 0
-        found[digest] = (seconds + _unreleased(branch) * each_s, at_once + next_wave)
+        found[pool.digest] = (seconds + _unreleased(branch) * each_s, at_once + next_wave)
     return found
 
 
@@ -152,7 +175,7 @@ def where(fleet: Fleet, bay: Bay, pool: Pool, now: float) -> tuple[tuple[str, ..
     spot, others = bay.spot, tuple(name for name in bay.types if name not in bay.spot)
     if not spot or not others:
         return bay.make.types, ()
-    if pool.rank == 0 or now < bay.supply.scarce_until:
+    if pool.rank_ahead == 0 or now < bay.supply.scarce_until:
         return spot + others, ()
     there = any(node_type in others for _, node_type in fleet.told.nodes)
     return spot, others if there else ()

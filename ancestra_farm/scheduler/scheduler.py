@@ -8,16 +8,12 @@ rests on it, so that folding the log (`apply`) gives another scheduler the same 
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar
 
-from ancestra_farm.plan.events import (
-    CandidateGivenUp,
-    Event,
-    StageClosed,
-    WaveClosed,
-    WaveReleased,
-)
-from ancestra_farm.scheduler import after, chains, node_orders, orders, rules
+from ancestra_farm.plan.events import CandidateGivenUp, Event, StageClosed, WaveClosed, WaveReleased
+from ancestra_farm.plan.farm_events import StopOrdered
+from ancestra_farm.scheduler import after, chains, node_orders, orders, pauses, rules
 from ancestra_farm.scheduler.agenda import Agenda
 from ancestra_farm.scheduler.bills import Bill
+from ancestra_farm.scheduler.budget import beyond_hours
 from ancestra_farm.scheduler.deadlines import late_hosts
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.explain import explain, following, paused_work
@@ -26,10 +22,11 @@ from ancestra_farm.scheduler.failures import (
 )
 from ancestra_farm.scheduler.fold import fold
 from ancestra_farm.scheduler.glance import Glance, glance_at
+from ancestra_farm.scheduler.holders import PeopleSeen, news
 from ancestra_farm.scheduler.invariants import broken_invariants
 from ancestra_farm.scheduler.notices import Telling, delivery
 from ancestra_farm.scheduler.ordered import shots_of
-from ancestra_farm.scheduler.progress import ShotProgress, progress_of
+from ancestra_farm.scheduler.progress import ShotProgress, any_left, progress_of
 from ancestra_farm.scheduler.returns import Returns
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
 from ancestra_farm.scheduler.stitches import job_of, plan_stitches, unfinished
@@ -123,7 +120,7 @@ class Scheduler:
         if isinstance(happening, Order):
             orders.order(self.state, happening.order, lambda _event: None, now)
         elif isinstance(happening, ChangeSettings):
-            rules.change(self.state, happening.given, lambda _event: None)
+            rules.change(self.state, happening.given, lambda _event: None, happening.based_on)
         elif isinstance(happening, Submit):
             orders.submit(self.state, happening, lambda _event: None, now)
 
@@ -135,7 +132,8 @@ class Scheduler:
     def _bill(self, now: float, *, last: bool = False) -> None:
         fleet = self.dispatcher.fleet
         if fleet.grows:
-            for paid in self._bills.look(fleet.farm, fleet.told, now, last=last):
+            quiet = not self.dispatcher.busy()
+            for paid in self._bills.look(fleet.farm, fleet.told, now, self.state.paid, last=last, quiet=quiet):
                 self._emit(paid)
 
     def _host_placed(self, happening: HostPlaced, _now: float) -> None:
@@ -195,10 +193,14 @@ class Scheduler:
 
     def _change_settings(self, happening: ChangeSettings, _now: float) -> None:
         self._said_done = False
-        if rules.change(self.state, happening.given, self._emit):
+        if rules.change(self.state, happening.given, self._emit, happening.based_on):
             for batch in self.state.batches.values():
                 self.dispatcher.rank(batch)
                 self._agenda.batch(batch)
+
+    def _people_seen(self, happening: PeopleSeen, now: float) -> None:
+        for noted in list(news(self.state.tokens, happening, now)):
+            self._emit(noted)
 
     def _tell_people(self, _happening: TellPeople, now: float) -> None:
         self._out.extend(Tell(*one) for one in self._telling.due(self.state, self.tunables, now))
@@ -218,9 +220,13 @@ class Scheduler:
         for stitch in dispatcher.store_waits.stitches_due(now):
             self._stitching.discard(stitch)
             self._agenda.shot(self.state.batches[stitch[0]], stitch[1])
+        for order in list(pauses.due(dispatcher.fleet.put_off.values(), now)):
+            self._order(Order(order), now)
         self._bill(now)
 
-    def _stop(self, _happening: StopRequested, now: float) -> None:
+    def _stop(self, happening: StopRequested, now: float) -> None:
+        if happening.who and not self._stopping:
+            self._emit(StopOrdered(happening.who, now))
         self._stopping = True
         self._out.extend(self.dispatcher.slots.stop_all())
         self._bill(now, last=True)
@@ -298,6 +304,8 @@ class Scheduler:
         for branch in stage.branches.values():
             for position, rung, (outcome, reason) in given_up_before(branch, self.tunables):
                 self._emit(CandidateGivenUp(batch, branch.key, position, rung, outcome, reason, now))
+            for position, rung, reason in beyond_hours(branch):
+                self._emit(CandidateGivenUp(batch, branch.key, position, rung, "skipped", reason, now))
         while chains.advance(stage, self._emit, now):
             self._agenda.stages((batch, name, consumer) for consumer in stage.plan.consumers)
         self.dispatcher.offer(stage)
@@ -318,7 +326,13 @@ class Scheduler:
 
     def _say_when_done(self) -> None:
         """Say so once when nothing is left to do. Not before the slots are known and something was submitted."""
-        busy = self._stitching or self.dispatcher.busy() or self.dispatcher.can_go_on()
+        dispatcher = self.dispatcher
+        busy = (
+            self._stitching
+            or dispatcher.busy()
+            or dispatcher.can_go_on()
+            or any_left(dispatcher.fleet.put_off.values(), self.tunables)
+        )
         if busy:
             self._said_done = False
         if self._said_done or busy or not self.state.batches or not self.dispatcher.fleet.known:
@@ -378,6 +392,7 @@ class Scheduler:
         Submit: _submit,
         Order: _order,
         ChangeSettings: _change_settings,
+        PeopleSeen: _people_seen,
         TellPeople: _tell_people,
         NoticeTried: _notice_tried,
         NodeOrder: _nodes_ordered,

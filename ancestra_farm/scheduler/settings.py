@@ -10,7 +10,7 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.farm_settings import NO_FARM_SETTINGS, FarmSettings, ShowCap, farm_settings_of
 from ancestra_farm.batch.schema import PRIORITIES, Priority
 from ancestra_farm.batch.show_settings import ShowSettings, show_settings_of
-from ancestra_farm.plan.events import SettingsGiven
+from ancestra_farm.plan.farm_events import SettingsGiven
 from ancestra_farm.plan.recipe import digest_of
 from ancestra_farm.scheduler.prices import dearest_price, price_of
 from ancestra_farm.scheduler.share import RANKS

@@ -7,11 +7,11 @@ another model when that is worth the load. What a host works on is decided in `d
 `supply`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from math import ceil, inf
 
-from ancestra_farm.scheduler import scaling, supply
+from ancestra_farm.scheduler import fragments, scaling, supply
 from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
@@ -48,30 +48,39 @@ class Slots:
         for pool in self.fleet.pools.values():
             pool.stale = False
             pool.another_try = now >= pool.failed_at + self.tunables.start_pause_s
+        if self.fleet.known:
+            self._look_ahead(now)
         if self.fleet.grows and self.fleet.known:
             out.extend(self._scale(now))
         for bay in self.fleet.bays.values():
             pools = [pool for pool in self.fleet.pools.values() if bay.name in pool.sizes]
             if pools:
                 out.extend(self._share(bay, pools, now, epoch))
-        if self.fleet.grows:
-            out.extend(self._warm(now, epoch))
+        out.extend(self._warm(now, epoch))
         return out
 
     def _warm(self, now: float, epoch: int) -> Iterator[Instruction]:
-        """One host of each model that will be needed soon, where there is or will be room for it."""
-        for pool in self.fleet.pools.values():
-            if pool.warm and not pool.hosts and self.cannot_start(pool) is None:
-                room = (bay for name in pool.sizes if self.fleet.free(pool, bay := self.fleet.bays[name]))
-                if (found := next(room, None)) is not None:
-                    yield self._start(found, pool, now, epoch)
+        """Hosts of models that will be needed soon, where there is or will be room for them."""
+        warm = [pool for pool in self.fleet.pools.values() if pool.warm and self.cannot_start(pool) is None]
+        for pool in sorted(warm, key=lambda pool: pool.warm_rank):
+            for bay in (self.fleet.bays[name] for name in pool.sizes):
+                for _ in range(min(pool.warm - pool.staying, self.fleet.free(pool, bay))):
+                    yield self._start(bay, pool, now, epoch)
+
+    def _look_ahead(self, now: float) -> None:
+        """Say which models will be needed soon, and how many slots there are to be where nodes come and go."""
+        if now - self._scaled_at < (self.tunables.reshare_s if self._scale_soon else self.tunables.rescale_s):
+            return
+        self._scaled_at, self._scale_soon = now, False
+        able = [pool for pool in self.fleet.pools.values() if self.cannot_start(pool) is None]
+        if self.fleet.grows:
+            supply.look(self.fleet, now)
+            scaling.plan(self.fleet, able, now)
+        else:
+            scaling.foresee(self.fleet, able, now)
 
     def _scale(self, now: float) -> Iterator[Instruction]:
-        """Say how many slots there are to be; let hosts go that are not worth their node or no bay has room for."""
-        if now - self._scaled_at >= (self.tunables.reshare_s if self._scale_soon else self.tunables.rescale_s):
-            self._scaled_at, self._scale_soon = now, False
-            supply.look(self.fleet, now)
-            scaling.plan(self.fleet, [p for p in self.fleet.pools.values() if self.cannot_start(p) is None], now)
+        """Let hosts go that are not worth their node, or that no bay has room for."""
         for host in list(scaling.idle_for_too_long(self.fleet, now)):
             host.why = "there is nothing for it to do"
             yield from self.stop(host, running=False)
@@ -87,14 +96,26 @@ class Slots:
     def _share(self, bay: Bay, pools: list[Pool], now: float, epoch: int) -> Iterator[Instruction]:
         yield from self._shrink(bay, pools)
         wanted = self.wanted(bay, pools)
-        for pool in sorted(pools, key=lambda pool: pool.rank):
+        cramped = fragments.cramped(self.fleet, bay, now)
+        way = None if cramped is None else fragments.in_its_way(self.fleet, bay, cramped)
+        if cramped is not None:
+            yield from self._make_way(way or (), cramped.pool)
+        for pool in sorted(pools, key=lambda pool: pool.rank_ahead):
             missing = wanted.get(pool.digest, 0) - pool.standing.get(bay.name, 0)
             if missing <= 0 or self.cannot_start(pool) is not None:
+                continue
+            if cramped is not None and way is not None and pool.rank >= cramped.pool.rank:
                 continue
             if missing > self.fleet.free(pool, bay):
                 yield from self._free_slots(bay, pool, pools, wanted, missing, now)
             for _ in range(min(missing, self.fleet.free(pool, bay))):
                 yield self._start(bay, pool, now, epoch)
+
+    def _make_way(self, hosts: Iterable[Host], pool: Pool) -> Iterator[Instruction]:
+        for host in hosts:
+            host.why = f"its slot is needed for {pool.model}"
+            yield from self.stop(host, running=False)
+        yield from self.let_idle_go(f"its slot is needed for {pool.model}")
 
     def wanted(self, bay: Bay, pools: list[Pool]) -> dict[str, int]:
         """How many hosts each pool should have in a bay. What hosts in other bays are enough for is not asked twice."""
@@ -115,7 +136,17 @@ class Slots:
             for line in pool.lines.values()
             if line.busy and (line.cap is None or pool.slots_each <= line.cap)
         ]
+        if self.fleet.grows:
+            demands += [demand for pool in pools if (demand := self._ahead(bay, pool)) is not None]
         return hosts_by_pool(bay.all, demands)
+
+    def _ahead(self, bay: Bay, pool: Pool) -> Demand | None:
+        """What a pool is to have ahead of its work: else those at work would take the nodes that are asked for it."""
+        usable = sum(self._usable(pool, line) for line in pool.lines.values() if line.busy)
+        elsewhere = pool.staying - pool.standing.get(bay.name, 0)
+        if (most := pool.warm - max(usable, elsewhere)) <= 0 or self.cannot_start(pool) is not None:
+            return None
+        return Demand(pool.digest, f"ahead: {pool.digest}", pool.warm_rank, 1.0, None, 1.0, most, pool.sizes[bay.name])
 
     def _usable(self, pool: Pool, line: Line) -> int:
         """How many hosts a batch could have tickets for. What its show's money does not reach for is for none."""

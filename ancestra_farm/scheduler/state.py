@@ -8,18 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.schema import Priority
-from ancestra_farm.plan.events import (
-    BatchSubmitted,
-    BranchClosed,
-    BranchOpened,
-    NodeOrdered,
-    OrderGiven,
-    StageClosed,
-    StitchPlanned,
-)
+from ancestra_farm.plan.events import BatchSubmitted, BranchClosed, BranchOpened, OrderGiven, StageClosed, StitchPlanned
+from ancestra_farm.plan.farm_events import NodeOrdered, TokenNoted
 from ancestra_farm.plan.plan import Plan, ShotPlan, StagePlan
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
+from ancestra_farm.scheduler.counts import Counts, FilterCost
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.phases import Phase, Promoted, Retry, Stop
 from ancestra_farm.scheduler.results import Result, Results
@@ -111,30 +105,6 @@ class Branch:
         """Survivors by score, best first; equal scores in index order."""
         full = self.results["full"]
         return sorted(self.survivors, key=lambda position: (-full[position].rank, position))
-
-
-@dataclass(slots=True)
-class FilterCost:
-    """What a filter has cost and caught in one stage so far."""
-
-    runs: int = 0
-    seconds: float = 0.0
-    rejections: int = 0
-
-
-@dataclass(slots=True)
-class Counts:
-    """Candidates of one stage of one shot, by what became of them."""
-
-    released: int = 0
-    judged: int = 0
-    survivors: int = 0
-    rejected: int = 0
-    failed: int = 0
-    skipped: int = 0
-    drafts: int = 0
-    reused: int = 0
-    device_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -373,13 +343,22 @@ class BatchState:
         return self.settings.broke(self.show)
 
 
+@dataclass(frozen=True, slots=True)
+class NodesTold:
+    """The nodes of one type that were up when that was last told. ``ids``: Ray's; ``at``: they are paid until then."""
+
+    ids: tuple[str, ...]
+    at: float
+
+
 @dataclass(slots=True)
 class FarmState:
     """All batches of a store. ``versions``: how many v### were ever given to a (show, shot).
 
     ``orders``: digests of the orders that were taken under an id of their giver's, by that id, oldest first.
     ``settings``: those of the farm and of its shows. ``nodes``: blocks and drains that stand, by node.
-    ``told``: keys of notices that were delivered.
+    ``told``: keys of notices that were delivered. ``tokens``: those that stand, as they were last noted, by their id.
+    ``paid``: the nodes that were up when that was last told, by type.
     """
 
     epoch: int = 0
@@ -389,6 +368,8 @@ class FarmState:
     settings: Settings = field(default_factory=Settings)
     nodes: dict[str, NodeOrdered] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
+    paid: dict[str, NodesTold] = field(default_factory=dict)
+    tokens: dict[str, TokenNoted] = field(default_factory=dict)
 
     def branch(self, ref: BranchRef) -> Branch | None:
         """The branch, unless a newer revision of its batch did away with it."""

@@ -10,12 +10,12 @@ asks for dry makes all the same, that which was dry first before the others.
 How many nodes there should be is decided in `scaling`. That a cloud takes nodes away again is no want of them.
 """
 
-import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
 from ancestra_farm.batch.farm_settings import FarmSettings
-from ancestra_farm.scheduler.bays import Bay, Supply
+from ancestra_farm.plan.moments import clock
+from ancestra_farm.scheduler.bays import ROUNDING, Bay, Supply
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
 from ancestra_farm.scheduler.warming import NODE_S
@@ -51,7 +51,8 @@ def look(fleet: Fleet, now: float) -> None:
 def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
     """Hosts that wait for a spot node and have for too long. Their make is scarce from now on, or found to be dry.
 
-    Hosts for which any node of their make would do are let go with the slots that are not planned any more.
+    Hosts for which any node of their make would do are let go with the slots that are not planned any more. Where no
+    node is to come a host waits for room on those there are, which says nothing of how nodes come.
     """
     patience = patience_s(fleet.farm)
     found = []
@@ -64,7 +65,9 @@ def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
             if now - max(host.asked_at, supply.spot_came_at) > patience:
                 supply.scarce_until = now + SCARCE_WAITS * fleet.farm.scaling.target_wait_s
                 found.append(host)
-        elif now - (since := max(host.asked_at, supply.came_at, supply.dry_until)) > patience:
+            continue
+        since = max(host.asked_at, supply.came_at, supply.dry_until)
+        if bay.planned > bay.slots + ROUNDING and now - since > patience:
             supply.dry_since = min(supply.dry_since, since)
             supply.dry_until = now + patience * min(2**supply.droughts, MOST_WAITS)
             supply.droughts += 1
@@ -94,25 +97,25 @@ def told(fleet: Fleet, now: float, sizes: Iterable[str] = ()) -> Iterator[str]:
         if not bay.supply.droughts or bay.supply in said_of:
             continue
         said_of.append(bay.supply)
-        said = f"no node of type {' or '.join(bay.types)} has come since {_clock(bay.supply.dry_since)}"
+        said = f"no node of type {' or '.join(bay.types)} has come since {clock(bay.supply.dry_since)}"
         if any(host.bay == name and host.node is None for host in fleet.starting.values()):
             yield f"{said}, and is asked for all the same"
         elif now < bay.supply.dry_until:
-            yield f"{said}, so that it is asked for again at {_clock(bay.supply.dry_until)}"
+            yield f"{said}, so that it is asked for again at {clock(bay.supply.dry_until)}"
         else:
             yield f"{said}, and is asked for again when it is needed"
 
 
-def _clock(at: float) -> str:
-    return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M} UTC"
-
-
 def _most(bay: Bay, rank: int, now: float) -> float:
-    """The slots that a class may have planned in a bay: those of spot nodes, where it has any, unless it is urgent."""
+    """The slots that a class may have planned in a bay: those of spot nodes, where it has any, unless it is urgent.
+
+    Nodes that are up are used in any case, and on-demand ones among them take no spot node's place.
+    """
     most = bay.most - bay.closed
     if rank == 0 or not bay.most_spot or now < bay.supply.scarce_until:
         return most
-    return min(most, max(bay.slots, bay.most_spot - bay.closed_spot))
+    others = max(0.0, bay.slots - bay.on_spot)
+    return min(most, others + max(bay.on_spot, bay.most_spot - bay.closed_spot))
 
 
 def _at_hand(bay: Bay, now: float) -> float:

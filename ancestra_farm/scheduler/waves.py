@@ -10,7 +10,7 @@ from math import inf
 from ancestra_farm.plan.events import BranchEnd, Event, WaveClosed, WaveReleased
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
-from ancestra_farm.scheduler.budget import promoted
+from ancestra_farm.scheduler.budget import cut_short, promoted
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.filter_order import cheapest_rejection_first
 from ancestra_farm.scheduler.phases import Phase
@@ -304,4 +304,4 @@ def stop_reason(branch: Branch) -> BranchEnd | None:
         return None
     if branch.stop is not None:
         return branch.stop.why
-    return "tried_all" if branch.released >= branch.wanted else "budget"
+    return "tried_all" if branch.released >= branch.wanted and not cut_short(branch) else "budget"

@@ -7,18 +7,11 @@ virtual time. Times are seconds; ``now`` is always handed in.
 from dataclasses import dataclass
 
 from ancestra_farm.batch.show_settings import Occasion, Recipient
-from ancestra_farm.plan.events import (
-    AttemptEnded,
-    Cause,
-    Event,
-    HostTimed,
-    NodeOrdered,
-    OrderGiven,
-    SettingsGiven,
-    StitchEnded,
-)
+from ancestra_farm.plan.events import AttemptEnded, Cause, Event, OrderGiven, StitchEnded
+from ancestra_farm.plan.farm_events import HostTimed, NodeOrdered, SettingsGiven
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.plan.space import Space
+from ancestra_farm.scheduler.holders import PeopleSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +130,14 @@ class Submit:
     """A checked batch is handed in (canonical JSON, cards by id as canonical JSON).
 
     ``accepted``: it was taken in once, and is not held against the settings of the farm and its show again.
+    ``start_at``: when it is to begin, in seconds since the Unix epoch; it is paused until then. None: now.
     """
 
     document: str
     cards: dict[str, str]
     who: str
     accepted: bool = False
+    start_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +156,14 @@ class NodeOrder:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSettings:
-    """The settings of the farm or of a show are given anew. Refused as `Order` is, where they are none."""
+    """The settings of the farm or of a show are given anew. Refused as `Order` is, where they are none.
+
+    ``based_on``: the version (`versions.version_of`) of those they take the place of, refused with `SettingsConflict`
+    where others are in force; None: whatever is in force.
+    """
 
     given: SettingsGiven
+    based_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Finish nothing more: revoke what has not started, let hosts go. Unfinished candidates stay released."""
+    """Finish nothing more: revoke what has not started, let hosts go. Unfinished candidates stay released.
+
+    ``who`` ordered it through the door; empty: whoever runs the controller ended it.
+    """
+
+    who: str = ""
 
 
 Happening = (
@@ -202,6 +207,7 @@ Happening = (
     | Submit
     | Order
     | ChangeSettings
+    | PeopleSeen
     | TellPeople
     | NoticeTried
     | NodeOrder
@@ -379,3 +385,15 @@ Instruction = (
 
 class OrderRefused(Exception):
     """An order or submission that cannot be accepted, said for the person who gave it."""
+
+
+class SettingsConflict(OrderRefused):
+    """Other settings are in force than those that a change is based on.
+
+    ``differences``: (place, both values) of those in force and those that were refused. ``version``: of those in force.
+    """
+
+    def __init__(self, message: str, differences: tuple[tuple[str, str], ...] = (), version: str = "none") -> None:
+        super().__init__(message)
+        self.differences = differences
+        self.version = version

@@ -59,6 +59,10 @@ class Book:
         self._by_host: dict[str, set[str]] = {}
         self._holders: dict[tuple[Line, int], str] = {}
         self._taken_back: dict[tuple[str, int], int] = {}
+        #: hosts that all was taken back from, with their model: free as soon as they say so
+        self._freed: dict[str, str] = {}
+        #: branches that newer ones took the place of in the very call that released a wave of theirs
+        self._gone: set[tuple[str, str]] = set()
         self.skipped_s = 0.0
 
     # ---- what is recorded ------------------------------------------------------------------------------------------
@@ -70,7 +74,7 @@ class Book:
                 self._released(event, state)
             case AttemptEnded():
                 self._attempt(event)
-            case CandidateGivenUp():
+            case CandidateGivenUp() if (event.batch, event.branch) not in self._gone:
                 self._end((event.batch, event.branch, event.rung), event.position, "given up")
             case VerdictsVoided():
                 self._voided(event)
@@ -82,13 +86,15 @@ class Book:
     def _released(self, event: WaveReleased, state: FarmState) -> None:
         branch = state.branch((event.batch, event.branch))
         if branch is None:
+            self._gone.add((event.batch, event.branch))
             return
         positions = set(range(event.start, event.stop) if event.positions is None else event.positions)
         phase = branch.phases.get((event.wave, event.rung))
         left = set() if phase is None else positions & phase.open
-        # Given up again in this very call, for what they did before they were skipped: told next.
-        results = branch.results[event.rung]
-        left |= {p for p in positions if (known := results.look(p)) is not None and known.given_up is not None}
+        # Given up in this very call, for what they did before they were skipped, or for a budget: told next.
+        results, spent = branch.results[event.rung], branch.stage.batch.spent_out
+        known = [(p, result) for p in positions if (result := results.look(p)) is not None]
+        left |= {p for p, one in known if one.given_up is not None or (spent and one.outcome == "skipped")}
         first = event.rung == "draft" or branch.stage.plan.spec.draft is None
         if first and not event.again and branch.stage.batch.spent_out:
             raise LawBroken(
@@ -129,6 +135,8 @@ class Book:
     def _closed(self, event: WaveClosed) -> None:
         ref = (event.batch, event.branch, event.wave, event.rung)
         wave = self.waves.pop(ref, None)
+        if wave is None and ref[:2] in self._gone:
+            return
         if wave is None:
             raise LawBroken(f"wave {ref} is closed and was not open")
         line = self._by_line[event.batch, event.branch, event.rung]
@@ -150,6 +158,7 @@ class Book:
             self._holders[line, position] = host
         self._held[ticket.ticket] = ticket
         self._by_host.setdefault(host, set()).add(ticket.ticket)
+        self._freed.pop(host, None)
 
     def ended(self, host: str, ticket: str) -> None:
         """A ticket is with its host no more."""
@@ -170,17 +179,21 @@ class Book:
             if count > MOST_TAKEN_BACK:
                 raise LawBroken(f"{candidate} was handed out and taken back {count} times before it could begin")
         self.ended(host, ticket)
+        if held is not None and not self._by_host.get(host):
+            self._freed[host] = held.space.model
 
     def lost(self, host: str) -> None:
         """A host is gone, with all it held."""
         for ticket in list(self._by_host.get(host, ())):
             self.ended(host, ticket)
         self._by_host.pop(host, None)
+        self._freed.pop(host, None)
 
     def restart(self, state: FarmState) -> None:
         """Another controller took over: hosts are gone, and phases are another scheduler's."""
         self._held.clear()
         self._by_host.clear()
+        self._freed.clear()
         self._holders.clear()
         for (batch, branch, number, rung), wave in self.waves.items():
             found = state.branch((batch, branch))
@@ -198,15 +211,19 @@ class Book:
         higher = _above(batch, state)
         if not higher:
             return
-        for (name, key, _, _), wave in self.waves.items():
-            if name in higher and wave.model == model and wave.phase is not None and wave.phase.queue:
-                other = state.batches[name]
-                waiting = other.branches.get(key)
-                if waiting is not None and not waiting.stage.held:
-                    raise LawBroken(
-                        f"{ticket.ticket} of {batch.name} ({batch.priority}) starts on {model}, and {key} of "
-                        f"{other.name} ({other.priority}) waits for it"
-                    )
+        waits = [
+            (name, key, len(wave.phase.queue))
+            for (name, key, _, _), wave in self.waves.items()
+            if name in higher and wave.model == model and wave.phase is not None and wave.phase.queue
+            if (found := state.batches[name].branches.get(key)) is not None and not found.stage.held
+        ]
+        # A host for each candidate that waits is being freed: no other is needed for them.
+        if sum(number for _, _, number in waits) > sum(freed == model for freed in self._freed.values()):
+            name, key, _ = waits[0]
+            raise LawBroken(
+                f"{ticket.ticket} of {batch.name} ({batch.priority}) starts on {model}, and {key} of "
+                f"{name} ({state.batches[name].priority}) waits for it"
+            )
 
     # ---- questions -------------------------------------------------------------------------------------------------
 
@@ -224,10 +241,13 @@ class Book:
 
 
 def _above(batch: BatchState, state: FarmState) -> set[str]:
-    """Batches of a higher class that may use any slot there is: one with a cap may have to wait for its own."""
+    """Batches of a higher class that may use any slot there is.
+
+    One with a cap may have to wait for its own, and one with a budget in device-hours for what it has under way.
+    """
     mine = PRIORITIES.index(batch.priority)
     return {
         other.name
         for other in state.batches.values()
-        if PRIORITIES.index(other.priority) < mine and other.plan.batch.max_slots is None and not other.spent_out
+        if PRIORITIES.index(other.priority) < mine and other.plan.batch.max_slots is None and other.budget_s is None
     }

@@ -9,17 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from ancestra_farm.plan.events import (
-    AttemptEnded,
-    BranchClosed,
-    CandidateGivenUp,
-    EpochTaken,
-    Event,
-    OrderGiven,
-    StitchEnded,
-    WaveClosed,
-    WaveReleased,
-)
+from ancestra_farm.plan.events import BranchClosed, EpochTaken, Event, OrderGiven
 from ancestra_farm.plan.plan import StagePlan
 from ancestra_farm.scheduler import Scheduler, Tunables
 from ancestra_farm.scheduler.world import (
@@ -301,38 +291,13 @@ class VirtualFarm:
             if self._keeps_log:
                 self.log.append(event)
             if not isinstance(event, EpochTaken):
-                self._law(self.book.recorded, event, self.scheduler.state)
-                self._count(event)
-
-    def _count(self, event: Event) -> None:
-        now, tally = self.clock.now, self.tally
-        batch = getattr(event, "batch", "")
-        if batch:
-            tally.batch_ended[batch] = now
-        match event:
-            case AttemptEnded(cause="judged"):
-                tally.judged += 1
-            case AttemptEnded(cause=cause, device_s=device_s):
-                tally.retries[cause] += 1
-                tally.waste(cause, device_s)
-            case WaveReleased():
-                tally.released += len(range(event.start, event.stop) if event.positions is None else event.positions)
-            case WaveClosed(rung="full", survivors=survivors) if survivors:
-                branch = self.scheduler.state.branch((event.batch, event.branch))
-                if branch is not None:
-                    shot, stage = branch.opened.shot, branch.opened.stage
-                    tally.survivors.append((now, batch, shot, stage, len(survivors)))
-                    tally.first_survivor.setdefault((batch, shot), now)
-            case BranchClosed():
-                branch = self.scheduler.state.branch((event.batch, event.branch))
-                if branch is not None:
-                    self.people.look_at(branch.stage)
-            case CandidateGivenUp(outcome=outcome):
-                tally.given_up[outcome] += 1
-            case StitchEnded(ok=True):
-                tally.delivered.setdefault((batch, event.shot), now)
-            case _:
-                pass
+                state = self.scheduler.state
+                self._law(self.book.recorded, event, state)
+                self.tally.note(event, self.clock.now, state)
+                if isinstance(event, BranchClosed):
+                    branch = state.branch((event.batch, event.branch))
+                    if branch is not None:
+                        self.people.look_at(branch.stage)
 
     # ---- what it is asked ------------------------------------------------------------------------------------------
 

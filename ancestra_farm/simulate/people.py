@@ -21,6 +21,8 @@ DELAY_SPREAD = 0.8
 MOST_PICKS = 3
 #: Part of the orders that come a second time, since their answer was lost.
 AGAIN = 0.1
+#: Until which a whole batch is put off, in seconds.
+PAUSE_S = 400.0
 #: Seconds between two picks.
 PICK_S = 4.0
 
@@ -138,7 +140,8 @@ class People:
             weight = self._random.choice((None, 0.5, 4.0))
             return OrderGiven(batch, kind, who, now, priority=cls, weight=weight, order_id=order_id)
         if kind in ("pause", "cancel"):
-            return OrderGiven(batch, kind, who, now, "" if whole else shot, order_id=order_id)
+            until = now + PAUSE_S if whole and kind == "pause" else None
+            return OrderGiven(batch, kind, who, now, "" if whole else shot, until=until, order_id=order_id)
         if kind == "more":
             more = self._random.randint(1, 2 * stage.plan.spec.wave)
             return OrderGiven(batch, kind, who, now, shot, name, candidates=more, order_id=order_id)

@@ -3,6 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, Event, StitchEnded, WaveClosed, WaveReleased
+from ancestra_farm.scheduler.state import FarmState
+
 ShotRef = tuple[str, str]
 """(batch, shot)."""
 
@@ -44,3 +47,29 @@ class Tally:
         if seconds > 0:
             cause = why.replace("_", " ")
             self.wasted_s[cause] = self.wasted_s.get(cause, 0.0) + seconds
+
+    def note(self, event: Event, now: float, state: FarmState) -> None:
+        """Count an event that is in the log by now. ``state``: it is folded into that already."""
+        batch = getattr(event, "batch", "")
+        if batch:
+            self.batch_ended[batch] = now
+        match event:
+            case AttemptEnded(cause="judged"):
+                self.judged += 1
+            case AttemptEnded(cause=cause, device_s=device_s):
+                self.retries[cause] += 1
+                self.waste(cause, device_s)
+            case WaveReleased():
+                self.released += len(range(event.start, event.stop) if event.positions is None else event.positions)
+            case WaveClosed(rung="full", survivors=survivors) if survivors:
+                branch = state.branch((event.batch, event.branch))
+                if branch is not None:
+                    shot, stage = branch.opened.shot, branch.opened.stage
+                    self.survivors.append((now, batch, shot, stage, len(survivors)))
+                    self.first_survivor.setdefault((batch, shot), now)
+            case CandidateGivenUp(outcome=outcome):
+                self.given_up[outcome] += 1
+            case StitchEnded(ok=True):
+                self.delivered.setdefault((batch, event.shot), now)
+            case _:
+                pass

@@ -4,7 +4,8 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from ancestra_farm.plan.events import AttemptEnded, Cause, Event, HostTimed, OrderGiven, WaveClosed
+from ancestra_farm.plan.events import AttemptEnded, Cause, Event, OrderGiven, WaveClosed
+from ancestra_farm.plan.farm_events import HostTimed
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 NUMBER = st.floats(allow_nan=False, width=64)

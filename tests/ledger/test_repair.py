@@ -24,15 +24,8 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, rebuild
 from ancestra_farm.ledger.tail import Mark, Tail, read_commits
 from ancestra_farm.ledger.verify import verify
-from ancestra_farm.plan.events import (
-    AttemptEnded,
-    BatchSubmitted,
-    EpochTaken,
-    HostNoted,
-    OrderGiven,
-    Repaired,
-    StitchPlanned,
-)
+from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, EpochTaken, OrderGiven, Repaired, StitchPlanned
+from ancestra_farm.plan.farm_events import HostNoted
 from ancestra_farm.scheduler.retell import retell
 from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, number_of
 

@@ -15,7 +15,7 @@ from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import Projection, rebuild
 from ancestra_farm.ledger.tail import Tail, read_commits
 from ancestra_farm.ledger.verify import Report, verify
-from ancestra_farm.plan.events import HostNoted
+from ancestra_farm.plan.farm_events import HostNoted
 from ancestra_farm.scheduler.retell import retell
 from tests.ledger.film import Film, plan_of, shoot, submitted
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.farm_settings import FarmSettings, NodeType
 from ancestra_farm.batch.load import canonical
-from ancestra_farm.plan.events import NodesPaid, SettingsGiven
+from ancestra_farm.plan.farm_events import NodesPaid, SettingsGiven
 from ancestra_farm.scheduler.placement import Needs, fits, needs_of
 from ancestra_farm.scheduler.world import (
     ChangeSettings,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, HostNoted, NodeNoticed
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
+from ancestra_farm.plan.farm_events import HostNoted, NodeNoticed
 from ancestra_farm.scheduler import Tunables
 from ancestra_farm.scheduler.departures import REMEMBERED_S
 from ancestra_farm.scheduler.world import (
@@ -20,6 +21,7 @@ from ancestra_farm.scheduler.world import (
     StartHost,
     StopHost,
 )
+from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.nodes import NodeWorld
 from tests.scheduler.world import Fate, batch_of, finished
 
@@ -241,6 +243,30 @@ def test_a_notice_is_in_the_log_once_with_the_hosts_it_is_about():
     (noticed,) = [event for event in world.log if isinstance(event, NodeNoticed)]
     assert (noticed.node, noticed.hosts, noticed.leaves_at) == ("n2", (host,), at + 30)
     assert noticed.why == "AWS: spot instance, terminate"
+
+
+def lost_with(world) -> list[str]:
+    return [event.node for event in world.log if isinstance(event, HostNoted) and event.what == "lost"]
+
+
+def test_a_node_that_vanishes_is_told_once_whatever_number_of_hosts_it_had():
+    kind = node_type(gpus=4, cpus=16, memory_gib=128, max_nodes=1)
+    world = ElasticWorld(farm=farm_of(big=kind), seconds={"test/stills": 2.0})
+    world.submit(BATCH, gpus=1, vram_gib=16.0, seconds_per_candidate=2.0)
+    world.run_for(90)
+    (node,) = world.nodes.values()
+    assert len(node.hosts) == 4
+    world.take(node, lost=True)
+    assert lost_with(world) == [node.name, "", "", ""]
+
+
+def test_a_node_that_gave_notice_and_a_host_that_crashed_are_no_node_that_vanished():
+    world = working()
+    world.lose(world.on("n1"), "crash")
+    world.notice("n2", 30)
+    world.lose(world.on("n2"), "host_lost")
+    world.lose(world.on("n3"), "host_lost")
+    assert lost_with(world) == ["", "", "n3"]
 
 
 def test_a_node_without_hosts_goes_unnoticed():

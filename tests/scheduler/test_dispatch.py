@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import pytest
 
-from ancestra_farm.plan.events import WaveReleased
+from ancestra_farm.plan.events import AttemptEnded, WaveReleased
 from ancestra_farm.scheduler import Tunables, folded
+from ancestra_farm.scheduler.counts import FilterCost
 from ancestra_farm.scheduler.filter_order import cheapest_rejection_first
-from ancestra_farm.scheduler.state import FilterCost
 from ancestra_farm.scheduler.world import AllDone, Dispatch, SlotsChanged, StartHost, StopRequested
 from tests.scheduler.world import CARDS, CLIPS, STILLS, Fate, World, batch_of, finished, submission
 
@@ -77,11 +77,19 @@ def test_a_budget_in_candidates_ends_the_batch_at_that_number_whoever_does_the_w
     assert "budget" in " ".join(worlds[0].scheduler.explain("b", "s000"))
 
 
-def test_a_budget_in_device_hours_ends_the_batch_soon_after_it_is_spent():
+def test_a_budget_in_device_hours_ends_the_batch_with_the_candidate_that_spends_it():
     world = finished(batch_of(f"{{still: {MANY}}}", shots=1, budget={"device_hours": 20 / 3600}), check=False)
     batch = world.scheduler.state.batches["b"]
-    assert 20 <= batch.device_s <= 20 + 1000 * 0.1  # at most the wave that was open
-    assert batch.branches["s000/still/0"].closed.why == "budget"
+    assert 20 <= batch.device_s < 20 + 2 * 0.1
+    branch = batch.branches["s000/still/0"]
+    assert branch.closed.why == "budget"
+    passed = [event for event in world.log if isinstance(event, AttemptEnded) and event.passed]
+    assert len(branch.survivors) == len(passed) > 40, "what was judged of a wave that is cut short counts"
+    (stage,) = world.scheduler.progress()[0].stages
+    assert stage.judged + stage.skipped == stage.released
+    assert "device-hours is spent" in " ".join(world.scheduler.explain("b", "s000"))
+    again = folded(world.log)
+    assert again.progress() == world.scheduler.progress()
 
 
 def test_clips_take_over_slots_when_the_stills_need_them_no_more():

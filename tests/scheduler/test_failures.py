@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, HostNoted
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
+from ancestra_farm.plan.farm_events import HostNoted
 from ancestra_farm.scheduler import Tunables
 from ancestra_farm.scheduler.world import AllDone, HostLost, KillHost, Record, StartHost, TicketEnded, TicketStarted
 from tests.scheduler.timed import TimedWorld

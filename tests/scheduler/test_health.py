@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ancestra_farm.plan.events import AttemptEnded, HostNoted, VerdictsVoided
+from ancestra_farm.plan.events import AttemptEnded, VerdictsVoided
+from ancestra_farm.plan.farm_events import HostNoted
 from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.health import Table, Ward, tail_probability
 from ancestra_farm.scheduler.world import TicketEnded

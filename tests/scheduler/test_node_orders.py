@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ancestra_farm.plan.events import NodeNoticed, NodeOrdered
+from ancestra_farm.plan.farm_events import NodeNoticed, NodeOrdered
 from ancestra_farm.scheduler import folded
 from ancestra_farm.scheduler.ordered import NODE_ORDERS
 from ancestra_farm.scheduler.snapshot import StateCodec

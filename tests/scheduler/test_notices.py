@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ancestra_farm.plan.events import NoticeDelivered, OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.farm_events import NoticeDelivered, SettingsGiven
 from ancestra_farm.scheduler.notices import FIRST_PAUSE_S, LAST_PAUSE_S, notices
 from ancestra_farm.scheduler.world import ChangeSettings, Notice, NoticeTried, Order, Tell, TellPeople
 from tests.scheduler.world import STILLS, Fate, World, batch_of

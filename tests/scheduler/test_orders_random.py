@@ -10,7 +10,7 @@ from ancestra_farm.ledger.tables import Projection
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.health import Ward
-from ancestra_farm.scheduler.world import Order, OrderRefused
+from ancestra_farm.scheduler.world import Order, OrderRefused, Tick
 from ancestra_farm.telemetry.catalogue import CATALOGUE
 from ancestra_farm.telemetry.metrics import Metrics
 from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, number_of, submission
@@ -115,6 +115,8 @@ def random_order(rng, world):
         fields |= {"stage": rng.choice(["", stage.plan.name]), "candidates": rng.randrange(1, 12)}
     elif kind == "retry":
         fields |= rng.choice([{}, {"filter": "blur"}, {"cause": "exception"}, {"cause": "quarantined"}])
+    elif kind == "pause":
+        fields["until"] = rng.choice([None, world.now + rng.randrange(1, 60)])
     elif kind == "priority":
         fields |= {"priority": rng.choice(["dailies", "shot", "backfill"]), "weight": float(rng.randrange(1, 5))}
     return None if kind == "again" else OrderGiven("b", kind, rng.choice(["bea", "cem"]), world.now, **fields)
@@ -155,6 +157,8 @@ def test_any_orders_at_any_moments_leave_a_sound_state_that_the_log_tells(seed, 
         world.run(rng.choice([0, 1, 3, 10, 40, 400]))
         if rng.random() < 0.25:
             world.start()
+        if rng.random() < 0.3:
+            world.tell(Tick())
         order = random_order(rng, world)
         if order is None:
             world.tell(submission(batch))

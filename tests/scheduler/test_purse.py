@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.batch.load import canonical
-from ancestra_farm.plan.events import AttemptEnded, SettingsGiven, WaveReleased
+from ancestra_farm.plan.events import AttemptEnded, WaveReleased
+from ancestra_farm.plan.farm_events import SettingsGiven
 from ancestra_farm.scheduler.world import ChangeSettings, Dispatch, Instruction, OrderRefused, Record, SlotsChanged
 from tests.scheduler.elastic import ElasticWorld, farm_of
 from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, number_of, submission
@@ -148,6 +149,78 @@ def test_money_is_spent_to_the_last_candidate_that_it_pays_for():
     assert "one more candidate of test/stills may cost 5e-05 USD" in " ".join(world.done.stuck)
     assert [shot.state for shot in world.scheduler.progress()] == ["paused", "paused"]
     assert any("nothing of it starts until there is more" in one for one in world.scheduler.explain("b", "s000"))
+
+
+@dataclass
+class HoursWorld(PaidWorld):
+    """A world that looks at the device-hours of batch ``b`` too. ``dearest_s``: the most that one still was to take."""
+
+    hours: float = 1.0
+    dearest_s: float = 0.0
+
+    def carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Dispatch):
+                lease = self.scheduler.dispatcher.lease(instruction.host, instruction.ticket.ticket)
+                assert lease is not None
+                self.dearest_s = max(self.dearest_s, lease.expected_s / len(lease.ticket.positions))
+        super().carry_out(instructions)
+
+    def tell(self, happening: object) -> None:
+        super().tell(happening)
+        over_s = sum(max(0.0, cost - self.expected[ticket]) for ticket, cost in self.cost.items()) / PER_S
+        batch = self.scheduler.state.batches.get("b")
+        assert batch is None or batch.device_s <= self.hours * 3600 + over_s + self.dearest_s + NOTHING
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    cpus=st.integers(1, 6),
+    part=st.floats(0.02, 1.2),
+    times=st.floats(0.2, 6.0),
+    guess=st.sampled_from([0.02, 0.1, 3.0]),
+    rate=st.sampled_from([0.0, 0.1]),
+    draft=st.sampled_from(["", ", draft: {by: quality, promote: 0.4}"]),
+    restart=st.integers(0, 60),
+)
+def test_device_hours_are_passed_by_less_than_a_candidate_beyond_what_tickets_took_too_long(
+    seed, cpus, part, times, guess, rate, draft, restart
+):
+    hours = part * 100 * 0.1 / 3600
+    world = HoursWorld(seed=seed, cpus=cpus, fate=Dear(trouble=troubled(rate), times=times), cap=100.0, hours=hours)
+    still = f"{{role: text_to_image, model: test/stills, candidates: 40, wave: 10{draft}}}"
+    batch = batch_of(f"{{still: {still}, animate: {CLIPS}}}", priority="dailies", budget={"device_hours": hours})
+    world.submit(batch, seconds_per_candidate=guess)
+    world.submit(batch_of(f"{{still: {STILLS}}}", batch="other", priority="backfill"))
+    world.run(restart)
+    world.start()
+    assert world.run() is not None
+    assert not world.done.stuck
+    assert {shot.state for shot in world.scheduler.progress()} <= {"done", "starved"}
+    spent = world.scheduler.state.batches["b"]
+    branches = spent.branches.values()
+    assert all(branch.closed is not None and not branch.phases for branch in branches)
+    if not spent.spent_out:
+        assert all(branch.closed.why != "budget" for branch in branches)
+
+
+def test_a_guess_that_is_far_too_high_keeps_no_batch_from_its_device_hours():
+    world = HoursWorld(cpus=3, cap=100.0, hours=2 / 3600)
+    world.submit(batch_of(f"{{still: {STILLS}}}", budget={"device_hours": 2 / 3600}), seconds_per_candidate=60.0)
+    assert world.run() is not None
+    batch = world.scheduler.state.batches["b"]
+    assert 2.0 <= batch.device_s < 2.0 + 2 * 0.1
+
+
+def test_why_a_batch_gets_nothing_more_says_that_its_device_hours_are_under_way():
+    world = HoursWorld(cpus=3, cap=100.0, hours=0.0001)
+    world.submit(batch_of(f"{{still: {STILLS}}}", budget={"device_hours": 0.0001}))
+    for ready in list(world.todo):
+        ready()
+    assert sum(len(ticket.positions) for ticket in world.dispatched) == 3
+    told = " ".join(world.scheduler.explain("b", "s001"))
+    assert "what b has left of its 0.0001 device-hours may all go to what runs" in told
 
 
 def released(world: World) -> int:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ancestra_farm.scheduler.results import ID_DIGITS, Result, Results
+from ancestra_farm.scheduler.columns import ID_DIGITS
+from ancestra_farm.scheduler.results import Result, Results
 
 #: Few different digits, so that ids begin alike, and look alike where one ends and the next begins.
 IDS = st.text("0a", min_size=ID_DIGITS, max_size=ID_DIGITS)

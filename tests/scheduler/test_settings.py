@@ -4,12 +4,14 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.batch.schema import Batch
 from ancestra_farm.batch.show_settings import ShowSettings
-from ancestra_farm.plan.events import EpochTaken, HostNoted, OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import EpochTaken, OrderGiven
+from ancestra_farm.plan.farm_events import HostNoted, SettingsGiven
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler import Scheduler
 from ancestra_farm.scheduler.retell import retell
@@ -369,7 +371,12 @@ def test_a_batch_asks_for_no_more_than_its_shows_policy():
 
 ROW = {
     "owner": "Ana Lima",
-    "consent": {"who": "Ana Lima", "when": "2026-03-01", "scope": ["reference"], "until": "2026-03-31"},
+    "consent": {
+        "who": "Ana Lima",
+        "when": "2026-03-01",
+        "scope": ["reference", "publication"],
+        "until": "2026-03-31",
+    },
     "licence": "for this film",
     "scope": ["s"],
 }
@@ -405,12 +412,44 @@ def test_material_without_a_row_is_refused_where_the_show_asks_for_rows():
 def test_a_row_that_does_not_go_so_far_is_refused_whatever_the_show_says():
     training = {**ROW, "consent": {**ROW["consent"], "scope": ["training"]}}
     (one,) = reasons(with_guides(ROW, training))
-    assert one == "Ana Lima consented to training, not to reference: guide previz of shot s001 (a.mkv)"
+    said = "Ana Lima consented to training, not to reference or publication, and what is delivered is shown"
+    assert one == f"{said}: guide previz of shot s001 (a.mkv)"
     (one,) = reasons(with_guides({**ROW, "scope": ["t", "u"]}))
     assert one.startswith("it may be used for t and u, not for s: ")
     april = TODAY + 30 * 86_400
     assert reasons(with_guides(ROW), now=april)[0].startswith("consent ended on 2026-03-31: ")
     assert reasons(with_guides(ROW), now=TODAY - 7 * 86_400)[0].startswith("consent was given on 2026-03-01, which is ")
+
+
+def remade(batch: Batch, **fields: Any) -> Batch:
+    document = batch.model_dump(mode="json", by_alias=True, exclude_none=True) | fields
+    return Batch.model_validate(document, by_alias=True, by_name=False)
+
+
+UNSEEN = {**ROW, "consent": {**ROW["consent"], "scope": ["reference"]}}
+UNSHOWN = "Ana Lima consented to reference, not to publication, and what is delivered is shown"
+
+
+def test_a_shot_whose_people_did_not_consent_to_be_shown_is_refused_where_it_is_delivered():
+    assert reasons(with_guides(ROW, UNSEEN)) == [f"{UNSHOWN}: guide previz of shot s001 (a.mkv)"]
+    world = World()
+    with pytest.raises(OrderRefused, match="not to publication"):
+        world.submit(with_guides(UNSEEN))
+    stages = {"still": yaml.safe_load(STILLS), "other": yaml.safe_load(STILLS)}
+    named = remade(with_guides(ROW, UNSEEN), stages=stages, deliver={"stage": "other"})
+    (one,) = reasons(named)
+    assert one.startswith(UNSHOWN)
+    first, second = named.shots
+    unseen = second.model_copy(update={"skip": ("other",)})
+    assert reasons(named.model_copy(update={"shots": (first, unseen)})) == [], "nothing of it is delivered"
+
+
+def test_a_look_is_shown_where_a_shot_that_it_is_on_is_delivered():
+    look = {"source": "film.safetensors", "digest": f"sha256:{'2' * 64}", "rights": UNSEEN}
+    batch = batch_of(f"{{still: {STILLS}}}", shots=2, looks={"film": look})
+    assert reasons(batch) == [], "no stage is made with it"
+    (one,) = reasons(remade(batch, stages={"still": yaml.safe_load(STILLS) | {"look": "film"}}))
+    assert one.startswith(f"{UNSHOWN}: look film")
 
 
 def test_a_good_batch_keeps_to_a_whole_page_of_rules():

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from ancestra_farm.api.nodes import whereabouts
 from ancestra_farm.scheduler.bays import bays_of, stand
+from ancestra_farm.scheduler.hosts import Host
 from ancestra_farm.scheduler.scaling import Wish, nodes_for
+from ancestra_farm.scheduler.supply import waits_in_vain
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.test_scaling import elastic, stills, submit
 
@@ -124,6 +126,16 @@ def test_why_a_shot_waits_says_which_nodes_do_not_come_and_when_they_are_asked_f
     assert "so that it is asked for again at" in told(world)
 
 
+def test_the_list_of_nodes_says_of_which_type_each_is():
+    world = elastic(farm=small_and_large())
+    submit(world, stills(100))
+    world.run_for(WAIT_S / 2)
+    listed = {one.node: one.node_type for one in whereabouts(world.scheduler).nodes}
+    assert listed
+    assert listed == dict(world.scheduler.dispatcher.fleet.told.nodes)
+    assert set(listed.values()) <= {"small", "large"}
+
+
 def test_the_list_of_hosts_says_which_nodes_do_not_come():
     world = elastic(farm=small_and_large(), absent=frozenset({"small"}))
     submit(world, stills(100))
@@ -157,6 +169,47 @@ def test_nodes_that_take_no_hosts_count_against_the_most_there_may_be():
     assert nodes(1, ["spot"], ["spot"]) == 1
     assert nodes(1, ["spot"], ["sure"]) == 2
     assert nodes(1, [], ["spot", "spot"]) == 0
+
+
+def test_an_on_demand_node_that_is_up_takes_no_spot_nodes_place():
+    types = {"spot": node_type(market="spot", price_per_hour=1, max_nodes=2), "sure": node_type(max_nodes=3)}
+    bays = bays_of(farm_of(**types), [])
+    (name,) = (name for name, bay in bays.items() if bay.on_gpu)
+    for there, planned in (((), 2), (("sure",), 3), (("spot", "sure"), 3), (("sure",) * 3, 5)):
+        stand(bays, there)
+        assert nodes_for([Wish("m", 1, 10, {name: 1.0})], bays, 0.0)[name] == planned
+
+
+def test_a_lost_spot_node_is_replaced_while_an_on_demand_node_is_there():
+    types = {"spot": node_type(market="spot", price_per_hour=1, max_nodes=2), "sure": node_type(max_nodes=1)}
+    world = elastic(farm=farm_of(**types))
+    submit(world, stills(70, batch="urgent", priority="dailies"))
+    submit(world, stills(900, wave=900))
+    world.run_for(200)
+    assert {begun.ticket.batch for begun in world.started_of("urgent", world.now - 50)} == set()
+    assert (world.count("spot"), world.count("sure")) == (2, 1)
+    world.absent = frozenset({"spot"})  # the autoscaler looks every few seconds
+    world.take(next(node for node in world.nodes.values() if node.kind == "spot"), lost=True)
+    world.run_for(3)
+    world.absent = frozenset()
+    world.run_for(world.boot_s + 20)
+    assert (world.count("spot"), world.count("sure")) == (2, 1)
+
+
+def test_a_host_that_waits_for_room_on_nodes_there_are_finds_no_make_dry():
+    world = elastic(farm=small_and_large())
+    submit(world, stills(400, max_slots=2))
+    world.run_for(200)
+    fleet = world.scheduler.dispatcher.fleet
+    pool = next(pool for pool in fleet.pools.values() if pool.hosts)
+    bay = fleet.bays["small"]
+    fleet.add(Host("waits", pool, asked_at=world.now, bay="small", slots=1.0))
+    bay.planned = bay.slots
+    assert waits_in_vain(fleet, world.now + 2 * WAIT_S) == []
+    assert bay.supply.droughts == 0
+    bay.planned = bay.slots + 1
+    assert waits_in_vain(fleet, world.now + 2 * WAIT_S) == []
+    assert bay.supply.droughts == 1
 
 
 def test_makes_that_are_dry_are_left_to_the_last_and_then_the_one_that_was_dry_first():

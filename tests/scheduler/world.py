@@ -188,8 +188,8 @@ class World:
         if self.check:
             self.scheduler.check_invariants(fleet_only=self.fleet_only)
 
-    def submit(self, batch: Batch, **cards: object) -> None:
-        self.tell(submission(batch, **cards))
+    def submit(self, batch: Batch, start_at: float | None = None, **cards: object) -> None:
+        self.tell(replace(submission(batch, **cards), start_at=start_at))
 
     def order(self, order: str, shot: str, stage: str, candidate_id: str = "", who: str = "bea") -> None:
         self.tell(Order(OrderGiven("b", order, who, self.now, shot, stage, candidate_id)))

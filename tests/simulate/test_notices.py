@@ -2,7 +2,8 @@
 
 import pytest
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, NodeNoticed
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
+from ancestra_farm.plan.farm_events import NodeNoticed
 from ancestra_farm.simulate.run import told
 from tests.simulate.films import faults, scenario
 

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, HostNoted, OrderGiven
+from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp, OrderGiven
+from ancestra_farm.plan.farm_events import HostNoted
 from ancestra_farm.simulate.book import Book, LawBroken
 from ancestra_farm.simulate.run import simulate, told
 from ancestra_farm.simulate.scenario import Autoscaling, NodeKind, ScenarioRefused
