@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +15,8 @@ from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import Person, noted
 from ancestra_farm.api.problems import Refusal
 from ancestra_farm.api.reach import EVERYTHING, may_order, may_submit, sight, somebody
+from ancestra_farm.batch.materials import digests_in
+from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.progress import ShotProgress
 
@@ -129,8 +132,18 @@ async def submit(call: "Call") -> wire.Taken:
         detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
         raise Refusal("refused", detail, faults)
     at = time.time()
-    commit = await answered(call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})"))
+    commit = await answered(
+        call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})", body.start_at)
+    )
+    await _named(call, body.document)
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at)
+
+
+async def _named(call: "Call", document: str) -> None:
+    """What the batch names lies about no more. It is taken in by now, whatever the store says to this."""
+    if digests := digests_in(document):
+        with suppress(StoreError):
+            await run_in_threadpool(call.desk.uploads.named, digests)
 
 
 async def give(call: "Call") -> wire.Taken:
@@ -152,7 +165,7 @@ async def give(call: "Call") -> wire.Taken:
 
 async def stop(call: "Call") -> wire.Taken:
     """The stop has begun when this is answered."""
-    commit = await answered(call.desk.stop())
+    commit = await answered(call.desk.stop(somebody(call.person).name))
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=time.time())
 
 

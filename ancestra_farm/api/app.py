@@ -5,6 +5,7 @@ point at loopback, and is refused by this), whose token it is, under which epoch
 the body is and whether it says what it has to. No CORS: no page of another origin may read an answer.
 """
 
+import ipaddress
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -30,7 +31,7 @@ from ancestra_farm.api.routes import ROWS, Call, Row
 from ancestra_farm.api.tokens import looks_like_token
 from ancestra_farm.api.wire import Fault
 from ancestra_farm.ledger.errors import StoreUnavailable, Superseded
-from ancestra_farm.scheduler.world import OrderRefused
+from ancestra_farm.scheduler.world import OrderRefused, SettingsConflict
 
 EPOCH_HEADER = "Ancestra-Epoch"
 #: Names of loopback. The port is whatever the request came in on, forwarded or not.
@@ -85,13 +86,21 @@ class _Doorkeeper:
             await send(message)
 
         host = Request(scope).headers.get("host", "")
-        if self._names is not None and _without_port(host) not in self._names:
+        if self._names is not None and not _is_one_of(_without_port(host), self._names):
             refusal = Refusal(
-                "wrong-host", "this door is for loopback; the Host header has to name 127.0.0.1 or localhost"
+                "wrong-host", "this door is for loopback; the Host header has to name localhost or an address of it"
             )
             await problem_response(refusal, self._desk.health.epoch)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+
+def _is_one_of(host: str, names: Collection[str]) -> bool:
+    """Whether a host is one of these names, or an address of loopback: only names can be pointed elsewhere."""
+    try:
+        return host in names or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _without_port(host: str) -> str:
@@ -209,6 +218,9 @@ def _refused(desk: Desk, request: Request, error: Exception) -> Response:
             refusal = Refusal("not-allowed", str(error))
         case Leaving():
             refusal = Refusal("leaving", str(error), headers={"retry-after": "1"})
+        case SettingsConflict():
+            faults = [Fault(place=place, message=values) for place, values in error.differences]
+            refusal = Refusal("conflict", str(error), faults, version=error.version)
         case OrderRefused():
             refusal = Refusal("refused", " ".join(str(error).split()))
         case Superseded():

@@ -14,7 +14,7 @@ from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import NotAllowed, Right
 from ancestra_farm.api.reach import may_change_show, may_weigh, sight, somebody
-from ancestra_farm.plan.events import SettingsGiven
+from ancestra_farm.plan.farm_events import SettingsGiven
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
@@ -62,7 +62,7 @@ async def _change(call: "Call", body: incoming.SettingsIn, right: Right, show: s
     at, order_id = time.time(), body.order_id or uuid.uuid4().hex
     told = who if not by else f"{who} (by {by})"
     given = SettingsGiven("show" if show else "farm", show, body.document, told, at, order_id)
-    commit = await answered(call.desk.change(given))
+    commit = await answered(call.desk.change(given, body.based_on))
     taken = wire.Acknowledged(order_id=order_id, order=right, who=who, by=by)
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at, orders=(taken,))
 

@@ -26,8 +26,9 @@ from ancestra_farm.api.people import NotAllowed
 from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.ledger.liveness import Presence
-from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
-from ancestra_farm.scheduler.world import OrderRefused
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.farm_events import NodeOrdered, SettingsGiven
+from ancestra_farm.scheduler.world import OrderRefused, SettingsConflict
 
 A = TypeVar("A", bound=BaseModel)
 #: JSON, or bytes as they are.
@@ -143,14 +144,23 @@ class Client:
         sent = [self._spelt(order) for order in orders]
         return self._ask("POST", "/v1/orders", wire.Taken, {"orders": sent})
 
-    def submit(self, document: str, cards: Mapping[str, str]) -> wire.Taken:
-        """Hand in a checked batch; it is durable on return. The same batch again changes nothing."""
+    def submit(self, document: str, cards: Mapping[str, str], start_at: float | None = None) -> wire.Taken:
+        """Hand in a checked batch; it is durable on return. The same batch again changes nothing.
+
+        ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now.
+        """
         body: dict[str, Any] = {"document": document, "cards": dict(cards)}
+        if start_at is not None:
+            body["start_at"] = start_at
         return self._ask("POST", "/v1/batches", wire.Taken, body | self._named(self.who))
 
-    def change(self, given: SettingsGiven) -> wire.Taken:
-        """Give settings anew; they are durable on return. The same under the same id again change nothing."""
-        body = {"document": given.document, "order_id": given.order or uuid.uuid4().hex} | self._named(self.who)
+    def change(self, given: SettingsGiven, based_on: str) -> wire.Taken:
+        """Give settings in place of a version; durable on return. The same under the same id again change nothing.
+
+        Raises SettingsConflict where others are in force than ``based_on``, and what `give` raises.
+        """
+        body = {"document": given.document, "based_on": based_on, "order_id": given.order or uuid.uuid4().hex}
+        body |= self._named(self.who)
         if given.kind == "farm":
             return self._ask("POST", "/v1/farm_settings", wire.Taken, body)
         return self._ask("POST", "/v1/show_settings", wire.Taken, body | {"show": given.name})
@@ -184,6 +194,14 @@ class Client:
         """Have the parts of a file, all of which are there, made one. Repeatable."""
         body = {"digest": digest, "bytes": size, "parts": list(parts)}
         return self._ask("POST", "/v1/upload_joins", wire.JoinOut, body)
+
+    def delivered(self, show: str, shot: str, version: str, file: str, offset: int = 0) -> bytes:
+        """Bytes of a file of a version from an offset on; fewer than asked for at once only at its end.
+
+        Raises OrderRefused where there is no such file.
+        """
+        fields = {"show": show, "shot": shot, "version": version, "file": file, "offset": str(offset)}
+        return self._asked("GET", "/v1/delivered", bytes, fields=fields)
 
     def stop(self) -> wire.Taken:
         """Stop the farm cleanly. It has begun to stop on return."""
@@ -326,6 +344,9 @@ class Client:
             )
         if problem.type == "#not-allowed":
             return NotAllowed(problem.detail)
+        if problem.type == "#conflict":
+            differences = tuple((fault.place, fault.message) for fault in problem.faults)
+            return SettingsConflict(problem.detail, differences, problem.version or "")
         return OrderRefused(problem.detail)
 
 

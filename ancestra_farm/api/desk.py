@@ -10,7 +10,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ancestra_farm.api.people import Person
-from ancestra_farm.plan.events import NodeOrdered, OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.farm_events import NodeOrdered, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import OrderRefused
 
@@ -43,6 +44,9 @@ class Desk(Protocol):
     def uploads(self) -> "Uploads":
         """Files on their way into the store. Its methods ask the store, and may take a while."""
 
+    def delivered(self, path: str, start: int, length: int) -> bytes:
+        """Bytes of a published file. Asks the store. Raises NotThere, StoreRefused, StoreUnavailable."""
+
     def status(self) -> "Status":
         """Where things stand, at most a second old or so; never waits for the loop."""
 
@@ -58,11 +62,14 @@ class Desk(Protocol):
         The future raises OrderRefused, `Leaving`, `OutcomeUnknown`, or Superseded.
         """
 
-    def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
+    def submit(self, document: str, cards: Mapping[str, str], who: str, start_at: float | None = None) -> "Future[int]":
         """Take a batch in; otherwise as `give`."""
 
-    def change(self, given: SettingsGiven) -> "Future[int]":
-        """Take settings; otherwise as `give`."""
+    def change(self, given: SettingsGiven, based_on: str) -> "Future[int]":
+        """Take settings in place of the version that they are based on; otherwise as `give`.
+
+        The future raises SettingsConflict, too.
+        """
 
     def order_node(self, given: NodeOrdered) -> "Future[int]":
         """Take an order about a node, a host or a model; otherwise as `give`."""
@@ -70,8 +77,8 @@ class Desk(Protocol):
     def lacking(self, document: str) -> "list[Fault]":
         """The material that a batch names and the store does not hold. Asks the store."""
 
-    def stop(self) -> "Future[int]":
-        """Stop cleanly: the future ends when the stop has begun."""
+    def stop(self, who: str) -> "Future[int]":
+        """Stop cleanly, as somebody ordered: the future ends when the stop has begun."""
 
     def ask(self, question: Callable[[Scheduler], T]) -> "Future[T]":
         """Have the loop answer a question between two turns. The question only reads, and is quick."""

@@ -12,7 +12,8 @@ from ancestra_farm.api.tokens import kept_token, own_token, user_name
 from ancestra_farm.api.wire import Taken
 from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.farm_events import SettingsGiven
 
 #: Controllers that come or go in the middle of an order; more than one is rare, three is somebody restarting in a loop.
 TRIES = 4
@@ -47,8 +48,11 @@ def give(store: Place, orders: Sequence[OrderGiven], who: str = "") -> Given:
     return _one_way_or_the_other(store, who, lambda client: client.give(orders), alone)
 
 
-def give_settings(store: Place, given: SettingsGiven, who: str = "") -> Given:
-    """Give settings anew, as `give` gives orders."""
+def give_settings(store: Place, given: SettingsGiven, based_on: str, who: str = "") -> Given:
+    """Give settings anew, as `give` gives orders, in place of the version that they are based on.
+
+    Raises SettingsConflict where others are in force, and what `give` raises.
+    """
     given = dataclasses.replace(given, who=who, order=given.order or uuid.uuid4().hex)
 
     def alone(name: str, by: str) -> int:
@@ -57,9 +61,9 @@ def give_settings(store: Place, given: SettingsGiven, who: str = "") -> Given:
 
         told = dataclasses.replace(given, who=f"{name} (by {by})" if by else name)
         purpose = f"settings of {f'show {given.name}' if given.name else 'the farm'}"
-        return take(_itself(store), [ChangeSettings(told)], name, purpose).commit
+        return take(_itself(store), [ChangeSettings(told, based_on)], name, purpose).commit
 
-    return _one_way_or_the_other(store, who, lambda client: client.change(given), alone)
+    return _one_way_or_the_other(store, who, lambda client: client.change(given, based_on), alone)
 
 
 def _one_way_or_the_other(

@@ -6,12 +6,12 @@ These models validate requests, and are described in ``/v1/openapi.json`` from t
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from ancestra_farm.batch.base import Float, Int, Model, Name, PersonName
 from ancestra_farm.batch.schema import Priority
 from ancestra_farm.ledger.uploads import MOST_BYTES, MOST_PARTS
-from ancestra_farm.plan.events import NodeOrderKind
+from ancestra_farm.plan.farm_events import NodeOrderKind
 
 #: No control characters: these texts are shown in terminals.
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -19,6 +19,15 @@ MOST_ORDERS = 256
 #: Of `more`: as many as a stage may ask for in a batch file.
 MOST_CANDIDATES = 10_000_000
 MOST_EVENTS = 1_000
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 500.0 is the whole number 500 there, as the description says it of integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: Of numbers in bodies. What stands in an address is text, and is read as such.
+WHOLE = BeforeValidator(_whole)
 
 CandidateId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hex digits.")]
 OrderId = Annotated[
@@ -31,6 +40,7 @@ OrderId = Annotated[
 ]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits.")]
 Size = Annotated[Int, Field(ge=0, le=MOST_BYTES, description="Length of the whole file.")]
+Moment = Annotated[Float, Field(gt=0, lt=1e11, description="Seconds since the Unix epoch.")]
 #: What can be tried again: an outcome, or a cause of failure.
 RetryCause = Literal["failed", "quarantined", "lost", "exception", "out_of_memory", "deadline", "crash", "host_lost"]
 
@@ -74,7 +84,7 @@ class MoreCandidates(Given):
     order: Literal["more"]
     shot: Name
     stage: Name
-    candidates: Annotated[Int, Field(ge=1, le=MOST_CANDIDATES)]
+    candidates: Annotated[Int, Field(ge=1, le=MOST_CANDIDATES), WHOLE]
 
 
 class Retry(Given):
@@ -96,10 +106,22 @@ class Retry(Given):
         return self
 
 
-class Hold(Given):
-    """Pause, unpause or cancel a shot, or the whole batch where no shot is named."""
+class Pause(Given):
+    """Start nothing more of a shot, or of the whole batch where no shot is named."""
 
-    order: Literal["pause", "unpause", "cancel"]
+    order: Literal["pause"]
+    shot: Name | None = None
+    until: Moment | None = Field(
+        default=None,
+        description="When the pause ends by itself, by a year ahead at most; left out: when it is ordered to. What is "
+        "paused already may be given another end.",
+    )
+
+
+class Hold(Given):
+    """Unpause or cancel a shot, or the whole batch where no shot is named."""
+
+    order: Literal["unpause", "cancel"]
     shot: Name | None = None
 
 
@@ -121,7 +143,9 @@ class Reorder(Given):
         return self
 
 
-AnyOrder = Annotated[OfCandidate | CloseStage | MoreCandidates | Retry | Hold | Reorder, Field(discriminator="order")]
+AnyOrder = Annotated[
+    OfCandidate | CloseStage | MoreCandidates | Retry | Pause | Hold | Reorder, Field(discriminator="order")
+]
 
 
 class OrdersIn(Model):
@@ -136,12 +160,25 @@ class SubmitIn(Model):
     document: Annotated[str, Field(min_length=2, description="The batch: canonical JSON of schema ancestra/v1.")]
     cards: Annotated[dict[str, str], Field(description="Model cards by id: canonical JSON each.")]
     who: PersonName | None = Field(default=None, description="As of an order.")
+    start_at: Moment | None = Field(
+        default=None,
+        description="When it is to begin, by a year ahead at most: it is paused until then, and its nodes and models "
+        "are there by then. Left out: now.",
+    )
 
 
 class SettingsIn(Model):
     """What every change of settings has."""
 
     document: Annotated[str, Field(min_length=2, max_length=2**20, description="The whole of it, as JSON.")]
+    based_on: Annotated[
+        str,
+        Field(
+            pattern=r"^([0-9a-f]{16}|none)$",
+            description="The version of those that these began from. Where others are in force by now, nothing changes "
+            "(#conflict, with what differs). By default `none`: there were none.",
+        ),
+    ] = "none"
     who: PersonName | None = Field(default=None, description="As of an order.")
     order_id: OrderId | None = None
 
@@ -186,7 +223,7 @@ class JoinIn(Model):
     """Every part of a file has been sent. ``parts``: the digest of each, in order."""
 
     digest: Digest
-    bytes: Size
+    bytes: Annotated[Size, WHOLE]
     parts: Annotated[tuple[Digest, ...], Field(max_length=MOST_PARTS)]
 
 
@@ -238,3 +275,13 @@ class OfPart(Model):
     digest: Digest
     number: Annotated[Int, Field(ge=0, lt=MOST_PARTS, description="Parts are counted from 0.")]
     part: Digest
+
+
+class OfDelivered(Model):
+    """One file of a version of a shot, as its manifest names it, from an offset in bytes on."""
+
+    show: Name
+    shot: Name
+    version: Name
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$", max_length=400)]
+    offset: Annotated[int, Field(ge=0, le=2**50)] = 0

@@ -11,7 +11,7 @@ from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
 from ancestra_farm.api.people import noted
 from ancestra_farm.api.reach import somebody
-from ancestra_farm.plan.events import NodeOrdered
+from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.scheduler import supply
 from ancestra_farm.scheduler.scheduler import Scheduler
 
@@ -25,7 +25,7 @@ async def hosts(call: "Call") -> wire.Hosts:
 
 
 def whereabouts(scheduler: Scheduler) -> wire.Hosts:
-    """Hosts, nodes, which nodes do not come, and what the store fails."""
+    """Hosts, nodes, which nodes do not come, what the store fails, and what no host can take."""
     dispatcher, waits = scheduler.dispatcher, scheduler.dispatcher.store_waits
     failed = (waits.told(list(dispatcher.fleet.hosts.values())), waits.told_stitches())
     return wire.Hosts(
@@ -33,6 +33,7 @@ def whereabouts(scheduler: Scheduler) -> wire.Hosts:
         nodes=standing(scheduler),
         dry=tuple(supply.told(dispatcher.fleet, dispatcher.now)),
         unstored=tuple(why for why in failed if why is not None),
+        blocked=dispatcher.stuck(),
     )
 
 
@@ -63,18 +64,19 @@ def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
     """
     fleet, going = scheduler.dispatcher.fleet, scheduler.dispatcher.departures.going
     hosts = Counter(host.node for host in fleet.hosts.values() if host.node is not None)
-    found = []
+    found, types = [], dict(fleet.told.nodes)
     blocked = {node for node, departure in going.items() if departure.blocked}
-    for node in sorted({*hosts, *blocked, *fleet.told.closed, *(node for node, _ in fleet.told.nodes)}):
+    for node in sorted({*hosts, *blocked, *fleet.told.closed, *types}):
         departure = going.get(node)
         if departure is None:
-            found.append(wire.NodeStanding(node=node, state="in use", hosts=hosts[node]))
+            found.append(wire.NodeStanding(node=node, state="in use", hosts=hosts[node], node_type=types.get(node, "")))
         else:
             found.append(
                 wire.NodeStanding(
                     node=node,
                     state="blocked" if departure.blocked else "leaving",
                     hosts=hosts[node],
+                    node_type=types.get(node, ""),
                     why=departure.why,
                     leaves_at=departure.at if isfinite(departure.at) else None,
                 )

@@ -8,19 +8,24 @@ The store keeps, for each token, a small file ``people/<id>.json`` with a name, 
 never the token itself. A token is 256 random bits, so a plain digest is as good as a slow one (NIST SP 800-63B §5.1.1.2
 asks for slow hashes of secrets that people think up). Whoever can write the store's folder can write these files, and
 the log too: such a person is an operator in fact, and nothing here pretends otherwise.
+
+Who took a token away stands in ``people_gone/<id>.json`` from before its record goes. The log has a row for each that
+comes and goes (`scheduler.holders`): whoever changes the store writes it where nobody is at work (`api.audit`), else
+the controller does, which looks every few seconds.
 """
 
 import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.ledger.errors import NotThere
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.scheduler.holders import Holder
 
 Role = Literal["member", "viewer", "artist", "supervisor", "wrangler", "operator"]
 #: What a role may be entitled to: to ask, to give an order of a kind, to submit, to change settings, to stop the farm,
@@ -76,6 +81,8 @@ RIGHTS_ON_SHOW: dict[ShowRole, frozenset[Right]] = {
 }
 
 FOLDER = "people"
+#: Who took which token away.
+GONE = "people_gone"
 #: What every token begins with, so that one that has leaked into a file is found by a scanner of secrets.
 PREFIX = "ancestra_"
 MOST_NAME = 120
@@ -158,7 +165,7 @@ def a_role(role: str) -> str:
 
 
 _DOES: dict[Right, str] = {
-    "ask": "ask questions",
+    "ask": "ask about the farm as a whole",
     "close": "close a stage",
     "more": "ask for more candidates",
     "priority": "change priorities",
@@ -206,12 +213,31 @@ def issue(store: Store, name: str, role: Role, by: str, now: float | None = None
     return token
 
 
-def revoke(store: Store, name: str) -> int:
+def revoke(store: Store, name: str, by: str, now: float | None = None) -> int:
     """Take all tokens of a person away; how many there were."""
     theirs = [person for person, _ in everybody(store).values() if person.name == name]
     for person in theirs:
+        said = {"name": name, "at": time.time() if now is None else now, "by": by}
+        store.replace(f"{GONE}/{person.token_id}.json", json.dumps(said, ensure_ascii=False).encode() + b"\n")
         store.delete(f"{FOLDER}/{person.token_id}.json")
     return len(theirs)
+
+
+def gone(store: Store) -> dict[str, tuple[str, float]]:
+    """Who took a token away and when, by the token's id. Files that say no such thing are passed over."""
+    found = {}
+    for path in store.list(GONE):
+        try:
+            said: Any = json.loads(store.read(path))
+            found[path.removeprefix(f"{GONE}/").removesuffix(".json")] = (str(said["by"]), float(said["at"]))
+        except (NotThere, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def holders(people: Iterable[Person]) -> tuple[Holder, ...]:
+    """The same as the log knows them."""
+    return tuple(Holder(one.token_id, one.name, one.role, one.by, one.at) for one in people)
 
 
 def everybody(store: Store) -> dict[str, tuple[Person, str]]:

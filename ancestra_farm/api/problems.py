@@ -29,6 +29,7 @@ KINDS = {
         Kind("too-slow", 408, "The request did not arrive in time"),
         Kind("refused", 409, "The farm refuses the order"),
         Kind("gone", 410, "It is no longer kept"),
+        Kind("conflict", 409, "Others are in force than those that the change is based on"),
         Kind("old-epoch", 409, "Another controller is at work than the one that was asked"),
         Kind("too-large", 413, "The request is too large"),
         Kind("not-json", 415, "The body is not JSON"),
@@ -46,12 +47,16 @@ KINDS = {
 
 @dataclass
 class Refusal(Exception):
-    """A request that is not met. ``detail``: the sentence; ``faults``: every fault of a request that is invalid."""
+    """A request that is not met. ``detail``: the sentence; ``faults``: every fault of a request that is invalid.
+
+    ``version``: of the settings in force, where a change of them was based on others.
+    """
 
     type: str
     detail: str
     faults: Sequence[Fault] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None
 
     def __post_init__(self) -> None:
         super().__init__(self.detail)
@@ -67,6 +72,7 @@ def problem_response(refusal: Refusal, epoch: int | None) -> Response:
         detail=refusal.detail,
         epoch=epoch,
         faults=tuple(refusal.faults),
+        version=refusal.version,
     )
     return Response(
         body.model_dump_json(),

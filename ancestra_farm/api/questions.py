@@ -9,6 +9,7 @@ from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.scheduler.progress import shot_status
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.state import BatchState
+from ancestra_farm.scheduler.versions import version_of
 
 #: So many candidates are named for one beginning of an id; more of it are wanted then.
 MOST_CANDIDATES = 16
@@ -83,6 +84,7 @@ def _settings(scheduler: Scheduler, kind: Literal["farm", "show"], name: str) ->
         at=0.0 if given is None else given.at,
         spent=sum(settings.spent.values()) if kind == "farm" else settings.spent.get(name, 0.0),
         currency=settings.farm.currency,
+        version=version_of(given),
     )
 
 

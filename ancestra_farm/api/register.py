@@ -3,7 +3,8 @@
 The store is read anew every `BELIEVED_S`, on a thread of its own, and nobody waits for it longer than `PATIENCE_S`: a
 bucket that is away takes its time to say so. Meanwhile those who were read last are believed, for `KEPT_S` at most, so
 that people see from the farm what it does through an outage; whoever wants something done waits until the store says
-that their token still counts. What was revoked counts as soon as it is read.
+that their token still counts. What was revoked counts as soon as it is read. Whoever keeps the log is told who has a
+token whenever that is another than before.
 """
 
 import hmac
@@ -13,9 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from math import inf
 
-from ancestra_farm.api.people import FOLDER, Person, digest_of, read_person
+from ancestra_farm.api.people import FOLDER, Person, digest_of, gone, holders, read_person
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.store import MARK, Store
+from ancestra_farm.scheduler.holders import PeopleSeen
 
 #: Seconds for which the people read from the store are believed: so soon does a revoked token stop to count.
 BELIEVED_S = 2.0
@@ -32,6 +34,9 @@ _LOG = logging.getLogger(__name__)
 Known = Mapping[str, tuple[Person, str]]
 """Somebody and the SHA-256 of their token, by the path of the record."""
 
+Told = Callable[[PeopleSeen], None]
+"""Told who has a token."""
+
 
 class Register:
     """The people of one store. Safe from several threads. ``clock``: seconds, never falling."""
@@ -47,6 +52,22 @@ class Register:
         self._reading: threading.Thread | None = None
         self._given_up: threading.Thread | None = None  # a reading that was waited for long enough
         self._asked_for: set[str] = set()
+        self._told: Told | None = None
+        self._last_told: frozenset[str] | None = None
+
+    def tell(self, told: Told) -> None:
+        """Tell from now on who has a token: once as soon as it is read, and then whenever it is another than before.
+
+        In place of whoever was told until now. ``told`` is called on a thread of the register's own, and must not wait.
+        """
+        with self._turn:
+            self._told, self._last_told = told, None
+
+    def look(self) -> None:
+        """Have the store read anew if that is due, and wait for nothing."""
+        with self._turn:
+            if self._reading is None and self._clock() >= self._until:
+                self._begin()
 
     def person(self, token: str, *, sure: bool = False) -> Person | None:
         """Whose token this is; None for nobody's. One that is not known yet is looked for at once, though only once.
@@ -85,11 +106,13 @@ class Register:
             self._wait(self._reading)
             if not after_this or self._trouble is not None:
                 return
-        if self._reading is None:
-            reading = threading.Thread(target=self._look, name="people", daemon=True)
-            reading.start()  # it ends only when whoever begins it waits
-            self._reading = reading
-        self._wait(self._reading)
+        self._wait(self._reading or self._begin())
+
+    def _begin(self) -> threading.Thread:
+        reading = threading.Thread(target=self._look, name="people", daemon=True)
+        reading.start()  # it ends only when whoever begins it waits, or lets go of the turn
+        self._reading = reading
+        return reading
 
     def _wait(self, reading: threading.Thread) -> None:
         if reading is self._given_up:
@@ -100,9 +123,10 @@ class Register:
 
     def _look(self) -> None:
         began = self._clock()
-        known, trouble = self._known, None
+        known, trouble, seen = self._known, None, None
         try:
             known = _people_in(self._store, known)
+            seen = self._to_tell(known)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told, and it is tried again
             trouble = error
         with self._turn:
@@ -114,6 +138,20 @@ class Register:
             self._until = self._clock() + BELIEVED_S
             self._reading = None
             self._turn.notify_all()
+            if seen is not None and self._told is not None:  # before anybody is believed: one reading after the other
+                self._last_told = frozenset(known)
+                self._told(seen)
+
+    def _to_tell(self, known: Known) -> PeopleSeen | None:
+        """What whoever keeps the log is to be told of; None: nothing new, or it cannot be told yet."""
+        with self._turn:
+            if self._told is None or self._last_told == frozenset(known):
+                return None
+        try:
+            return PeopleSeen(holders(person for person, _ in known.values()), gone(self._store))
+        except Exception as error:  # noqa: BLE001 - tokens count all the same; the next reading tries again
+            _LOG.warning("who took tokens away cannot be read: %s", error)
+            return None
 
 
 def _people_in(store: Store, known: Known) -> Known:

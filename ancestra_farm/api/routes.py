@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ancestra_farm.api import answers, changes, incoming, nodes, uploads, wire
+from ancestra_farm.api import answers, changes, delivered, incoming, nodes, uploads, wire
 from ancestra_farm.api.desk import Desk
 from ancestra_farm.api.people import Person, Right
 from ancestra_farm.api.reach import may_submit_at_all
@@ -65,6 +65,7 @@ class Row:
 
 
 _ORDERED = ("refused", "leaving", "superseded", "unknown-outcome")
+_CHANGED = (*_ORDERED, "conflict")
 _LOOPED = ("leaving", "unknown-outcome")
 _Submitting = partial(Row, right="submit", on_show=True, may=may_submit_at_all)
 _Uploading = partial(_Submitting, problems=("refused", "unknown-outcome"))
@@ -164,7 +165,7 @@ ROWS = (
         body=incoming.FarmSettingsIn,
         body_bytes=SETTINGS_BYTES,
         answer=wire.Taken,
-        problems=_ORDERED,
+        problems=_CHANGED,
     ),
     Row(
         "GET",
@@ -186,7 +187,7 @@ ROWS = (
         body=incoming.ShowSettingsIn,
         body_bytes=SETTINGS_BYTES,
         answer=wire.Taken,
-        problems=_ORDERED,
+        problems=_CHANGED,
     ),
     Row(
         "GET",
@@ -205,6 +206,16 @@ ROWS = (
         body=incoming.NodeOrderIn,
         answer=wire.Taken,
         problems=_ORDERED,
+    ),
+    Row(
+        "GET",
+        "/v1/delivered",
+        "Bytes of one file of a finished version, a block at a time.",
+        delivered.block,
+        on_show=True,
+        query=incoming.OfDelivered,
+        media="application/octet-stream",
+        problems=("not-there", "unknown-outcome"),
     ),
     Row("GET", "/v1/queues", "How much waits for which model.", answers.queues, answer=wire.Queues),
     Row(

@@ -1,4 +1,4 @@
-"""A store's farm as a Prometheus on this machine scrapes it: with which token, where it answers, what it shows there.
+"""A farm as a Prometheus on this machine scrapes it: with which token, where it answers, what it shows there.
 
 Prometheus is given a token of its own with the role viewer, in a file that nobody else can read, and an address only
 after what answers there has named the store's id: a port may have been given to another process meanwhile.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ancestra_farm.api.afar import Place
 from ancestra_farm.api.client import Client, EndpointGone
 from ancestra_farm.api.people import NotAllowed, checked_name, digest_of, everybody, issue
 from ancestra_farm.api.tokens import OwnToken, own_token, user_name
@@ -32,12 +33,20 @@ class Found:
     certificate: Certificate | None = None
 
 
-def scrape_token(store: Store, folder: Path) -> OwnToken:
-    """The token that Prometheus shows, kept in ``folder``; made if need be. Raises NotAllowed where there is none.
+def scrape_token(store: Place, folder: Path) -> OwnToken:
+    """The token that Prometheus shows, kept in ``folder``; made if need be.
 
-    Somebody who cannot make one for it lends it their own.
+    Somebody who cannot make one for it lends it their own, as does whoever knows a farm by its door alone. Raises
+    NotAllowed where there is none, and where one that is lent lets nobody ask for metrics; EndpointGone.
     """
     path = folder / TOKEN_FILE
+    if not isinstance(store, Store):
+        lent = own_token(store)
+        if (client := Client.of(store, token=lent, patience_s=PATIENCE_S)) is not None:
+            with client:
+                client.metrics()
+        _keep(path, lent.token)
+        return lent
     kept = path.read_text(encoding="ascii").strip() if path.is_file() else ""
     if kept and digest_of(kept) in {digest for _, digest in everybody(store).values()}:
         return OwnToken(kept, "", str(path))
@@ -50,7 +59,7 @@ def scrape_token(store: Store, folder: Path) -> OwnToken:
     return made
 
 
-def find(store: Store, token: OwnToken, folder: Path) -> Found:
+def find(store: Place, token: OwnToken, folder: Path) -> Found:
     """Where the farm answers now. Over TLS what it shows is kept in ``folder``, if it is what the store names."""
     try:
         client = Client.of(store, token=token, patience_s=PATIENCE_S)

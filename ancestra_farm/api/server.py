@@ -123,4 +123,6 @@ def endpoint_of(listener: socket.socket, *, tls: bool = False) -> str:
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
         host = socket.getfqdn()
+        if host.partition(".")[0] == "localhost":  # as its hosts file has it, which tells nobody elsewhere anything
+            host = socket.gethostname()
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -7,14 +7,16 @@ whole with its own before it becomes material.
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
 from ancestra_farm.api import incoming, wire
+from ancestra_farm.api.allowance import MOST_BYTES, Allowance
 from ancestra_farm.api.problems import Refusal
+from ancestra_farm.api.reach import somebody
 from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreFull, StoreRefused
 from ancestra_farm.ledger.materials import sha256_of
 from ancestra_farm.ledger.revoked import revocations
@@ -26,16 +28,19 @@ if TYPE_CHECKING:
 
 #: So long is the joining of parts waited for before the answer is "not yet": well below the patience of clients.
 JOIN_S = 15.0
+#: So many files are joined at once. Each is read whole from the store, and whoever may submit can ask for any number.
+MOST_JOINS = 8
 
 _Whole = tuple[str, int, tuple[Part, ...]]
 """(digest, bytes, parts) of a file: somebody who names others for the same file is answered for those."""
 
 
 class Uploads:
-    """Files on their way into one store. Safe from several threads."""
+    """Files on their way into one store. Safe from several threads. ``most``: bytes one person may leave lying."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most: int = MOST_BYTES) -> None:
         self._store = store
+        self._allowance = Allowance(store, most)
         self._joining: dict[_Whole, Future[None]] = {}
         self._lock = threading.Lock()
 
@@ -55,19 +60,38 @@ class Uploads:
         if (why := revocations(self._store).get(digest)) is not None:
             raise StoreRefused(f"this file may not be used: {why}")
 
-    def take(self, digest: str, part: Part, data: bytes) -> None:
-        """Keep one part. Raises StoreRefused where it is not what it says."""
-        put_part(self._store, sha256_of(digest), part, data)
+    def take(self, who: str, digest: str, part: Part, data: bytes) -> None:
+        """Keep one part. Raises StoreRefused where it is not what it says, or ``who`` has left too much lying here."""
+        sha256 = sha256_of(digest)
+        new = False
+        try:
+            self._allowance.take(who, sha256, len(data))
+        except StoreRefused:
+            if self._store.exists(part.path(sha256)):
+                return  # what arrived once is no more than before
+            raise
+        try:
+            new = put_part(self._store, sha256, part, data)
+        finally:
+            if not new:
+                self._allowance.give_back(who, len(data))
+
+    def named(self, digests: Collection[str]) -> None:
+        """A batch that was taken in names these files: they lie about no more."""
+        self._allowance.named({sha256_of(digest) for digest in digests})
 
     def join(self, digest: str, size: int, parts: Sequence[Part]) -> "Future[None]":
         """Make material of parts, on a thread of its own: it reads every byte. Of two who want the same, one is done.
 
-        The future raises what `ledger.uploads.join` does, and StoreRefused for what was revoked.
+        The future raises what `ledger.uploads.join` does, and StoreRefused for what was revoked. Where too many are
+        under way, Refusal is raised.
         """
         whole = (digest, size, tuple(parts))
         with self._lock:
             under_way = self._joining.get(whole)
             if under_way is None:
+                if len(self._joining) >= MOST_JOINS:
+                    raise Refusal("busy", "too many files are made whole at this moment; ask again")
                 under_way = self._joining[whole] = Future()
                 # A daemon: a controller that leaves waits for no file, and whoever brings it asks the next one.
                 threading.Thread(target=self._join, args=(whole, under_way), name="join", daemon=True).start()
@@ -111,7 +135,8 @@ async def take(call: "Call") -> wire.PartHeld:
     query: incoming.OfPart = call.query
     part = Part(query.number, sha256_of(query.part))
     try:
-        await run_in_threadpool(call.desk.uploads.take, query.digest, part, call.body)
+        who = somebody(call.person).name
+        await run_in_threadpool(call.desk.uploads.take, who, query.digest, part, call.body)
     except (StoreRefused, StoreFull) as error:
         raise Refusal("refused", str(error)) from error
     return wire.PartHeld(number=query.number, part=query.part)

@@ -100,7 +100,8 @@ class SettingsStanding(Answer):
     """Settings in force. ``document``: null where none were ever given; the defaults hold then.
 
     ``who`` gave them, ``at`` when. ``spent``: money that the show has spent so far, as priced when it was spent; of the
-    farm: all shows together. Whoever may not change them sees of a webhook's URL only its host.
+    farm: all shows together. ``version``: what a change of them says it is based on; ``none`` where none were given.
+    Whoever may not change them sees of a webhook's URL only its host.
     """
 
     kind: Literal["farm", "show"]
@@ -110,6 +111,7 @@ class SettingsStanding(Answer):
     at: float
     spent: float
     currency: str
+    version: str
 
 
 class AllSettings(Answer):
@@ -160,7 +162,8 @@ class HostStanding(Answer):
 class NodeStanding(Answer):
     """One node that has hosts, or that something was said of. ``why``: who blocked it, or why it goes away.
 
-    ``leaves_at``: when it is to be gone; none: once it is empty, or it stays.
+    ``leaves_at``: when it is to be gone; none: once it is empty, or it stays. ``node_type``: as it is labelled; empty
+    where it is not.
     """
 
     node: str
@@ -168,18 +171,21 @@ class NodeStanding(Answer):
     hosts: int
     why: str = ""
     leaves_at: float | None = None
+    node_type: str = ""
 
 
 class Hosts(Answer):
     """All hosts, pool by pool, and the nodes they are on.
 
-    ``dry``: which nodes are asked for and do not come; ``unstored``: what the store fails, and why; a sentence each.
+    ``dry``: which nodes are asked for and do not come; ``unstored``: what the store fails, and why; ``blocked``: which
+    work no host can take, and why; a sentence each.
     """
 
     hosts: list[HostStanding]
     nodes: tuple[NodeStanding, ...] = ()
     dry: tuple[str, ...] = ()
     unstored: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
 
 class Queues(Answer):
@@ -261,3 +267,4 @@ class Problem(Answer):
     detail: str
     epoch: int | None = None
     faults: tuple[Fault, ...] = ()
+    version: str | None = Field(default=None, description="Of a conflict: of the settings in force.")

@@ -53,6 +53,8 @@ TICK_S = 1.0
 STOP_PATIENCE_S = 30.0
 #: It is looked so often whether somebody is to be told something; going through all shots takes some time.
 TELL_S = 5.0
+#: So often is it looked who has a token, so that the log has a row for each that comes and goes.
+PEOPLE_S = 10.0
 #: What is being told when the work is over is waited for so long; what is not told then is told by the next controller.
 TELL_PATIENCE_S = 15.0
 #: Hosts that hold nothing close in a moment; one that does not is ended, and its last seconds go uncounted.
@@ -175,6 +177,7 @@ class ControlLoop:
     """Made for one run. ``writer`` has begun its epoch; ``scheduler`` has folded all but the writer's history.
 
     ``stay``: go on when nothing is left to do, until a stop; people may want more. ``messenger``: None tells nobody.
+    ``census``: has it looked who has a token, and waits for nothing; `PeopleSeen` follows where that has changed.
     """
 
     def __init__(
@@ -188,7 +191,9 @@ class ControlLoop:
         now: Callable[[], float] = time.time,
         stay: bool = False,
         messenger: Tells | None = None,
+        census: Callable[[], None] | None = None,
     ) -> None:
+        self._census = census
         self._messenger = messenger
         self._untold = 0
         self._tell_by: float | None = None
@@ -254,6 +259,8 @@ class ControlLoop:
             self._hear(turn, Tick())
         if self._messenger is not None and self._upkeep.due("tell", TELL_S):
             self._hear(turn, TellPeople())
+        if self._census is not None and self._upkeep.due("people", PEOPLE_S):
+            self._census()
         turn.events.extend(self._hands.last_words())
         self._carry_out(turn)
         self._upkeep.done = self._done

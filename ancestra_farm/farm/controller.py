@@ -157,10 +157,19 @@ class Controller:
                 store.url,
                 lambda order, delivered: inbox.put(lambda: NoticeTried(order.notice, order.to, delivered)),
             )
-            loop = ControlLoop(scheduler, writer, crew, inbox, upkeep, stay=settings.stay, messenger=messenger)
-            desk = LoopDesk(
-                store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture, self._register
+            register = self._register or Register(store)
+            register.tell(lambda seen: inbox.put(lambda: seen))
+            loop = ControlLoop(
+                scheduler,
+                writer,
+                crew,
+                inbox,
+                upkeep,
+                stay=settings.stay,
+                messenger=messenger,
+                census=register.look,
             )
+            desk = LoopDesk(store, writer.epoch, scheduler, inbox, metrics, recent, lambda: upkeep.picture, register)
             names = LOOPBACK_NAMES if is_loopback(listener) else None
             with ExitStack() as leaving:
                 leaving.callback(serve_app(build_app(desk, names=names), listener, shown).close)

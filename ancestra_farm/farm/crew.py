@@ -21,6 +21,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup
 
+from ancestra_farm.farm.clocks import Clocks
 from ancestra_farm.farm.draining import Drains
 from ancestra_farm.farm.host import NO_GPU, ONE_THREAD, Host
 from ancestra_farm.farm.news import Inbox
@@ -50,8 +51,6 @@ from ancestra_farm.scheduler.world import (
 
 #: A host that was let go gets so long to hand in the rest of its clock.
 CLOSE_PATIENCE_S = 10.0
-#: A host of whose clock nothing was heard for so long is asked: it idles, loads, or makes a long clip.
-CLOCK_S = 60.0
 #: Ray tries a stitch again when its worker or node dies; publishing twice fills the same version.
 STITCH_RETRIES = 2
 
@@ -117,6 +116,7 @@ class Crew:
         self._members: dict[str, _Member] = {}
         self._starting = threading.Lock()
         self._last_words: list[Event] = []
+        self._clocks = Clocks()
         self._stitch_queue: deque[StitchJob] = deque()
         self._stitching = 0
 
@@ -217,23 +217,23 @@ class Crew:
                 self._drop(member)
 
     def _read_clocks(self, now: float) -> None:
-        """Ask hosts whose clocks stand still in the log; all that are due soon at once, so that they share a commit."""
-        placed = [member for member in self._members.values() if member.node is not None and not member.closing_since]
-        if not any(now - member.timed_at >= CLOCK_S for member in placed):
-            return
-        for member in placed:
-            if now - member.timed_at >= CLOCK_S / 2:
-                member.timed_at = now
-                self._watch(member.actor.clock.remote(), lambda timing, _error: self._timed(timing))
-
-    def _timed(self, timing: Event | None) -> None:
-        if timing is not None:
-            self._last_words.append(timing)
+        """Ask hosts whose clocks stand still in the log."""
+        placed = {
+            member.name: member.timed_at
+            for member in self._members.values()
+            if member.node is not None and not member.closing_since
+        }
+        quiet = all(member.ready and not member.tickets for member in self._members.values())
+        for name in self._clocks.to_ask(placed, now, quiet=quiet):
+            member = self._members[name]
+            member.timed_at = now
+            self._watch(member.actor.clock.remote(), lambda timing, _error: self._clocks.answered(timing))
 
     def last_words(self) -> Sequence[Event]:
         """The clock stretches that came with no ticket since the last call."""
         words, self._last_words = self._last_words, []
-        return words
+        closing = all(member.stopping for member in self._members.values())
+        return [*words, *self._clocks.take(time.monotonic(), last=closing)]
 
     def let_go(self) -> bool:
         """Ask every host that holds nothing to close; whether all are gone."""
@@ -343,7 +343,8 @@ class Crew:
         self._watch(member.actor.close.remote(), lambda timing, _error: self._closed(member, timing))
 
     def _closed(self, member: _Member, timing: Event | None) -> None:
-        self._timed(timing)
+        if timing is not None:
+            self._last_words.append(timing)
         self._drop(member)
 
     def _drop(self, member: _Member) -> None:

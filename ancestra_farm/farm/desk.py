@@ -22,7 +22,8 @@ from ancestra_farm.farm.news import Inbox
 from ancestra_farm.farm.upkeep import Picture
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.codec import encode_event
-from ancestra_farm.plan.events import BatchSubmitted, Event, NodeOrdered, OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import BatchSubmitted, Event, OrderGiven
+from ancestra_farm.plan.farm_events import NodeOrdered, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import ChangeSettings, NodeOrder, Order, StopRequested, Submit
 from ancestra_farm.telemetry.metrics import Metrics
@@ -118,6 +119,10 @@ class LoopDesk:
         """Ready once the first picture was taken, which is after the log was folded."""
         return wire.Health(store=self._store.id, epoch=self._epoch, version=__version__, ready=self._picture().at > 0.0)
 
+    def delivered(self, path: str, start: int, length: int) -> bytes:
+        """From the store."""
+        return self._store.read_block(path, start, length)
+
     def status(self) -> wire.Status:
         """The newest picture."""
         picture = self._picture()
@@ -160,13 +165,13 @@ class LoopDesk:
         first, *more = (Order(order) for order in orders)
         return self._inbox.ask(first, *more)
 
-    def submit(self, document: str, cards: Mapping[str, str], who: str) -> "Future[int]":
+    def submit(self, document: str, cards: Mapping[str, str], who: str, start_at: float | None = None) -> "Future[int]":
         """Into the inbox."""
-        return self._inbox.ask(Submit(document, dict(cards), who))
+        return self._inbox.ask(Submit(document, dict(cards), who, start_at=start_at))
 
-    def change(self, given: SettingsGiven) -> "Future[int]":
+    def change(self, given: SettingsGiven, based_on: str) -> "Future[int]":
         """Into the inbox."""
-        return self._inbox.ask(ChangeSettings(given))
+        return self._inbox.ask(ChangeSettings(given, based_on))
 
     def order_node(self, given: NodeOrdered) -> "Future[int]":
         """Into the inbox."""
@@ -176,9 +181,9 @@ class LoopDesk:
         """From the store."""
         return lacking(self._store, document)
 
-    def stop(self) -> "Future[int]":
+    def stop(self, who: str) -> "Future[int]":
         """Into the inbox."""
-        return self._inbox.ask(StopRequested())
+        return self._inbox.ask(StopRequested(who))
 
     def ask(self, question: Callable[[Scheduler], T]) -> "Future[T]":
         """Answered by the loop's thread, which alone touches the scheduler."""

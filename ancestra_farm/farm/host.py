@@ -21,7 +21,7 @@ from ancestra_farm.farm.materials import node_materials
 from ancestra_farm.farm.notices import Notice, notices_here
 from ancestra_farm.farm.pipeline import Pipeline
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import HostTimed
+from ancestra_farm.plan.farm_events import HostTimed
 from ancestra_farm.scheduler.world import Ticket, TicketEnded
 
 #: Tickets a host may hold: one runs, one waits.

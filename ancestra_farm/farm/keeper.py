@@ -1,5 +1,7 @@
 """What a controller keeps in its store besides the log: tables for people, packs, snapshots. On a thread of its own.
 
+It also sweeps what was brought of files and left there.
+
 The loop hands over commits, which never change, and snapshots, which it takes between two turns; it never waits for
 any of this but at its end. Nothing here is needed for the log to be right, and all of it can be made again, so trouble
 with it is told and tried again later; the farm goes on.
@@ -13,12 +15,14 @@ from queue import SimpleQueue
 
 from ancestra_farm import __version__
 from ancestra_farm.farm.pace import Pace
+from ancestra_farm.ledger.brought import sweep_marks
 from ancestra_farm.ledger.errors import LogDamaged, StoreError
 from ancestra_farm.ledger.packs import PACKED, Packer, link_of
 from ancestra_farm.ledger.snapshot import KEPT_TABLES, Section, Snapshot, read_kept, write_kept, write_snapshot
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import PartLost, Projection
 from ancestra_farm.ledger.tail import Mark, Tail
+from ancestra_farm.ledger.uploads import sweep
 from ancestra_farm.plan.events import Event
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +31,9 @@ _LOG = logging.getLogger(__name__)
 TABLES_S = 5.0
 #: How often it is looked whether there is a range to be packed.
 PACKS_S = 2.0
+#: It is looked so often for parts of uploads that nobody goes on with, and they are kept for so long.
+UPLOADS_S = 3600.0
+PARTS_KEPT_S = 24 * 3600.0
 #: After trouble with the store nothing is tried for so long.
 TROUBLE_S = 15.0
 #: How long the thread sleeps between looks at what has come.
@@ -135,6 +142,12 @@ class Keeper:
         if self._snapshot is not None:
             self._write_snapshot()
         self._pace.when_due("packs", PACKS_S, self._pack_some)
+        self._pace.when_due("uploads", UPLOADS_S, self._sweep_uploads)
+
+    def _sweep_uploads(self) -> None:
+        if count := sweep(self._store, time.time() - PARTS_KEPT_S):
+            _LOG.info("%d parts of files that nobody went on bringing are gone", count)
+        sweep_marks(self._store)
 
     def _taken(self) -> Iterator[Handed]:
         """What was handed over since, in order."""

@@ -89,7 +89,7 @@ class Metadata:
             answer = connection.getresponse()
             text = answer.read(MOST_BYTES).decode("utf-8", "replace")
             return Reply(answer.status, text, {name.lower(): value for name, value in answer.getheaders()})
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a header of what was answered
             raise MetadataUnreadable(f"{method} {path}: {error or type(error).__name__}") from error
         finally:
             connection.close()

@@ -27,7 +27,8 @@ from ancestra_farm.ledger.errors import StoreError, StoreUnavailable
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.protocol import Aborted, Frames, Generator, Made, OutOfMemory
-from ancestra_farm.plan.events import AttemptEnded, Cause, HostTimed
+from ancestra_farm.plan.events import AttemptEnded, Cause
+from ancestra_farm.plan.farm_events import HostTimed
 from ancestra_farm.plan.recipe import Recipe
 from ancestra_farm.scheduler.world import Ticket, TicketEnded
 from ancestra_farm.stitch.codec import encode_frames

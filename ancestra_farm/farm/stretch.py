@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from ancestra_farm.plan.events import HostTimed
+from ancestra_farm.plan.farm_events import HostTimed
 
 State = Literal["busy", "loading", "starved", "idle"]
 

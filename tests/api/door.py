@@ -8,10 +8,13 @@ from typing import Any
 
 import urllib3
 
+from ancestra_farm.api.allowance import MOST_BYTES
 from ancestra_farm.api.app import LOOPBACK_NAMES, build_app
 from ancestra_farm.api.people import issue
+from ancestra_farm.api.register import Register
 from ancestra_farm.api.server import endpoint_of, listening, serve_app
 from ancestra_farm.api.tls import Shown
+from ancestra_farm.api.uploads import Uploads
 from ancestra_farm.farm.control import ControlLoop
 from ancestra_farm.farm.desk import LoopDesk, Recent
 from ancestra_farm.farm.news import Asked, Inbox
@@ -29,7 +32,11 @@ from tests.farm.threads import ThreadHands
 
 
 class OpenDoor:
-    """A controller's loop in a thread and its door. ``ending``: how the loop ended, or the exception it ended by."""
+    """A controller's loop in a thread and its door. ``ending``: how the loop ended, or the exception it ended by.
+
+    ``census``: the log is told who has a token, as the controller has it. ``most_lying``: bytes of files that one
+    person may leave lying.
+    """
 
     def __init__(
         self,
@@ -40,6 +47,8 @@ class OpenDoor:
         shown: Shown | None = None,
         hands: Callable[[Inbox, Store, int], ThreadHands] = ThreadHands,
         listen: str = "127.0.0.1:0",
+        census: bool = False,
+        most_lying: int = MOST_BYTES,
     ) -> None:
         self.store = store
         self.writer = Writer.begin(store, "tester", "run")
@@ -54,10 +63,17 @@ class OpenDoor:
         fingerprint = "" if shown is None else shown.fingerprint
         self.presence = Presence.here("tester", self.epoch, self.endpoint, fingerprint)
         self.upkeep = Upkeep(store, self.presence, metrics, recent.add)
-        self.loop = ControlLoop(self.scheduler, self.writer, self.hands, self.inbox, self.upkeep, stay=stay)
-        self.desk = LoopDesk(
-            store, self.epoch, self.scheduler, self.inbox, metrics, recent, lambda: self.upkeep.picture
+        self.register = Register(store)
+        if census:
+            self.register.tell(lambda seen: self.inbox.put(lambda: seen))
+        look = self.register.look if census else None
+        self.loop = ControlLoop(
+            self.scheduler, self.writer, self.hands, self.inbox, self.upkeep, stay=stay, census=look
         )
+        self.desk = LoopDesk(
+            store, self.epoch, self.scheduler, self.inbox, metrics, recent, lambda: self.upkeep.picture, self.register
+        )
+        self.desk.uploads = Uploads(store, most_lying)
         self.server = serve_app(build_app(self.desk, names=LOOPBACK_NAMES), listener, shown)
         self.pool = urllib3.PoolManager(retries=False, timeout=60)
         self.tokens: dict[str, str] = {}
@@ -109,6 +125,13 @@ class OpenDoor:
     def give(self, *orders: dict[str, Any], role: str = "operator") -> "Said":
         """Give orders in one request."""
         return self.ask("POST", "/v1/orders", {"orders": list(orders)}, role=role)
+
+    def version(self, show: str = "") -> str:
+        """Of the settings in force: of a show, or of the farm."""
+        if not show:
+            return self.ask("GET", "/v1/farm_settings").json["version"]
+        told = self.ask("GET", f"/v1/show_settings?show={show}").json["settings"]
+        return told[0]["version"] if told else "none"
 
     def logged(self) -> list[OrderGiven]:
         """Every order in the log."""

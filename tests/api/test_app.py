@@ -16,6 +16,7 @@ from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import OrderKind
+from ancestra_farm.plan.moments import clock
 from ancestra_farm.scheduler.world import StopRequested, Submit
 from tests.api.door import OpenDoor
 from tests.farm.processes import wait_for
@@ -92,6 +93,21 @@ def test_a_paused_batch_starts_nothing_and_says_who_paused_it(own_door: OpenDoor
     assert own_door.give({"order": "unpause", "batch": "tiny"}).status == 200
 
 
+def test_a_pause_may_have_an_end_and_be_given_another(own_door: OpenDoor) -> None:
+    until = time.time() + 3600
+    pause = {"order": "pause", "batch": "tiny"}
+    assert own_door.give(pause | {"until": until}).status == 200
+    assert own_door.give(own_door.of_still("more", candidates=1)).status == 200, "else nothing is left to go on with"
+    assert wait_for(lambda: own_door.ask("GET", "/v1/status").json["shots"][0]["goes_on_at"] == until, 10)
+    again = own_door.give(pause | {"until": until})
+    assert (again.status, f"until {clock(until)}" in again.json["detail"]) == (409, True)
+    past = own_door.give(pause | {"until": 1e9})
+    assert (past.status, "is not ahead" in past.json["detail"]) == (409, True)
+    assert own_door.give(pause | {"until": until + 60}).status == 200
+    assert own_door.give({"order": "unpause", "batch": "tiny", "until": until}).status == 422
+    assert [one.until for one in own_door.logged() if one.order == "pause"] == [until, until + 60]
+
+
 # ---- who may -------------------------------------------------------------------------------------------------------
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -134,7 +150,7 @@ def test_without_a_token_of_this_store_only_health_is_told(open_door: OpenDoor, 
 
 def test_a_revoked_person_is_refused(own_door: OpenDoor) -> None:
     assert own_door.ask("GET", "/v1/status", role="artist").status == 200
-    revoke(own_door.store, "artist")
+    revoke(own_door.store, "artist", by="ada")
     wait_for(lambda: own_door.ask("GET", "/v1/status", role="artist").status == 401, within_s=20)
 
 
@@ -238,7 +254,7 @@ def test_a_page_that_points_its_name_at_loopback_is_refused(open_door: OpenDoor,
     assert refused.status == 421
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:9"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "127.0.0.2:8470", "[::1]:9"])
 def test_loopback_is_known_by_all_its_names(open_door: OpenDoor, host: str) -> None:
     assert open_door.ask("GET", "/v1/health", headers={"host": host}).status == 200
 

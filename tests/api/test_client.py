@@ -71,6 +71,8 @@ def test_the_client_asks_what_the_door_answers(door: OpenDoor, waiting_batch: Su
         )
         assert client.events(0, limit=1).events[0].kind == "EpochTaken"
         assert client.submit(waiting_batch.document, waiting_batch.cards).commit >= 2
+        with pytest.raises(OrderRefused, match="is here already, just so"):
+            client.submit(waiting_batch.document, waiting_batch.cards, time.time() + 3600)
         pick = OrderGiven("tiny", "pick", "", 0.0, shot="anc_000", stage="still", candidate_id=survivor, note="calm")
         taken = client.give([pick])
         assert (taken.orders[0].who, taken.orders[0].by) == ("ada", "")

@@ -95,7 +95,7 @@ def test_material_needs_a_row_where_the_show_asks_for_one(guided: Any, store: St
     row = {
         "sha256": ready.materials[0].digest,
         "owner": "noor",
-        "consent": {"who": "noor", "when": "2020-03-01", "scope": ["reference"]},
+        "consent": {"who": "noor", "when": "2020-03-01", "scope": ["reference", "publication"]},
         "licence": "for this film",
         "scope": ["anc"],
     }

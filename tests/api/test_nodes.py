@@ -6,7 +6,7 @@ import pytest
 
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
-from ancestra_farm.plan.events import NodeOrdered
+from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.scheduler.world import NodeLeaving, Submit
 from tests.api.door import OpenDoor, Said
 from tests.farm.processes import wait_for

@@ -1,5 +1,6 @@
 """Every kind of order while nobody is at work: it takes the epoch, commits what follows, and leaves."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from ancestra_farm.ledger.tables import rebuild
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.events import EpochTaken, OrderGiven, StageClosed, WaveReleased
+from ancestra_farm.plan.moments import clock
 from ancestra_farm.plan.recipe import Recipe
 from ancestra_farm.scheduler.world import OrderRefused
 from tests.cli.small_farm import SmallFarm, batch_file, finished_store, submission
 
 SHOT = {"shot": "anc_010_0010"}
 STILL = SHOT | {"stage": "still"}
+TOMORROW = float(round(time.time()) + 86_400)  # seconds since the Unix epoch
 
 
 def given(kind: str, who: str = "bo", **fields: object) -> OrderGiven:
@@ -35,6 +38,7 @@ def reject(store: Store) -> str:
     [
         (given("pause"), ""),
         (given("pause", **SHOT), ""),
+        pytest.param(given("pause", until=TOMORROW), f"until {clock(TOMORROW)}", id="until tomorrow"),
         (given("priority", priority="dailies", weight=2.0), "dailies, weight 2"),
         (given("more", candidates=6, **STILL), "6 more"),
         (given("retry", filter="blur", **STILL), "rejected by blur"),

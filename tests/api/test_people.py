@@ -29,7 +29,8 @@ from ancestra_farm.api.tokens import keep_token, kept_token, own_token, token_pa
 from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import NodeOrderKind, OrderKind
+from ancestra_farm.plan.events import OrderKind
+from ancestra_farm.plan.farm_events import NodeOrderKind
 
 
 def mode(path: Path) -> int:

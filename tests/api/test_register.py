@@ -53,12 +53,12 @@ def test_a_revoked_token_stops_to_count_and_only_those_of_that_person_do(store: 
     now = [0.0]
     register = Register(store, clock=lambda: now[0])
     assert {register.person(token).name for token in (noor, again, bo)} == {"noor", "bo"}  # type: ignore[union-attr]
-    assert revoke(store, "noor") == 2
+    assert revoke(store, "noor", by="ada") == 2
     now[0] += BELIEVED_S
     assert register.person(noor) is None
     assert register.person(again) is None
     assert register.person(bo) is not None
-    assert revoke(store, "noor") == 0
+    assert revoke(store, "noor", by="ada") == 0
 
 
 def test_a_token_made_a_moment_ago_counts_at_once(store: Store) -> None:
@@ -95,7 +95,7 @@ def test_what_was_revoked_while_the_store_did_not_answer_counts_once_it_does(sto
     assert timed.name_of(bo) == "bo"
     with away(store):
         assert timed.name_of(bo, BELIEVED_S) == "bo"
-    revoke(store, "bo")
+    revoke(store, "bo", by="ada")
     assert timed.name_of(bo, BELIEVED_S) is None
     assert timed.name_of(noor) == "noor"
 
@@ -122,7 +122,7 @@ def test_a_folder_that_nothing_is_mounted_on_any_more_revokes_nobody(tmp_path: P
     assert timed.name_of(bo, BELIEVED_S) == "bo"
     folder.rmdir()
     (tmp_path / "elsewhere").rename(folder)
-    assert revoke(store, "bo") == 1
+    assert revoke(store, "bo", by="ada") == 1
     assert timed.name_of(bo, BELIEVED_S) is None, "a store that is there and names nobody is believed"
 
 
@@ -231,7 +231,7 @@ def test_at_any_moment_those_are_believed_whom_the_store_named_last(steps: list[
             tokens.append(issue(whole, f"p{len(tokens)}", "viewer", by="ada"))
             named.append(tokens[-1])
         elif step == "revoke" and named:
-            revoke(whole, f"p{tokens.index(named.pop())}")
+            revoke(whole, f"p{tokens.index(named.pop())}", by="ada")
         elif step == "later":
             timed.now += KEPT_S / 2
         elif step == "ask":

@@ -8,14 +8,17 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ancestra_farm.api import uploads as uploading
 from ancestra_farm.api.afar import Afar
 from ancestra_farm.api.client import Client, EndpointGone
+from ancestra_farm.api.problems import Refusal
 from ancestra_farm.api.tokens import OwnToken
 from ancestra_farm.api.uploading import carry
 from ancestra_farm.batch.materials import Material
@@ -234,6 +237,30 @@ def test_parts_that_come_to_another_file_never_become_material(open_door: OpenDo
     assert (refused.status, "send it again" in refused.json["detail"]) == (409, True)
     assert not open_door.store.exists(PATH)
     assert open_door.store.list("uploads") == []
+
+
+def test_only_so_many_files_are_joined_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    join = uploading.join
+    monkeypatch.setattr(uploading, "join", lambda *given, **how: (goes_on.wait(30), join(*given, **how))[1])
+    files = [f"file {number}".encode() for number in range(uploading.MOST_JOINS + 1)]
+    uploads = uploading.Uploads(store)
+    joins = []
+    for data in files:
+        sha256 = hashlib.sha256(data).hexdigest()
+        part = Part(0, sha256)
+        uploads.take("noor", f"sha256:{sha256}", part, data)
+        if len(joins) == uploading.MOST_JOINS:
+            with pytest.raises(Refusal, match="too many files") as refused:
+                uploads.join(f"sha256:{sha256}", len(data), [part])
+            assert refused.value.type == "busy"
+        else:
+            joins.append(uploads.join(f"sha256:{sha256}", len(data), [part]))
+    goes_on.set()
+    for joined in joins:
+        joined.result(30)
+    uploads.join(f"sha256:{sha256}", len(data), [part]).result(30)
+    assert len(store.list("materials")) == len(files)
 
 
 @pytest.mark.parametrize("role", ["", "viewer", "artist", "member"])

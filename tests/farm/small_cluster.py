@@ -48,7 +48,13 @@ def small_cluster() -> Iterator[Cluster]:
         cluster = Cluster(
             initialize_head=True,
             shutdown_at_exit=False,
-            head_node_args={"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False},
+            head_node_args={
+                "num_cpus": 0,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+                "include_log_monitor": False,
+                "no_monitor": True,  # the autoscaler's: nodes come and go by hand
+            },
         )
         ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
         try:
@@ -67,6 +73,13 @@ def add_node(cluster: Cluster, environment: Mapping[str, str] = MappingProxyType
         for name, value in environment.items():
             patched.setenv(name, value)
         return cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, **options)
+
+
+def nodes_of(cluster: Cluster, count: int, environment: Mapping[str, str] = MappingProxyType({})) -> list[Any]:
+    """So many nodes that are up: those that an earlier test has left, and new ones, which take seconds to come up."""
+    up = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    found = [node for node in cluster.worker_nodes if node.node_id in up][:count]
+    return found + [add_node(cluster, environment) for _ in range(count - len(found))]
 
 
 def in_thread(work: Callable[[], T]) -> "Future[T]":

@@ -8,7 +8,8 @@ from ancestra_farm.ledger.liveness import who_is_alive
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
-from ancestra_farm.plan.events import HostTimed, OrderGiven
+from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.plan.farm_events import HostTimed
 from ancestra_farm.scheduler.world import HostLost, Order, OrderRefused, StopRequested
 from tests.farm.batches import batch_document, with_clips
 from tests.farm.logs import ENDS, attempts_of, events_of, judged_more_than_once, rows_of, survivors_of

@@ -127,7 +127,8 @@ def test_tickets_that_are_taken_back_never_begin_and_a_killed_host_is_told_once(
 
 @on_ray
 def test_a_host_without_work_tells_the_time_that_it_idles(tmp_path, shared_ray, monkeypatch):
-    monkeypatch.setattr("ancestra_farm.farm.crew.CLOCK_S", 0.1)
+    monkeypatch.setattr("ancestra_farm.farm.clocks.ASK_S", 0.1)
+    monkeypatch.setattr("ancestra_farm.farm.clocks.QUIET_ASK_S", 0.1)
     inbox = Inbox()
     crew, heard = Crew(inbox, Store.open(str(tmp_path / "store"), create=True).url), []
     card = load_catalog(None)["procedural/stills"]

@@ -12,12 +12,12 @@ from ancestra_farm.farm.draining import Drains, away_from, drain, draining_nodes
 from ancestra_farm.farm.run import run_batch
 from ancestra_farm.ledger.errors import StoreMissing
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import HostNoted, NodeNoticed, NodeOrdered
+from ancestra_farm.plan.farm_events import HostNoted, NodeNoticed, NodeOrdered
 from tests.farm.batches import batch_document, write_batch
 from tests.farm.clouds import AWS, endpoint
 from tests.farm.logs import attempts_of, events_of, survivors_of
 from tests.farm.processes import wait_for
-from tests.farm.small_cluster import MARKS, add_node, in_thread, small_cluster
+from tests.farm.small_cluster import MARKS, add_node, in_thread, nodes_of, small_cluster
 from tests.farm.soundness import faults_of
 from tests.farm.threads import ThreadFarm, submission
 
@@ -96,7 +96,7 @@ def test_ray_drains_a_node_as_is_relied_on(cluster):
 
 
 def test_ray_keeps_actors_away_from_nodes_that_are_named(cluster):
-    first, second = add_node(cluster), add_node(cluster)
+    first, second = nodes_of(cluster, 2)
     nodes = [first.node_id, second.node_id]
     for avoided in nodes:
         actors = [Place.options(num_cpus=0.2, label_selector=away_from({}, [avoided])).remote() for _ in range(3)]
@@ -109,8 +109,7 @@ def test_ray_keeps_actors_away_from_nodes_that_are_named(cluster):
     third = add_node(cluster)
     assert ray.get(neither.node.remote()) == third.node_id
     ray.kill(neither)
-    for node in (first, second, third):
-        cluster.remove_node(node)
+    cluster.remove_node(third)
 
 
 def test_nobody_is_kept_away_from_no_node():
@@ -126,23 +125,23 @@ def test_a_drain_is_asked_for_only_while_its_node_is_there_and_does_not_drain():
 
 
 def test_drains_that_stand_are_told_to_ray_once_more_where_they_are_needed(cluster):
-    gone, there = add_node(cluster).node_id, add_node(cluster)
-    here = NodeAffinitySchedulingStrategy(there.node_id, soft=False)
+    gone, there = (node.node_id for node in nodes_of(cluster, 2))
+    here = NodeAffinitySchedulingStrategy(there, soft=False)
     actor = Place.options(scheduling_strategy=here, num_cpus=0).remote()
     ray.get(actor.node.remote())
     drain(gone, "a test", None)
     wait_for(lambda: gone not in alive(), 60)
     heard = []
     drains = Drains(ray.get_runtime_context().get_node_id(), heard.append)
-    for node in (gone, there.node_id):
+    for node in (gone, there):
         drains.owe(node, "drained by ann", None)
     assert draining_nodes() == {}
     drains.look()
-    wait_for(lambda: draining_nodes() == {there.node_id: None}, 30)
+    wait_for(lambda: draining_nodes() == {there: None}, 30)
     drains.look()
     assert heard == []  # whoever ordered it knows
     ray.kill(actor)
-    wait_for(lambda: there.node_id not in alive(), 60)
+    wait_for(lambda: there not in alive(), 60)
 
 
 # ---- a farm ----------------------------------------------------------------------------------------------------------
@@ -173,14 +172,13 @@ def test_a_node_that_is_given_notice_is_emptied_in_time_and_no_failure_is_counte
     assert not [note for note in noted(url, HostNoted) if note.what != "ready"]
     assert both[staying.node_id] in {a.host for a in attempts_of(url) if a.at > left_at}
     assert faults_of(url, undisturbed(tmp_path, document)) == []
-    cluster.remove_node(staying)
     cluster.remove_node(leaving, allow_graceful=False)
 
 
 def test_people_block_forgive_and_drain_nodes_of_a_farm_at_work(tmp_path, cluster):
     document = batch_document(candidates=400, wave=100, parameters={"delay_s": 0.1})
     url = str(tmp_path / "store")
-    first, second = (add_node(cluster, {"ANCESTRA_CLOUD": "none"}) for _ in range(2))
+    first, second = nodes_of(cluster, 2, {"ANCESTRA_CLOUD": "none"})
     running = in_thread(lambda: run_batch(write_batch(tmp_path, document), url, who="tester", timeout_s=200))
     wait_for(lambda: hosts_there(url).keys() == {first.node_id, second.node_id})
     with Client.of(Store.open(url)) as client:
@@ -198,5 +196,4 @@ def test_people_block_forgive_and_drain_nodes_of_a_farm_at_work(tmp_path, cluste
     assert running.result(120).how == "interrupted"
     assert {attempt.cause for attempt in attempts_of(url)} <= {"judged", "aborted"}
     assert [given.order for given in noted(url, NodeOrdered)] == ["block", "forgive", "drain"]
-    cluster.remove_node(first)
     cluster.remove_node(second, allow_graceful=False)

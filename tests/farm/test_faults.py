@@ -18,11 +18,13 @@ from ancestra_farm.ledger.verify import verify
 from ancestra_farm.models.build import build_generator
 from ancestra_farm.models.catalog import load_catalog
 from ancestra_farm.models.protocol import OutOfMemory
-from ancestra_farm.plan.events import AttemptEnded, HostNoted, HostTimed
+from ancestra_farm.plan.events import AttemptEnded
+from ancestra_farm.plan.farm_events import HostNoted, HostTimed
 from ancestra_farm.scheduler.tunables import Tunables
 from tests.farm.batches import batch_document, plan_of, space_of, ticket_of, write_batch
 from tests.farm.logs import attempts_of, events_of, judged_more_than_once, rows_of
 from tests.farm.processes import ROOT
+from tests.farm.threads import ThreadFarm, submission
 
 
 def injection(tmp_path, seed=3, **rates):
@@ -179,6 +181,13 @@ def run(tmp_path, name, **options):
     return url
 
 
+def on_threads(tmp_path):
+    """The same batch where nothing goes wrong."""
+    farm = ThreadFarm(Store.open(str(tmp_path / "undisturbed"), create=True))
+    assert farm.loop.run([submission(tmp_path, document())]).how == "done"
+    return farm.store.url
+
+
 def passed(url):
     return {row["candidate_id"] for row in rows_of(url) if row["outcome"] == "survivor"}
 
@@ -199,7 +208,7 @@ def traces(url, entry):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_fault_leaves_its_trace_and_takes_nobody_elses_place(tmp_path, shared_ray):
-    undisturbed = run(tmp_path, "undisturbed")
+    undisturbed = on_threads(tmp_path)
     injected = striking_each_once(tmp_path)
     disturbed = run(tmp_path, "disturbed", faults=injected.model_dump_json())
     journal = journalled(injected.journal)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ancestra_farm.api.batchfile import prepared
 from ancestra_farm.api.client import Client
 from ancestra_farm.api.offline import take
 from ancestra_farm.batch.farm_settings import FarmSettings
@@ -17,8 +18,9 @@ from ancestra_farm.batch.load import canonical
 from ancestra_farm.farm.scratch import scratch
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.models.catalog import load_catalog
-from ancestra_farm.plan.events import NodeNoticed, NodeOrdered, NodesPaid, SettingsGiven
-from ancestra_farm.scheduler.world import ChangeSettings
+from ancestra_farm.plan.events import OrderGiven, WaveReleased
+from ancestra_farm.plan.farm_events import HostNoted, NodeNoticed, NodeOrdered, NodesPaid, SettingsGiven
+from ancestra_farm.scheduler.world import ChangeSettings, Submit
 from tests.farm.batches import batch_document, write_batch
 from tests.farm.growing import environment
 from tests.farm.logs import attempts_of, events_of
@@ -97,18 +99,26 @@ class Watch:
 
     def until(self, met, within_s=300.0):
         """Look until a condition is met."""
-
-        def looked():
-            time.sleep(0.25)  # looking at every process and the whole log takes its share of the machine
-            return met(self.look())
-
-        return wait_for(looked, within_s)
+        return wait_for(lambda: met(self.look()), within_s)
 
 
 def given_settings(store):
     """The farm's settings, by order."""
     farm = canonical(FarmSettings.model_validate(FARM))
     take(store, [ChangeSettings(SettingsGiven("farm", "", farm, "wrangler", time.time()))], "wrangler", "settings")
+
+
+def submitted_for_later(store, batch, cards):
+    """Hand a batch in that is to begin in two minutes: sooner than a node and a load are thought to take."""
+    plan = prepared(batch, cards).plan
+    submission = Submit(plan.document, dict(plan.card_documents), "tester", start_at=time.time() + 120)
+    take(store, [submission], "tester", "a batch that is known of")
+
+
+def begin(store, batch):
+    """Let it begin now, by order."""
+    with Client.of(store) as client:
+        client.give([OrderGiven(batch, "unpause", "tester", 0.0)])
 
 
 def paid(url):
@@ -124,7 +134,7 @@ def drain_one(store):
     return found[0].node, found[0].host
 
 
-def test_nodes_come_for_work_are_replaced_when_lost_or_drained_and_go_when_it_is_done(tmp_path):
+def test_nodes_come_ahead_of_work_are_replaced_when_lost_or_drained_and_go_when_it_is_done(tmp_path):
     cards = write_card(tmp_path / "cards")
     document = batch_document(
         model="test/on-gpu", candidates=CANDIDATES, wave=CANDIDATES, parameters={"delay_s": 1.0, "fault_rate": 0.0}
@@ -139,7 +149,11 @@ def test_nodes_come_for_work_are_replaced_when_lost_or_drained_and_go_when_it_is
             wait_for(lambda: growing.said("ready"), 200)
             watch = Watch(growing)
             assert watch.look() == {}
+            submitted_for_later(store, batch, cards)
             growing.give(batch=str(batch), store=url, cards=str(cards), stay=True, who="tester")
+            watch.until(lambda _: sum(isinstance(event, HostNoted) for event in events_of(url)) == 2)
+            assert not [event for event in events_of(url) if isinstance(event, WaveReleased | OrderGiven)][1:]
+            begin(store, document["batch"])
             watch.until(lambda _: len({attempt.host for attempt in attempts_of(url, "judged")}) == 2)
             assert watch.look() == {"l4-spot": 2}  # three are asked for, and there may be two
             lost, _ = growing.nodes()[0]

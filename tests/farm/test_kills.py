@@ -79,6 +79,14 @@ def persist(folder):
         farm.run.close()
 
 
+@pytest.fixture(scope="module")
+def standing(folder):
+    """A Ray on which nothing is killed, for what others leave undone."""
+    farm = Persisting(folder, SOON, cpus=2)
+    yield farm
+    farm.run.close()
+
+
 def judged(url):
     return len(attempts_of(url, "judged"))
 
@@ -108,7 +116,7 @@ def test_hosts_and_stitches_that_die_at_any_step_cost_nobody_a_place(folder, bat
 def test_a_controller_that_dies_at_any_step_is_followed_by_the_next(folder, batch, persist, undisturbed):
     url = str(folder / "controllers")
     farm = persist("controllers", *CONTROLLER)
-    farm.give(batch=batch, store=url)
+    farm.give(batch=batch, store=url, hosts=1)  # each controller brings up its own
     result = farm.result()
     assert (result["how"], result["again"]) == ("done", len(CONTROLLER))
     assert killed_at(folder, "controllers") == set(CONTROLLER)
@@ -117,19 +125,22 @@ def test_a_controller_that_dies_at_any_step_is_followed_by_the_next(folder, batc
     assert farm.gone()
 
 
-def test_a_ray_that_dies_in_any_part_leaves_nothing_behind_and_the_next_goes_on(folder, batch, persist, undisturbed):
+def test_a_ray_that_dies_in_any_part_leaves_nothing_behind_and_the_next_goes_on(
+    folder, batch, persist, standing, undisturbed
+):
     url = str(folder / "rays")
-    for part in ("persisting", "raylet/raylet", "gcs_server", ""):
-        farm = persist("rays")
-        before = judged(url)
+    parts = ("persisting", "raylet/raylet", "gcs_server", "")
+    following = persist("rays")
+    for n, part in enumerate(parts):
+        farm, before = following, judged(url)
         farm.give(batch=batch, store=url)
         wait_for(lambda before=before: judged(url) >= before + 4)
         kill(farm.run.pids(part))
+        following = standing if n == len(parts) - 1 else persist("rays")  # comes up while the other one goes
         assert farm.gone(), (part, farm.run.pids())
         assert who_is_alive(Store.open(url)) is None
-    farm = persist("rays")
-    farm.give(batch=None, store=url)
-    assert farm.result()["how"] == "done"
+    standing.give(batch=None, store=url)
+    assert standing.result()["how"] == "done"
     assert faults_of(url, undisturbed) == []
 
 
@@ -137,7 +148,7 @@ def test_an_order_whose_controller_dies_before_it_says_so_counts_once(folder, pe
     url = str(folder / "ordered")
     document = batch_document(candidates=8, wave=8, select="close")
     farm = persist("ordered", "control.after_order:2")  # the first is the submission
-    farm.give(batch=str(write_batch(folder, document, "ordered.yaml")), store=url, stay=True)
+    farm.give(batch=str(write_batch(folder, document, "ordered.yaml")), store=url, hosts=1, stay=True)
     wait_for(lambda: survivors_of(url))
     [best, *_] = survivors_of(url)["anc_000/still"]
     of_stage = {"batch": "tiny", "who": "", "at": 0.0, "shot": "anc_000", "stage": "still"}
@@ -156,7 +167,7 @@ def test_an_order_whose_controller_dies_before_it_says_so_counts_once(folder, pe
     assert faults_of(url, survivors_of(url)) == []
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder, batch, persist, undisturbed):
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder, batch, standing, undisturbed):
     url = str(folder / "stopped")
     run = Attended(folder, batch=batch, store=url)
     try:
@@ -170,7 +181,6 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder, batch, persist, undi
         run.close()
     assert judged(url) < 48
 
-    farm = persist("stopped")
-    farm.give(batch=None, store=url)
-    assert farm.result()["how"] == "done"
+    standing.give(batch=None, store=url)
+    assert standing.result()["how"] == "done"
     assert faults_of(url, undisturbed) == []

@@ -17,7 +17,7 @@ from ancestra_farm.scheduler.world import HostLost, HostPlaced, HostReady, Start
 from tests.farm.batches import batch_document, write_batch
 from tests.farm.logs import attempts_of, survivors_of
 from tests.farm.processes import wait_for
-from tests.farm.small_cluster import MARKS, add_node, in_thread, small_cluster
+from tests.farm.small_cluster import MARKS, add_node, in_thread, nodes_of, small_cluster
 from tests.farm.soundness import faults_of
 from tests.farm.test_crew import Heard
 from tests.farm.threads import ThreadFarm, submission
@@ -50,26 +50,24 @@ def judged_by(url, since=0.0):
 def test_a_lost_node_is_nobodys_fault_and_a_new_one_is_put_to_work(tmp_path, cluster, document):
     url = str(tmp_path / "store")
     batch = write_batch(tmp_path, document)
-    staying, leaving = add_node(cluster), add_node(cluster)
+    _, leaving = nodes_of(cluster, 2)
     running = in_thread(lambda: run_batch(batch, url, who="tester"))
     wait_for(lambda: running.done() or len(judged_by(url)) == 2)
     lost_at = time.time()
     cluster.remove_node(leaving, allow_graceful=False)
     told = wait_for(lambda: [a for a in attempts_of(url) if a.cause != "judged"])
     assert {attempt.cause for attempt in told} == {"host_lost"}, told[0].message
-    back = add_node(cluster)
+    add_node(cluster)
     summary = running.result(240)
     assert summary.how == "done"
     assert len(judged_by(url)) == 3
     assert attempts_of(url, "crash") == []
     assert faults_of(url, undisturbed(tmp_path, document)) == []
     assert max(attempt.at for attempt in told) - lost_at < 60
-    for node in (staying, back):
-        cluster.remove_node(node)
 
 
 def test_a_node_that_was_killed_gets_no_host_though_ray_believes_it_to_be_up(tmp_path, cluster):
-    staying, killed = add_node(cluster), add_node(cluster)
+    staying, killed = nodes_of(cluster, 2)
     inbox, card = Inbox(), load_catalog(None)["procedural/stills"]
     crew, heard = Crew(inbox, Store.open(str(tmp_path / "store"), create=True).url), Heard(inbox)
 
@@ -90,7 +88,6 @@ def test_a_node_that_was_killed_gets_no_host_though_ray_believes_it_to_be_up(tmp
     placed = heard.wait(lambda one: isinstance(one, HostPlaced) and one.host == "h3")
     assert placed.node == staying.node_id
     crew.close()
-    cluster.remove_node(staying)
 
 
 def test_a_slow_node_does_less_and_decides_nothing(tmp_path, cluster):
@@ -100,10 +97,8 @@ def test_a_slow_node_does_less_and_decides_nothing(tmp_path, cluster):
     profile = FaultProfile(slow_hosts=0.5, slow_factor=8.0, persistent=0.0)
     faults = Injection(profile=profile, seed=seed, journal=str(tmp_path / "journal")).model_dump_json()
     url = str(tmp_path / "store")
-    nodes = [add_node(cluster), add_node(cluster)]
+    nodes_of(cluster, 2)
     summary = run_batch(write_batch(tmp_path, document), url, who="tester", faults=faults)
-    for node in nodes:
-        cluster.remove_node(node)
     assert summary.how == "done"
     assert faults_of(url, undisturbed(tmp_path, document)) == []
     done = judged_by(url)

@@ -179,6 +179,12 @@ def test_a_status_that_is_no_answer_is_no_notice_either(aws, gcp, azure, status)
             kind(Metadata(one.url)).look(NOW)
 
 
+def test_a_token_that_no_header_can_carry_is_said_not_to_be_understood(aws):
+    aws.answer = lambda _method, _path, _headers: (200, "<html>\n<b>Log in to this network first</b>\n</html>")
+    with pytest.raises(MetadataUnreadable, match="Invalid header"):
+        AwsNotices(Metadata(aws.url)).look(NOW)
+
+
 ANYTHING = st.one_of(
     st.text(max_size=40),
     st.recursive(

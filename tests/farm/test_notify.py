@@ -27,7 +27,7 @@ from ancestra_farm.ledger.liveness import Presence
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
-from ancestra_farm.plan.events import NoticeDelivered, SettingsGiven
+from ancestra_farm.plan.farm_events import NoticeDelivered, SettingsGiven
 from ancestra_farm.scheduler.scheduler import Scheduler
 from ancestra_farm.scheduler.world import ChangeSettings, Notice, NoticeTried, Tell
 from ancestra_farm.telemetry.metrics import Metrics

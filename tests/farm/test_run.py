@@ -15,7 +15,7 @@ from ancestra_farm.ledger.errors import StoreMissing
 from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.verify import verify
-from ancestra_farm.plan.events import HostTimed
+from ancestra_farm.plan.farm_events import HostTimed
 from ancestra_farm.scheduler.tunables import Tunables
 from ancestra_farm.telemetry.exporter import PortTaken
 from tests.farm.batches import batch_document, space_of, write_batch
@@ -52,12 +52,13 @@ def only(position, document):
 
 
 def run(tmp_path, url, document, **options):
-    return run_batch(write_batch(tmp_path, document), url, who="tester", **options)
+    """One run, on one host unless told otherwise: to bring up another takes seconds of a core."""
+    return run_batch(write_batch(tmp_path, document), url, who="tester", **{"hosts": 1, **options})
 
 
 def test_a_run_ends_with_clips_a_sound_store_and_no_actors_left(tmp_path, url):
     pictures = []
-    summary = run(tmp_path, url, batch_document(2), on_progress=pictures.append)
+    summary = run(tmp_path, url, batch_document(2), hosts=2, on_progress=pictures.append)
     assert (summary.how, summary.waiting) == ("done", ())
     assert all(shot.versions for shot in summary.shots)
     assert verify(Store.open(url)).problems == ()
@@ -78,7 +79,8 @@ def test_a_candidate_that_raises_is_quarantined_and_everything_else_is_done(tmp_
 
 def test_a_candidate_that_crashes_its_host_is_found_and_nobody_else_is_charged(tmp_path, url):
     number = only(2, batch_document())
-    run(tmp_path, url, batch_document(candidates=8, parameters={"crash_modulo": number}))
+    once = Tunables(strikes=1)
+    run(tmp_path, url, batch_document(candidates=8, parameters={"crash_modulo": number}), tunables=once)
     rows = {row["index"]: row for row in rows_of(url)}
     assert rows[2]["outcome"] == "quarantined"
     assert {row["outcome"] for index, row in rows.items() if index != 2} <= {"survivor", "rejected"}
@@ -88,7 +90,7 @@ def test_a_candidate_that_crashes_its_host_is_found_and_nobody_else_is_charged(t
 
 def test_a_generation_that_hangs_is_ended_by_its_deadline(tmp_path, url):
     number = only(1, batch_document())
-    quick = Tunables(deadline_floor_s=3.0, deadline_factor=1.0)
+    quick = Tunables(deadline_floor_s=3.0, deadline_factor=1.0, strikes=1)
     run(tmp_path, url, batch_document(candidates=4, parameters={"hang_modulo": number}), tunables=quick)
     rows = {row["index"]: row for row in rows_of(url)}
     assert rows[1]["outcome"] == "quarantined"
@@ -129,7 +131,7 @@ def test_metrics_are_served_where_it_says_while_it_runs(tmp_path, url):
             with urllib.request.urlopen(said[0].removeprefix("metrics at "), timeout=10) as reply:
                 scraped.append(reply.read().decode())
 
-    run(tmp_path, url, batch_document(), metrics_port=0, on_message=said.append, on_progress=look)
+    run(tmp_path, url, batch_document(candidates=8), metrics_port=0, on_message=said.append, on_progress=look)
     assert "ancestra_epoch 1.0" in scraped[-1]
 
 
@@ -165,11 +167,11 @@ def test_only_one_controller_works_in_a_store_and_a_takeover_ends_it(tmp_path, u
 
 
 def test_resubmitting_an_edited_batch_makes_only_what_is_new(tmp_path, url):
-    run(tmp_path, url, batch_document())
+    run(tmp_path, url, batch_document(candidates=16))
     before = survivors_of(url)["anc_000/still"]
-    run(tmp_path, url, batch_document(candidates=32))
+    run(tmp_path, url, batch_document(candidates=24))
     assert judged_more_than_once(url) == []
-    assert len(attempts_of(url, "judged")) == 32
+    assert len(attempts_of(url, "judged")) == 24
     assert set(before) <= set(survivors_of(url)["anc_000/still"])
 
 

@@ -15,8 +15,8 @@ from ancestra_farm.farm import cluster, exposure
 from ancestra_farm.farm.cluster import ClusterUnreachable, ray_cluster
 from ancestra_farm.farm.exposure import ClusterOpen, NoAnswer, lets_in, refuse_open
 from tests.farm.batches import batch_document, write_batch
-from tests.farm.processes import MARK, ROOT, _marked, wait_for
-from tests.farm.test_cluster import HEAD, address_in
+from tests.farm.heads import Head
+from tests.farm.processes import ROOT, _marked
 
 JOIN = """
 import sys
@@ -26,31 +26,6 @@ if __name__ == "__main__":
     with ray_cluster(sys.argv[1], insecure=sys.argv[2] == "insecure"):
         print("nodes", len(ray.nodes()))
 """
-
-
-class Head:
-    """A Ray in a process of its own; ``mode``: whether it asks for a token."""
-
-    def __init__(self, folder: Path, mode: str) -> None:
-        (folder / "head.py").write_text(HEAD)
-        self.mark = f"{folder.name}-{os.getpid()}"
-        self.log = folder / "head.log"
-        self._out = self.log.open("w")
-        self._process = subprocess.Popen(
-            [sys.executable, str(folder / "head.py")],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": mode, MARK: self.mark},
-            stdin=subprocess.PIPE,
-            stdout=self._out,
-            stderr=subprocess.STDOUT,
-        )
-        self.address = str(wait_for(lambda: address_in(self.log)))
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(60) == 0
-        self._out.close()
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,7 @@ def test_whoever_has_a_token_and_no_role_is_told_nothing_at_all(two_shows: OpenD
     bodies["/v1/upload_joins"] = {"digest": digest, "bytes": 1, "parts": [digest]}
     queries = {
         "/v1/candidates": "?prefix=0000",
+        "/v1/delivered": "?show=secret&shot=anc_000&version=v001&file=MANIFEST.json",
         "/v1/uploads": f"?digest={digest}&bytes=1",
         "/v1/upload_parts": f"?digest={digest}&number=0&part={digest}",
     }
@@ -159,7 +160,8 @@ def test_nobody_of_a_show_puts_a_batch_further_up_than_its_show_may_go(two_shows
     caps = {"anc": {"max_weight": 4}, "secret": {"max_class": "dailies"}}
     farm = {"schema": "ancestra/farm/v1", "show_caps": caps}
     for document, status in ((farm, 200), ({"schema": "ancestra/farm/v1"}, 403)):
-        raised = ask(two_shows, "wendy", "POST", "/v1/farm_settings", {"document": json.dumps(document)})
+        body = {"document": json.dumps(document), "based_on": two_shows.version()}
+        raised = ask(two_shows, "wendy", "POST", "/v1/farm_settings", body)
         assert raised.status == 200, raised.data
         said = hand_in(two_shows, "sub", of_show(tmp_path, "anc", f"heavy_{status}", candidates=1), weight=4.0)
         assert said.status == status, said.data
@@ -171,7 +173,8 @@ def test_a_supervisor_makes_their_show_no_heavier_than_it_was(two_shows: OpenDoo
     two_shows.token("wrangler", "wendy")
     for who, weight, status in (("sue", 2.0, 403), ("wendy", 2.0, 200), ("sue", 2.0, 200), ("sue", 0.5, 200)):
         document = {"schema": "ancestra/show/v1", "show": "anc", "people": people, "weights": {"shot": weight}}
-        said = ask(two_shows, who, "POST", "/v1/show_settings", {"show": "anc", "document": json.dumps(document)})
+        body = {"show": "anc", "document": json.dumps(document), "based_on": two_shows.version("anc")}
+        said = ask(two_shows, who, "POST", "/v1/show_settings", body)
         assert said.status == status, (who, weight, said.data)
         if status == 403:
             assert "weigh 2 in class shot, where it weighs 1" in said.json["detail"]
@@ -222,7 +225,8 @@ def test_a_supervisor_changes_the_settings_of_their_show_alone(two_shows: OpenDo
     def change(who: str, show: str, says: str) -> Said:
         people = {"vic": "viewer", "sub": "submitter", "rev": "reviewer", "sue": "supervisor"}
         document = json.dumps({"schema": "ancestra/show/v1", "show": says, "people": people, "title": who})
-        return ask(two_shows, who, "POST", "/v1/show_settings", {"show": show, "document": document})
+        body = {"show": show, "document": document, "based_on": two_shows.version(show)}
+        return ask(two_shows, who, "POST", "/v1/show_settings", body)
 
     assert change("sub", "anc", "anc").status == 403
     assert change("sue", "secret", "secret").status == 403
