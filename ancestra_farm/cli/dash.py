@@ -1,4 +1,4 @@
-"""``ancestra dash``: Prometheus, and Grafana where it is installed, on the dashboards, rules and targets of a store."""
+"""``ancestra dash``: Prometheus, and Grafana where it is installed, on the dashboards, rules and targets of a farm."""
 
 import os
 import shutil
@@ -21,9 +21,9 @@ from ancestra_farm.cli.failures import BAD_INPUT, CommandFailed
 from ancestra_farm.cli.options import StoreOption
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.afar import Place
     from ancestra_farm.api.scraped import Found
     from ancestra_farm.api.tokens import OwnToken
-    from ancestra_farm.ledger.store import Store
 
 #: So often it is looked where the farm answers: each controller has a port of its own.
 LOOK_S = 5.0
@@ -69,16 +69,16 @@ def dash(
     ray_targets: RayOption = None,
     files: FilesOption = False,
 ) -> None:
-    """Start Prometheus, and Grafana where it is installed, on this store's farm. Ctrl-C ends both; data are kept.
+    """Start Prometheus, and Grafana where it is installed, on a farm. Ctrl-C ends both; data are kept.
 
     Controllers may come and go meanwhile: each is found by what the store says. Both listen on loopback only and ask
     nobody for a password, so everybody on this machine can look.
     """
+    from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.scraped import scrape_token
     from ancestra_farm.api.tokens import state_folder
-    from ancestra_farm.ledger.store import Store
 
-    opened = Store.open(store)
+    opened = farm_at(store)
     place = (folder or state_folder() / opened.id / "dash").absolute()
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     post = _Post(opened, place, scrape_token(opened, place / "prometheus"), port, ray_targets)
@@ -119,9 +119,9 @@ def dash(
 
 
 class _Post:
-    """What Prometheus reads about one store, kept up to date. ``token``: what it shows at the farm's door."""
+    """What Prometheus reads about one farm, kept up to date. ``token``: what it shows at the farm's door."""
 
-    def __init__(self, store: "Store", folder: Path, token: "OwnToken", port: int, ray_targets: str | None) -> None:
+    def __init__(self, store: "Place", folder: Path, token: "OwnToken", port: int, ray_targets: str | None) -> None:
         self._store = store
         self._folder = folder
         self._token = token

@@ -30,7 +30,7 @@ _ENDED = frozenset({"done", "starved", "cancelled", "waiting_for_people"})
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All shots together. ``ended`` of ``wanted`` candidates; ``done``: shots with nothing left to make for now."""
+    """All shots together. ``ended`` of ``wanted`` candidates; ``done``: shots that are done, and wait for nobody."""
 
     ended: int
     wanted: int
@@ -55,7 +55,7 @@ def totals_of(progress: "Sequence[ShotProgress]") -> Totals:
         ended=sum(ended_of(stage) for stage in stages),
         wanted=sum(stage.wanted for stage in stages),
         survivors=sum(stage.survivors for stage in stages),
-        done=sum(shot.state not in {"running", "paused"} for shot in progress),
+        done=sum(shot.state == "done" for shot in progress),
         shots=len(progress),
     )
 

@@ -74,7 +74,7 @@ def doctor(
         ray_token(),
         encoders(),
         *(_looked_at(address, store, insecure=insecure, inside=python if from_inside else None) if address else ()),
-        *(store_findings(store) if store else ()),
+        *(_of_farm(store) if store else ()),
     ]
     print_rows(Finding, findings, as_json=as_json)
     if any(finding.state == "bad" for finding in findings):
@@ -88,6 +88,15 @@ def _looked_at(address: str, store: str | None, *, insecure: bool, inside: str |
 
         return cluster_findings(address, store, insecure=insecure, inside=inside)
     return ray_head(address)
+
+
+def _of_farm(store: str) -> Iterator[Finding]:
+    """A store, or a farm that is known by its door alone."""
+    from ancestra_farm.api.afar import is_door
+
+    if not is_door(store):
+        yield from store_findings(store)
+    yield from at_work_findings(store)
 
 
 def versions() -> Iterator[Finding]:
@@ -248,6 +257,40 @@ def store_findings(url: str) -> Iterator[Finding]:
         at_work = f"host {presence.host}, process {presence.pid}, epoch {presence.epoch}"
         takes = f"takes orders at {presence.endpoint}" if presence.endpoint else "orders wait until it has ended"
         yield Finding("store, at work", "note", at_work, takes)
+
+
+def at_work_findings(url: str) -> Iterator[Finding]:
+    """What the farm at work in a store, or behind a door, says keeps it from its work: as `ancestra status` says it."""
+    from ancestra_farm.api.afar import DoorClosed, is_door
+    from ancestra_farm.api.client import EndpointGone
+    from ancestra_farm.api.people import NotAllowed
+    from ancestra_farm.cli.live import live
+    from ancestra_farm.ledger.errors import StoreError
+
+    try:
+        seen = live(url)
+        if seen is None:
+            return
+        with seen.client:
+            hosts = seen.client.hosts()
+    except NotAllowed as error:
+        yield Finding("farm", "note", str(error), "whoever may see machines is told what keeps them from their work")
+        return
+    except (DoorClosed, EndpointGone, StoreError) as error:
+        if is_door(url):  # of a store it is told already
+            yield Finding("farm", "bad", str(error), "is it at work, is the tunnel up, is the address the right one?")
+        return
+    for what, sentences, advice in (
+        ("nodes", hosts.dry, "the cloud's quota and the cluster's autoscaler say why; `ancestra hosts --nodes`"),
+        ("store, hosts", hosts.unstored, "room, network and credentials of the store on the nodes"),
+        ("work", hosts.blocked, "`ancestra explain SHOT`; `ancestra hosts forgive MODEL` tries failed starts again"),
+    ):
+        yield from (Finding(what, "bad", sentence, advice) for sentence in sentences)
+    for node in hosts.nodes:
+        if node.state == "blocked":
+            yield Finding(f"node {node.node[:12]}", "note", node.why, f"`ancestra hosts forgive {node.node[:12]}`")
+    if not (hosts.dry or hosts.unstored or hosts.blocked):
+        yield Finding("farm", "good", f"{len(hosts.hosts)} hosts, nothing keeps them from their work", "")
 
 
 def _gib(amount: int) -> str:

@@ -103,12 +103,17 @@ def follow(client: "Client", batch: str, through: int, timeout_s: float | None) 
 
 def _end(status: "Status", shots: "Sequence[ShotProgress]", seconds: Callable[[], float]) -> Followed | None:
     """How a batch stands once nothing of it goes on; None while something does."""
-    going = [shot for shot in shots if shot.state in GOING]
+    going = [shot for shot in shots if goes_on(shot)]
     if going and not status.idle:
         return None
     if going:
         return Followed("failed", (), "; ".join(status.stuck) or "nothing goes on", seconds())
     return ending_of(shots, seconds())
+
+
+def goes_on(shot: "ShotProgress") -> bool:
+    """Whether a controller has something to do about a shot, now or at a time that it is put off until."""
+    return shot.state in GOING or shot.goes_on_at is not None
 
 
 def ending_of(shots: "Sequence[ShotProgress]", seconds: float) -> Followed:

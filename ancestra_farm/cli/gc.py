@@ -18,7 +18,7 @@ _DAY_S = 24 * 3600.0
 
 def gc(
     url: StoreOption,
-    who: PersonOption,
+    who: PersonOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go and change nothing.")] = False,
     rejects_older_than: Annotated[
         float | None,
@@ -36,12 +36,13 @@ def gc(
 
     JSON keys: store, dry_run, orphans, leftovers, rejects, young (each with files and bytes), candidates.
     """
+    from ancestra_farm.api.door import own_name
     from ancestra_farm.ledger.gc import gc as collected
     from ancestra_farm.ledger.store import Store
 
     store = Store.open(url)
     older_s = None if rejects_older_than is None else rejects_older_than * _DAY_S
-    swept = collected(store, person(who), rejects_older_than_s=older_s, dry_run=dry_run)
+    swept = collected(store, person(who) or own_name(store), rejects_older_than_s=older_s, dry_run=dry_run)
     if as_json:
         print_json({"store": store.url, "dry_run": dry_run, **dataclasses.asdict(swept)})
         return

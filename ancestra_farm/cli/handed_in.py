@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ancestra_farm.cli.follow import GOING
+from ancestra_farm.cli.follow import goes_on
 from ancestra_farm.cli.summary import duration
+from ancestra_farm.plan.moments import clock
 
 if TYPE_CHECKING:
     from ancestra_farm.api.client import Client
@@ -32,16 +33,19 @@ def unchanged(view: "View", plan: "Plan") -> str | None:
     return f"{name} is unchanged since {found.who} handed it in {ago} ago: nothing of it is done a second time"
 
 
-def hand_over(client: "Client", plan: "Plan") -> int:
+def hand_over(client: "Client", plan: "Plan", start_at: float | None = None) -> int:
     """Submit a batch to the farm that is at work, and say so; a commit by which it is in the log.
+
+    ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now.
 
     Raises OrderRefused, NotAllowed, and EndpointGone where the controller ended before it took the batch.
     """
     from ancestra_farm.cli.live import Live
 
     said = unchanged(Live(client.store, client), plan)
-    taken = client.submit(plan.document, plan.card_documents)
-    typer.echo(said or f"{plan.batch.batch} is handed to {client.presence} (commit {taken.commit})")
+    taken = client.submit(plan.document, plan.card_documents, start_at)
+    begins = "" if start_at is None else f"; it begins at {clock(start_at)}"
+    typer.echo(said or f"{plan.batch.batch} is handed to {client.presence} (commit {taken.commit}){begins}")
     return taken.commit
 
 
@@ -60,4 +64,4 @@ def at_rest(plan: "Plan", store: str, *, alone: bool) -> tuple[str | None, bool]
     said = unchanged(reading, plan)
     if said is None:
         return None, True
-    return said, any(shot.state in GOING for shot in reading.progress(plan.batch.batch if alone else None))
+    return said, any(map(goes_on, reading.progress(plan.batch.batch if alone else None)))

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ancestra_farm.plan.moments import clock
+
 Fields = Mapping[str, Any]
 
 #: Told only where everything is wanted: they come by the thousand.
-DETAIL = frozenset({"BranchOpened", "WaveReleased", "BranchClosed", "HostTimed"})
+DETAIL = frozenset({"BranchOpened", "WaveReleased", "BranchClosed", "HostTimed", "NodesPaid"})
 #: Fields of an unknown event that say who or what it is about, and what was said, in the order they are told.
 _TELLING = ("kind", "name", "node", "host", "what", "who", "why", "message", "reason")
 
@@ -145,6 +147,7 @@ def _order(fields: Fields) -> str:
         str(fields.get("filter") or ""),
         str(fields.get("priority") or ""),
         f"weight {float(fields['weight']):g}" if fields.get("weight") is not None else "",
+        f"until {clock(float(fields['until']))}" if fields.get("until") is not None else "",
     ]
     what = " ".join(part for part in (str(fields["order"]), _where(fields), about, *more) if part)
     note = f": {fields['note']}" if fields.get("note") else ""
@@ -173,12 +176,18 @@ def _host(fields: Fields) -> str:
 
 def _timed(fields: Fields) -> str:
     parts = ", ".join(f"{name} {float(fields[f'{name}_s']):.1f} s" for name in ("busy", "loading", "starved", "idle"))
-    return f"host {fields['host']}: {parts}"
+    who = f"host {fields['host']}" if fields["host"] else f"hosts of {fields['pool']}"
+    return f"{who}: {parts}"
 
 
 def _settings(fields: Fields) -> str:
     whose = "the farm" if fields["kind"] == "farm" else f"the show {fields['name']}"
     return f"settings of {whose} given by {fields['who']}"
+
+
+def _token(fields: Fields) -> str:
+    by = f" by {fields['who']}" if fields.get("who") else " in the store, nobody said by whom"
+    return f"token of {fields['name']} ({fields['role']}) {fields['what']}{by}"
 
 
 def _node_noticed(fields: Fields) -> str:
@@ -190,6 +199,16 @@ def _node_ordered(fields: Fields) -> str:
     about = fields.get("host") or fields.get("model") or f"node {str(fields.get('node', ''))[:12]}"
     note = f": {fields['note']}" if fields.get("note") else ""
     return f"{fields['order']} {about}, ordered by {fields['who']}{note}"
+
+
+def _nodes_paid(fields: Fields) -> str:
+    spent = f"{float(fields['node_s']):,.0f} node-seconds for {float(fields['cost']):,.4f} {fields['currency']}"
+    return f"{fields['nodes']} × {fields['node_type']} are up; {spent} since this was last told"
+
+
+def _told(fields: Fields) -> str:
+    where = " ".join(str(fields[name]) for name in ("batch", "shot") if fields.get(name)) or f"show {fields['show']}"
+    return f"{fields['to']} was told of {where}: {_plain(fields['occasion'])}"
 
 
 def _repaired(fields: Fields) -> str:
@@ -218,8 +237,12 @@ _TELLERS: Mapping[str, Callable[[Fields], str]] = {
     "HostNoted": _host,
     "HostTimed": _timed,
     "SettingsGiven": _settings,
+    "TokenNoted": _token,
+    "StopOrdered": lambda fields: f"the farm was stopped by {fields['who']}",
     "NodeNoticed": _node_noticed,
     "NodeOrdered": _node_ordered,
+    "NodesPaid": _nodes_paid,
+    "NoticeDelivered": _told,
     "Repaired": _repaired,
     "MediaCollected": _collected,
 }

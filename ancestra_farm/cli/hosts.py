@@ -56,7 +56,7 @@ def hosts(
 ) -> None:
     """List the hosts of the farm that is at work; or drain, block or forgive a host or a node."""
     if order is not None:
-        order_node(store, order, target, person(who), note)
+        order_node(store, order, target, person(who), note, as_json=as_json)
         return
     from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.client import Client
@@ -91,8 +91,8 @@ def _say(found: "Hosts", *, as_json: bool) -> None:
 
 
 def trouble_of(found: "Hosts") -> tuple[str, ...]:
-    """What keeps hosts from their work: nodes that do not come, and a store that takes nothing. A sentence each."""
-    return (*found.dry, *found.unstored)
+    """What keeps hosts from their work: nodes that do not come, a store that takes nothing, work that none can take."""
+    return (*found.dry, *found.unstored, *found.blocked)
 
 
 def host_rows(hosts: "Sequence[HostStanding]") -> list[HostRow]:

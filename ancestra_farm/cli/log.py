@@ -1,28 +1,36 @@
-"""``ancestra log``: who wanted what, and when: every submission, order and change of settings, from the log itself."""
+"""``ancestra log``: who wanted what, and when: every submission, order, change of settings and token."""
 
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from heapq import merge
 from typing import Annotated
 
 import typer
 
 from ancestra_farm.cli.listing import column, json_keys, number, print_rows
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
-from ancestra_farm.plan.events import BatchSubmitted, Event, MediaCollected, NodeOrdered, OrderGiven, SettingsGiven
+from ancestra_farm.plan.events import BatchSubmitted, Event, MediaCollected, OrderGiven
+from ancestra_farm.plan.farm_events import NodeOrdered, SettingsGiven, StopOrdered, TokenNoted
+from ancestra_farm.plan.moments import clock
 
 app = typer.Typer(name="log", help="What the log tells of people.", no_args_is_help=True)
 
+#: Of what was done in the store itself, and by nobody who said so.
+NOBODY_SAID = "(nobody said)"
 #: Fields of an order that have a column of their own, or tell nobody anything.
 _SHOWN = frozenset({"batch", "order", "who", "at", "note", "order_id", "shot", "stage", "candidate_id"})
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """One thing that somebody wanted and that was taken. ``at``: Unix seconds; ``commit``: where it is in the log."""
+    """One thing that somebody wanted and that was taken. ``at``: Unix seconds.
 
-    commit: int = column("commit", number)
-    at: float = column("at", lambda at: dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S"))
+    ``commit``: where it is in the log; 0 of a revocation, which stands in the store in a file of its own.
+    """
+
+    commit: int = column("commit", lambda commit: number(commit) if commit else "–")
+    at: float = column("at (UTC)", lambda at: dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S"))
     who: str = column("who")
     order: str = column("order")
     batch: str = column("batch", quiet=True)
@@ -43,15 +51,20 @@ def orders(
     who: Annotated[str | None, typer.Option("--who", help="Only of this person.", show_default=False)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List every submission, order and change of settings: who, when, and what. Reads the whole log."""
+    """List every submission, order, revocation, change of settings and token: who, when, what. Reads the whole log."""
+    from ancestra_farm.ledger.revoked import revocations
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.ledger.tail import read_commits
 
+    opened = Store.open(store)
+    taken = [row for commit in read_commits(opened) for event in commit.events for row in told(commit.number, event)]
+    revoked = [
+        OrderRow(0, one.at, one.who, "revoke", "", one.digest, one.note)
+        for one in sorted(revocations(opened).values(), key=lambda one: one.at)
+    ]
     rows = [
         row
-        for commit in read_commits(Store.open(store))
-        for event in commit.events
-        for row in told(commit.number, event)
+        for row in merge(taken, revoked, key=lambda row: row.at)
         if batch in {None, row.batch} and who in {None, row.who}
     ]
     print_rows(OrderRow, rows, as_json=as_json, none="nobody has ordered anything")
@@ -72,6 +85,11 @@ def told(commit: int, event: Event) -> Iterator[OrderRow]:
         case NodeOrdered():
             about = event.node or event.host or event.model
             yield OrderRow(commit, event.at, event.who, event.order, "", about, event.note, event.order_id)
+        case StopOrdered():
+            yield OrderRow(commit, event.at, event.who, "stop", "", "the farm", "")
+        case TokenNoted():
+            who, says = event.who or NOBODY_SAID, f"{event.role}, token {event.token_id[:8]}"
+            yield OrderRow(commit, event.at, who, f"token {event.what}", "", event.name, says)
         case MediaCollected():
             says = f"media of {len(event.candidate_ids):,} rejects"
             yield OrderRow(commit, event.at, event.who, "gc", event.batch, "", says)
@@ -83,5 +101,7 @@ def _said(event: OrderGiven) -> Iterator[str]:
     """What an order says beyond what it is about: ``candidates 200``."""
     for field in fields(event):
         value = getattr(event, field.name)
-        if field.name not in _SHOWN and value not in ("", 0, None):
+        if field.name == "until" and value is not None:
+            yield f"until {clock(value)}"
+        elif field.name not in _SHOWN and value not in ("", 0, None):
             yield f"{field.name} {value:g}" if isinstance(value, float) else f"{field.name} {value}"

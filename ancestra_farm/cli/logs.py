@@ -45,7 +45,10 @@ def logs(
     address: HeadOption = None,
     insecure: InsecureOption = False,
 ) -> None:
-    """Print what happened, oldest first: submissions, orders, waves, failures, deliveries, hosts and nodes."""
+    """Print what happened, oldest first: submissions, orders, waves, failures, deliveries, hosts and nodes.
+
+    Each line: when (UTC), the commit of the log, the batch, and what.
+    """
     from ancestra_farm.api.afar import farm_at
 
     opened = farm_at(store)
@@ -187,7 +190,7 @@ def _print(line: Happening, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(line), ensure_ascii=False))
         return
-    at = dt.datetime.fromtimestamp(line.at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S") if line.at else "–".ljust(19)
+    at = dt.datetime.fromtimestamp(line.at, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ") if line.at else "–".ljust(20)
     of = f"{line.batch}  " if line.batch else ""
     typer.echo(f"{at}  {line.commit:>6}  {of}{line.says}")
 

@@ -159,7 +159,11 @@ def descendants(digest: DigestArgument, store: StoreOption, as_json: JsonOption 
 
 @app.command("revoke")
 def revoke_asset(
-    digest: DigestArgument, store: StoreOption, who: PersonOption, note: NoteOption = "", as_json: JsonOption = False
+    digest: DigestArgument,
+    store: StoreOption,
+    who: PersonOption = "",
+    note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Revoke a photograph or a look: nothing is trained on it in this store any more; list what descends from it.
 

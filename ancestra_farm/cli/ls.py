@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 _TELLING = ("running", "waiting_for_people", "paused", "failed", "starved")
 
 
-def _day(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")
+def _day(at: float | None) -> str:
+    return "" if at is None else dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """One batch. ``done`` of ``shots`` have nothing left to make for now; ``ended`` of ``wanted`` have an outcome.
+    """One batch. ``done`` of ``shots`` are done, and wait for nobody; ``ended`` of ``wanted`` have an outcome.
 
     ``versions``: published ones; None where no stage makes clips, so that there is nothing to publish.
+    ``goes_on_at``: when what is paused of it goes on by itself, Unix seconds.
     ``device_h``: hours that devices were held for it, of at most ``device_hours``; ``at``: when it was last submitted,
     Unix seconds.
     """
@@ -39,6 +40,7 @@ class BatchRow:
     show: str = column("show")
     owner: str = column("owner")
     state: str = column("state", lambda state: state.replace("_", " "))
+    goes_on_at: float | None = column("until (UTC)", _day, quiet=True)
     priority: str = column("class")
     weight: float = column("weight", number)
     shots: int = column("shots", number)
@@ -139,6 +141,7 @@ def _row(standing: "BatchStanding", shots: "Sequence[ShotProgress]") -> BatchRow
         show=standing.show,
         owner=standing.who,
         state=state_of(shots, paused=standing.paused),
+        goes_on_at=min((one.goes_on_at for one in shots if one.goes_on_at is not None), default=None),
         priority=standing.priority,
         weight=standing.weight,
         shots=len(shots),

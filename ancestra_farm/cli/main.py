@@ -46,6 +46,7 @@ from ancestra_farm.cli import (
     why,
 )
 from ancestra_farm.cli import verify as verify_command
+from ancestra_farm.cli.contents import CONTENTS
 
 
 class Commands(TyperGroup):
@@ -56,6 +57,13 @@ class Commands(TyperGroup):
         own, rest = (args[: args.index("--")], args[args.index("--") :]) if "--" in args else (args, [])
         ctx.meta["ancestra.debug"] = "--debug" in own
         return super().parse_args(ctx, [word for word in own if word != "--debug"] + rest)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - as the parser has it
+        """List the commands under their headings."""
+        widest = max(len(name) for names in CONTENTS.values() for name in names)
+        for heading, commands in CONTENTS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(widest), says) for name, says in commands.items()])
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as the parser has it
         """Run the command; end with the exit code of whatever goes wrong."""

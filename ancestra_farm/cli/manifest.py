@@ -64,9 +64,7 @@ def manifest(
     as_json: JsonOption = False,
 ) -> None:
     """Query a store's tables and export them. The columns are those of the tables; --json gives every one of them."""
-    from ancestra_farm.cli.query import narrowed, table_of
-    from ancestra_farm.cli.reading import Reading
-    from ancestra_farm.ledger.store import Store
+    from ancestra_farm.cli.query import narrowed
 
     out_format = "json" if as_json else out_format or _format_of(out)
     for what, value, known in (("--table", table, TABLES), ("--format", out_format, FORMATS)):
@@ -74,11 +72,7 @@ def manifest(
             raise CommandFailed(f"{what} is one of: {', '.join(known)}; not {value}")
     if out_format == "parquet" and out is None:
         raise CommandFailed("Parquet goes to a file: add --out FILE")
-    all_rows = table_of(Store.open(store), table, batch, shot)
-    if not all_rows.num_rows and (batch, shot) != (None, None):
-        Reading.open(store).progress(batch, shot)  # says so where there is no such batch or shot
-    if table == "orders":
-        all_rows = all_rows.sort_by("at")  # who wanted what, and when
+    all_rows = _all_rows(store, table, batch, shot)
     rows = narrowed(
         all_rows,
         outcomes=tuple(outcome or ()),
@@ -95,6 +89,18 @@ def manifest(
         typer.echo(f"{rows.num_rows:,} rows in {out}")
     elif rows.num_rows < found:
         typer.echo(f"… {found - rows.num_rows:,} more rows (--limit)", err=True)
+
+
+def _all_rows(store: str, table: str, batch: str | None, shot: str | None) -> "pa.Table":
+    """The rows of a table, of one batch and shot where they are named. Raises CommandFailed where there is no such."""
+    from ancestra_farm.cli.query import table_of
+    from ancestra_farm.cli.reading import Reading
+    from ancestra_farm.ledger.store import Store
+
+    rows = table_of(Store.open(store), table, batch, shot)
+    if not rows.num_rows and (batch, shot) != (None, None):
+        Reading.open(store).progress(batch, shot)  # says so where there is no such batch or shot
+    return rows.sort_by("at") if table == "orders" else rows  # who wanted what, and when
 
 
 def _format_of(out: Path | None) -> str:

@@ -11,7 +11,10 @@ FileArgument = Annotated[Path, typer.Argument(help="A batch file (YAML, schema a
 StoreOption = Annotated[
     str,
     typer.Option(
-        "--store", envvar="ANCESTRA_STORE", help="The store: a folder, or s3://, gs://, az://.", show_default=False
+        "--store",
+        envvar="ANCESTRA_STORE",
+        help="The farm's store: a folder, s3://, gs://, az://; or its door: https://HOST:PORT#FINGERPRINT.",
+        show_default=False,
     ),
 ]
 MaybeStoreOption = Annotated[

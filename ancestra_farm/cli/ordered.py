@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ancestra_farm.cli.listing import json_keys, print_json
-from ancestra_farm.cli.summary import shell_word
+from ancestra_farm.cli.summary import shell_word, to_go_on
 
 if TYPE_CHECKING:
     from ancestra_farm.api.door import Given
@@ -57,5 +57,5 @@ def tell(
         return
     for line in says:
         typer.echo(f"{line} as {given.who} (commit {given.commit})")
-    if go_on is not None:
-        typer.echo(f"to go on: {go_on}")
+    if go_on is not None and store is not None:
+        typer.echo(f"to go on: {to_go_on(store)}")

@@ -89,6 +89,8 @@ def waiting_stage(progress: "ShotProgress") -> str:
         return waiting[0]
     if waiting:
         raise CommandFailed(f"{progress.shot} has several stages to be closed: say which: {' or '.join(waiting)}")
+    if progress.state == "paused":
+        raise CommandFailed(f"{progress.shot} is paused; `ancestra unpause {progress.shot}` has it go on")
     states = ", ".join(f"{stage.stage}: {stage.state.replace('_', ' ')}" for stage in progress.stages)
     raise CommandFailed(
         f"no stage of {progress.shot} waits to be closed ({states}); "

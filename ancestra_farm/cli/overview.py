@@ -104,11 +104,11 @@ class Overview:
             lines += ["", *row_lines(WorkRow, self.batches[:MOST_BATCHES])]
             lines += _rest(len(self.batches) - MOST_BATCHES, "batches")
         if self.finished:
-            lines += ["", f"{self.finished:,} batches finished"]
+            lines += ["", f"{self.finished:,} batch{'' if self.finished == 1 else 'es'} finished"]
         if self.waiting:
             lines += ["", "waiting for people: " + ", ".join(self.waiting[:MOST_BATCHES])]
             lines += _rest(len(self.waiting) - MOST_BATCHES, "stages")
-        said = [*self.trouble, *(f"stuck: {why}" for why in self.stuck)]
+        said = [*self.trouble, *(f"stuck: {why}" for why in self.stuck if why not in self.trouble)]
         return [*lines, *(["", *said] if said else [])]
 
 
@@ -218,7 +218,7 @@ def samples_of(text: str) -> Samples:
 def shares(before: Samples, now: Samples, model: str) -> dict[str, float | None]:
     """The share of each of `PARTS` in the time of a pool's hosts between two looks, else since the beginning.
 
-    They add up to 1; None where its hosts have not told of any time yet.
+    In whole hundredths that add up to 1; None where its hosts have not told of any time yet.
     """
 
     def seconds(samples: Samples, part: str) -> float:
@@ -230,8 +230,17 @@ def shares(before: Samples, now: Samples, model: str) -> dict[str, float | None]
     ):
         whole = sum(spent.values())
         if whole > 0:
-            return {part: spent[part] / whole for part in PARTS}
+            return _in_hundredths({part: spent[part] / whole for part in PARTS})
     return dict.fromkeys(PARTS)
+
+
+def _in_hundredths(exact: Mapping[str, float]) -> dict[str, float | None]:
+    """Shares as whole hundredths: rounded down, and what that leaves goes to those that lost most."""
+    hundredths = {part: int(share * 100) for part, share in exact.items()}
+    lost_most = sorted(exact, key=lambda part: hundredths[part] - exact[part] * 100)
+    for part in lost_most[: 100 - sum(hundredths.values())]:
+        hundredths[part] += 1
+    return {part: number / 100 for part, number in hundredths.items()}
 
 
 def _classes(samples: Samples, model: str) -> str:

@@ -1,6 +1,7 @@
 """``ancestra plan``: what a batch will make, how much of it, and what that may cost, before a device is used."""
 
 import json
+import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -238,10 +239,19 @@ def total_line(whole: "Estimate", bill: Bill) -> str:
     most = "at most " if whole.at_most else ""
     line = f"{most}{whole.candidates:,} candidates, {whole.device_hours:,.3g} device-hours"
     if bill.total is not None:
-        line += f", {bill.total:,.2f} {bill.currency}"
+        line += f", about {roughly(bill.total)} {bill.currency}"
     if whole.budget_ends_it:
         line += f"; {whole.budget_ends_it}"
-    return line + " (by the model cards' guesses)"
+    line += " (by the model cards' guesses)"
+    if bill.hosts:
+        line += "; at farm.yaml's prices, without loads, idle nodes and the head"
+    return line
+
+
+def roughly(money: float) -> str:
+    """Money to two digits that count, which is more than guessed seconds bear out: ``1,200``, ``48``, ``0.12``."""
+    digits = 0 if money == 0 else 1 - math.floor(math.log10(abs(money)))
+    return f"{round(money, digits):,.{max(0, digits)}f}"
 
 
 def _totals(whole: "Estimate", bill: Bill) -> dict[str, Any]:

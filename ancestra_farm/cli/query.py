@@ -6,6 +6,7 @@ from typing import get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ancestra_farm.batch.problems import did_you_mean
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.ledger.packs import last_number
 from ancestra_farm.ledger.read import read_table
@@ -86,11 +87,12 @@ def _column(rows: pa.Table, name: str) -> pa.ChunkedArray:
         values = [None if cell is None else dict(cell).get(score) for cell in rows.column("scores").to_pylist()]
         if any(value is not None for value in values) or name != score:
             return pa.chunked_array([pa.array(values, pa.float64())])
-    known = ", ".join(rows.column_names)
     if rows.num_rows == 0 and "scores" in rows.column_names:
         return pa.chunked_array([pa.array([], pa.float64())])
-    more = " and the scores of the rows" if "scores" in rows.column_names else ""
-    raise CommandFailed(f"there is no column {name!r}; there are: {known}{more}")
+    scores = () if "scores" not in rows.column_names else rows.column("scores").to_pylist()
+    of_scores = sorted({score for cell in scores for score, _ in cell or ()})
+    says = did_you_mean(name, [*rows.column_names, *of_scores], "there are")
+    raise CommandFailed(f"there is no column or score {name!r}; {says}")
 
 
 def _scalar(kind: pa.DataType, name: str, text: str) -> pa.Scalar:

@@ -17,7 +17,7 @@ EPILOG = (
 
 def repair(
     url: StoreOption,
-    who: PersonOption,
+    who: PersonOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -26,12 +26,13 @@ def repair(
     JSON keys: store, dry_run, damage, moved, restored, kept, later, told, found, lost, epoch. Ends with 1 if facts are
     lost.
     """
+    from ancestra_farm.api.door import own_name
     from ancestra_farm.ledger.repair import repair as repaired
     from ancestra_farm.ledger.store import Store
     from ancestra_farm.scheduler.retell import retell
 
     store = Store.open(url)
-    done = repaired(store, retell, person(who), dry_run=dry_run)
+    done = repaired(store, retell, person(who) or own_name(store), dry_run=dry_run)
     if as_json:
         print_json({"store": store.url, "dry_run": dry_run, **dataclasses.asdict(done)})
     else:

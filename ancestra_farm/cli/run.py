@@ -20,7 +20,7 @@ from ancestra_farm.cli.options import (
     PlainOption,
     StoreOption,
 )
-from ancestra_farm.cli.summary import duration, shell_word
+from ancestra_farm.cli.summary import duration, shell_word, to_go_on
 
 if TYPE_CHECKING:
     from ancestra_farm.cli.follow import Followed
@@ -250,13 +250,12 @@ def _with_live(file: Path, store: str, wanted: Wanted, *, watch: bool) -> bool:
 
 def left_behind(store: str, batch: str) -> "Followed":
     """How a batch stands whose farm has ended: with its work, or before."""
-    from ancestra_farm.cli.follow import GOING, Followed, ending_of
+    from ancestra_farm.cli.follow import Followed, ending_of, goes_on
     from ancestra_farm.cli.reading import Reading
 
     shots = Reading.open(store).progress(batch)
-    if any(shot.state in GOING for shot in shots):
-        go_on = f"`ancestra resume --store {shell_word(store)}` goes on from here"
-        return Followed("interrupted", (), f"the farm was stopped; {go_on}", 0.0, at_work=False)
+    if any(map(goes_on, shots)):
+        return Followed("interrupted", (), f"the farm was stopped; to go on: {to_go_on(store)}", 0.0, at_work=False)
     return replace(ending_of(shots, 0.0), at_work=False)
 
 

@@ -1,6 +1,7 @@
 """``ancestra settings``: what the farm has and costs, and what holds for a show; read, and changed by order."""
 
 import datetime as dt
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ancestra_farm.cli.basis import basis_of, line, note
 from ancestra_farm.cli.failures import CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, number, print_json, print_rows
 from ancestra_farm.cli.options import JsonOption, PersonOption, StoreOption, person
+from ancestra_farm.cli.summary import shell_word
 
 if TYPE_CHECKING:
     from ancestra_farm.api.wire import SettingsStanding
-    from ancestra_farm.plan.events import SettingsGiven
+    from ancestra_farm.plan.farm_events import SettingsGiven
+    from ancestra_farm.scheduler.world import SettingsConflict
 
 app = typer.Typer(
     name="settings", help="What the farm has and costs, and what holds for each show.", no_args_is_help=True
@@ -35,7 +39,17 @@ app.add_typer(show_app)
 SettingsFile = Annotated[
     Path, typer.Argument(help="A YAML file; it takes the place of all before.", show_default=False)
 ]
-_KEYS = "JSON keys: kind, name, document, who, at, spent, currency."
+OverOption = Annotated[
+    str | None,
+    typer.Option(
+        "--over",
+        metavar="VERSION",
+        help="The version that these take the place of. Where the file was edited from what `show` printed, or given "
+        "from here before, that is known.",
+        show_default=False,
+    ),
+]
+_KEYS = "JSON keys: kind, name, document, who, at, spent, currency, version."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,7 @@ class SettingsRow:
     at: float = column("at", lambda at: _when(at) if at else "–")
     spent: float = column("spent", number)
     currency: str = column("in")
+    version: str = column("version")
 
 
 def _when(at: float) -> str:
@@ -62,7 +77,9 @@ def list_settings(store: StoreOption, as_json: JsonOption = False) -> None:
     with suppress(NotAllowed):  # whoever has a role on shows alone is told of those
         found = [_of_farm(store), *found]
     rows = [
-        SettingsRow("the farm" if one.kind == "farm" else one.name, one.who, one.at, one.spent, one.currency)
+        SettingsRow(
+            "the farm" if one.kind == "farm" else one.name, one.who, one.at, one.spent, one.currency, one.version
+        )
         for one in found
     ]
     print_rows(SettingsRow, rows, as_json=as_json)
@@ -75,14 +92,18 @@ def show_farm(store: StoreOption, as_json: JsonOption = False) -> None:
 
 
 @farm_app.command("set")
-def set_farm(file: SettingsFile, store: StoreOption, who: PersonOption = "") -> None:
-    """Give the farm's settings anew. They are in force, and in the log, on return."""
+def set_farm(file: SettingsFile, store: StoreOption, who: PersonOption = "", over: OverOption = None) -> None:
+    """Give the farm's settings anew. They are in force, and in the log, on return.
+
+    Refused, with what differs, where others are in force than those that the file was edited from.
+    """
     from ancestra_farm.batch.farm_settings import load_farm_settings
     from ancestra_farm.batch.load import canonical
-    from ancestra_farm.plan.events import SettingsGiven
+    from ancestra_farm.plan.farm_events import SettingsGiven
 
     document = canonical(load_farm_settings(file))
-    _give(store, SettingsGiven("farm", "", document, person(who), time.time()), "the farm")
+    given = SettingsGiven("farm", "", document, person(who), time.time())
+    _give(store, given, file, over, "settings farm set")
 
 
 @show_app.callback()
@@ -107,15 +128,21 @@ def show_show(context: typer.Context, store: StoreOption, as_json: JsonOption = 
 
 
 @show_app.command("set")
-def set_show(context: typer.Context, file: SettingsFile, store: StoreOption, who: PersonOption = "") -> None:
-    """Give the show's settings anew. They are in force, and in the log, on return."""
+def set_show(
+    context: typer.Context, file: SettingsFile, store: StoreOption, who: PersonOption = "", over: OverOption = None
+) -> None:
+    """Give the show's settings anew. They are in force, and in the log, on return.
+
+    Refused, with what differs, where others are in force than those that the file was edited from.
+    """
     from ancestra_farm.batch.load import canonical
     from ancestra_farm.batch.show_settings import load_show_settings
-    from ancestra_farm.plan.events import SettingsGiven
+    from ancestra_farm.plan.farm_events import SettingsGiven
 
     name: str = context.obj
     document = canonical(load_show_settings(file, name))
-    _give(store, SettingsGiven("show", name, document, person(who), time.time()), f"show {name}")
+    given = SettingsGiven("show", name, document, person(who), time.time())
+    _give(store, given, file, over, f"settings show {shell_word(name)} set")
 
 
 def _of_farm(url: str) -> "SettingsStanding":
@@ -155,12 +182,43 @@ def _print(found: "SettingsStanding", what: str, *, as_json: bool) -> None:
         return
     typer.echo(f"# settings of {what}, given by {found.who} at {_when(found.at)}")
     typer.echo(f"# spent so far: {found.spent:,.2f} {found.currency}")
+    typer.echo(line(found.version))
     typer.echo(yaml.safe_dump(found.document, sort_keys=False, allow_unicode=True, default_flow_style=None).rstrip())
 
 
-def _give(url: str, given: "SettingsGiven", what: str) -> None:
+def _give(url: str, given: "SettingsGiven", file: Path, over: str | None, command: str) -> None:
+    """``command``: how it is called, without the file."""
     from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.door import give_settings
+    from ancestra_farm.scheduler.settings import key_of
+    from ancestra_farm.scheduler.versions import NONE, version_of
+    from ancestra_farm.scheduler.world import SettingsConflict
 
-    taken = give_settings(farm_at(url), given, given.who)
-    typer.echo(f"settings of {what} are in force as {taken.who} gave them (commit {taken.commit})")
+    if over is not None and not re.fullmatch(f"[0-9a-f]{{16}}|{NONE}", over):
+        raise CommandFailed(f"{over} is no version: 16 hexadecimal digits, as `ancestra settings ls` tells them")
+    place, key = farm_at(url), key_of(given)
+    based_on = over or basis_of(file, place.id, key)
+    try:
+        taken = give_settings(place, given, based_on, given.who)
+    except SettingsConflict as conflict:
+        knows = f"{file} is based on version {based_on}" if based_on != NONE else f"{file} does not say it knows them"
+        again = f"ancestra {command} {shell_word(str(file))} --store {shell_word(url)} --over {conflict.version}"
+        raise _told(conflict, f"other settings of {_whose(given)} are in force", knows, again) from conflict
+    note(file, place.id, key, version_of(given))
+    typer.echo(f"settings of {_whose(given)} are in force as {taken.who} gave them (commit {taken.commit})")
+
+
+def _told(conflict: "SettingsConflict", others: str, knows: str, again: str) -> Exception:
+    """Say what differs, a line each; what is left to be raised."""
+    if not conflict.differences:
+        return conflict
+    typer.echo(f"{others} (version {conflict.version}), and {knows}:", err=True)
+    for where, values in conflict.differences:
+        typer.echo(f"  {where}: {values}", err=True)
+    return CommandFailed(
+        f"nothing was changed. Edit what `show` prints, or, if these are to take the place of those: {again}"
+    )
+
+
+def _whose(given: "SettingsGiven") -> str:
+    return "the farm" if given.kind == "farm" else f"show {given.name}"

@@ -9,7 +9,7 @@ import typer
 
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
-from ancestra_farm.cli.summary import StageCount, duration, shell_word, shot_line, shot_names
+from ancestra_farm.cli.summary import StageCount, duration, shell_word, shot_line, shot_names, to_go_on
 
 if TYPE_CHECKING:
     from ancestra_farm.api.client import Client
@@ -95,7 +95,9 @@ def status(
     ago = f", last commit {duration(time.time() - head.last_at)} ago" if head.last_at else ""
     typer.echo(f"{head.url}: {nobody if presence is None else f'{presence} is at work'}{ago}")
     if go_on is not None:
-        typer.echo(f"{len(left):,} of {len(progress):,} shots are unfinished, and nothing of them goes on: {go_on}")
+        typer.echo(
+            f"{len(left):,} of {len(progress):,} shots are unfinished, and nothing of them goes on: {to_go_on(store)}"
+        )
         rows = [replace(row, state="at_rest") if row.state == "running" else row for row in rows]
     if presence is not None and presence.fingerprint:
         typer.echo(f"for whoever has a token and no store: --store {presence.endpoint}#{presence.fingerprint}")
@@ -103,9 +105,11 @@ def status(
         typer.echo(line)
     if not all(one.ordinary for one in head.batches):
         print_rows(BatchRow, head.batches)
+        typer.echo("")
     several = len({row.batch for row in rows}) > 1
     print_rows(StageRow, rows, none="no batch has been submitted", without=() if several else ("batch",))
-    for line in shot_lines(progress):
+    lines = shot_lines(progress)
+    for line in ["", *lines] if lines else []:
         typer.echo(line)
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ancestra_farm.cli.failures import CommandFailed
+from ancestra_farm.cli.moments import UntilOption, moment
 from ancestra_farm.cli.options import BatchOption, JsonOption, NoteOption, PersonOption, StoreOption, person
 from ancestra_farm.cli.ordered import tell
+from ancestra_farm.plan.moments import clock
 
 if TYPE_CHECKING:
     from ancestra_farm.api.door import Given
@@ -22,13 +24,14 @@ StageArgument = Annotated[str | None, typer.Argument(help="The stage, where the 
 def pause(
     store: StoreOption,
     shot: ShotArgument = None,
+    until: UntilOption = "",
     batch: BatchOption = None,
     who: PersonOption = "",
     note: NoteOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Start nothing more of a shot or a batch, until it is unpaused. What runs goes on and counts."""
-    _hold("pause", "paused", store, shot, batch, who, note, as_json)
+    """Start nothing more of a shot or a batch, until it is unpaused or a time. What runs goes on and counts."""
+    _hold("pause", "paused", store, shot, batch, who, note, as_json, moment(until, "--until"))
 
 
 def unpause(
@@ -153,14 +156,15 @@ def _hold(
     who: str,
     note: str,
     as_json: bool,
+    until: float | None = None,
 ) -> None:
     from ancestra_farm.cli.live import one_batch, view
 
     who = person(who)
     seen = view(store, who)
     name = one_batch(seen, batch) if shot is None else seen.one_shot(shot, batch).batch
-    done = _give(seen, kind, name, who, note, shot=shot or "")
-    what = f"{says} {f'batch {name}' if shot is None else shot}"
+    done = _give(seen, kind, name, who, note, shot=shot or "", until=until)
+    what = f"{says} {f'batch {name}' if shot is None else shot}" + ("" if until is None else f" until {clock(until)}")
     tell(*done, [what], store if kind == "unpause" else None, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from ancestra_farm.cli.failures import TIMED_OUT
 from ancestra_farm.cli.options import StoreOption
-from ancestra_farm.cli.summary import duration, shell_word
+from ancestra_farm.cli.summary import duration, to_go_on
 
 #: A stop waits up to 30 s for hosts to hand in what they have, and then for tables and hosts to close.
 PATIENCE_S = 90.0
@@ -42,4 +42,4 @@ def stop(
         time.sleep(LOOK_S)
     typer.echo("stopped" if wait else "stopping")
     if not is_door(store):  # behind which nobody is any more
-        typer.echo(f"to go on: ancestra resume --store {shell_word(store)}, or on a cluster ancestra up")
+        typer.echo(f"to go on: {to_go_on(store)}")

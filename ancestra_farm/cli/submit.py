@@ -9,6 +9,7 @@ import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.handed_in import at_rest, hand_over
+from ancestra_farm.cli.moments import StartOption, moment
 from ancestra_farm.cli.options import CardsOption, FileArgument, PersonOption, PlainOption, StoreOption, person
 from ancestra_farm.cli.run import CODES, HostsOption, MetricsOption, end_as, left_behind
 from ancestra_farm.cli.summary import shell_word
@@ -124,6 +125,7 @@ def submit(
     address: HeadOption = None,
     wait: WaitOption = False,
     timeout: PatienceOption = None,
+    start_at: StartOption = "",
     cards: CardsOption = None,
     who: PersonOption = "",
     listen: ListenOption = None,
@@ -147,11 +149,12 @@ def submit(
 
     who = person(who)
     coming = Coming(address, listen, hosts, metrics_port, python, insecure, certificate, key, plain_http)
+    begins = moment(start_at, "--start-at")
     ready = prepared(file, cards)
     if is_door(store):
         with through(store, who) as client:
             upload(ready, client)
-            hand_in(client, ready, wait, timeout)
+            hand_in(client, ready, wait, timeout, begins)
         return
     if not is_store(store):  # nothing is made where nothing could come of it
         look_at(coming, store)
@@ -160,6 +163,8 @@ def submit(
     if found is None:
         said, work_left = at_rest(ready.plan, store, alone=True)
         if said is not None and not work_left:
+            if begins is not None:
+                raise CommandFailed(f"{ready.plan.batch.batch} is here just so; nothing of it is left that could begin")
             typer.echo(said)
             if wait:
                 end_as(left_behind(store, ready.plan.batch.batch), store, ready.plan.batch.batch)
@@ -167,7 +172,7 @@ def submit(
         refuse_early(opened, ready.plan)
         look_at(coming, store)
     upload(ready, opened)
-    taken_by(opened, found, who, coming, lambda client: hand_in(client, ready, wait, timeout))
+    taken_by(opened, found, who, coming, lambda client: hand_in(client, ready, wait, timeout, begins))
 
 
 def up(
@@ -236,13 +241,15 @@ def through(door: str, who: str) -> "Client":
     return client
 
 
-def hand_in(client: "Client", ready: "Prepared", wait: bool, timeout: float | None) -> None:
+def hand_in(
+    client: "Client", ready: "Prepared", wait: bool, timeout: float | None, start_at: float | None = None
+) -> None:
     """Submit a batch whose files are in the store, and watch it to its end if that is wanted, which ends the command.
 
     Raises EndpointGone where the controller ended before it took the batch.
     """
     name, store = ready.plan.batch.batch, client.store.url
-    commit = hand_over(client, ready.plan)
+    commit = hand_over(client, ready.plan, start_at)
     if wait:
         _watch(client, name, commit, timeout, store)
     else:

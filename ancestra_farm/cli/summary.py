@@ -93,3 +93,9 @@ def duration(seconds: float | None) -> str:
 def shell_word(word: str) -> str:
     """A word as it can be pasted into a shell."""
     return shlex.quote(word)
+
+
+def to_go_on(url: str) -> str:
+    """The commands that put a store to work again: on this machine, or on a cluster, which nobody knows afterwards."""
+    at = shell_word(url)
+    return f"ancestra resume --store {at} (here), or ancestra up --store {at} (on a cluster)"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -20,8 +20,8 @@ from ancestra_farm.cli.listing import column, json_keys, number, print_json
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
 
 if TYPE_CHECKING:
+    from ancestra_farm.api.client import Client
     from ancestra_farm.cli.live import View
-    from ancestra_farm.ledger.store import Store
     from ancestra_farm.scheduler.progress import ShotProgress
 
 MANIFEST = "MANIFEST.json"
@@ -62,14 +62,11 @@ def sync(
 ) -> None:
     """Fetch finished versions into FOLDER/SHOW/SHOT/VERSION, each file once and checked; repeat it to go on."""
     from ancestra_farm.cli.live import view
-    from ancestra_farm.ledger.store import Store
 
     seen = view(store)
-    if not isinstance(seen.store, Store):
-        raise CommandFailed(f"{store} is a farm's door: finished work is fetched from its store, which --store names")
     wanted = Wanted(picked, frozenset(kinds or ()))
     seen.progress(batch, shot)  # says what is not there before anything is made
-    fetcher = Fetcher(seen.store, to, wanted)
+    fetcher = Fetcher(source_of(seen), to, wanted)
     rows: list[FileRow] = []
     with suppress(KeyboardInterrupt):
         while True:
@@ -83,6 +80,9 @@ def sync(
                 break
             time.sleep(LOOK_S)
             seen = looked(seen)
+    if fetcher.kinds and (missing := wanted.kinds - fetcher.kinds):
+        there_are = ", ".join(sorted(fetcher.kinds))
+        typer.echo(f"nothing published is of the kind {', '.join(sorted(missing))}; there are: {there_are}", err=True)
     if as_json:
         print_json(rows)
     else:
@@ -108,8 +108,63 @@ class Wanted:
         return not self.picked or version.startswith("v")
 
 
+class Source(Protocol):
+    """Where files are fetched from: a store, or a farm that is known by its door alone."""
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a file. Raises NotThere."""
+
+    def fetch(self, path: str, file: Path) -> None:
+        """Copy a file to this machine. Raises NotThere."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughDoor:
+    """Finished work as the farm at work hands it out, a block at a time. Raises NotThere, EndpointGone, NotAllowed."""
+
+    client: "Client"
+
+    def read(self, path: str) -> bytes:
+        """See `Source`."""
+        return b"".join(self._blocks(path))
+
+    def fetch(self, path: str, file: Path) -> None:
+        """See `Source`."""
+        with file.open("wb") as copy:
+            for block in self._blocks(path):
+                copy.write(block)
+
+    def _blocks(self, path: str) -> Iterator[bytes]:
+        from ancestra_farm.ledger.errors import NotThere
+        from ancestra_farm.scheduler.world import OrderRefused
+
+        _, show, shot, version, file = path.split("/", 4)
+        offset = 0
+        while True:
+            try:
+                block = self.client.delivered(show, shot, version, file, offset)
+            except OrderRefused as refused:
+                raise NotThere(str(refused)) from refused
+            if not block:
+                return
+            yield block
+            offset += len(block)
+
+
+def source_of(seen: "View") -> Source:
+    """Where the finished work of a farm is fetched from."""
+    from ancestra_farm.cli.live import Live
+    from ancestra_farm.ledger.store import Store
+
+    if isinstance(seen.store, Store):
+        return seen.store
+    assert isinstance(seen, Live), "behind a door only a controller answers"
+    return ThroughDoor(seen.client)
+
+
 def looked(seen: "View") -> "View":
-    """The store as it is now; read from its log where its controller has ended."""
+    """The store as it is now; read from its log where its controller has ended. Raises EndpointGone for a door."""
+    from ancestra_farm.api.afar import Afar
     from ancestra_farm.api.client import EndpointGone
     from ancestra_farm.cli.live import Live
     from ancestra_farm.cli.reading import Reading
@@ -118,6 +173,8 @@ def looked(seen: "View") -> "View":
         try:
             seen.look()
         except EndpointGone:
+            if isinstance(seen.store, Afar):
+                raise
             return Reading.open(seen.store.url)
     elif isinstance(seen, Reading):
         seen.follow()
@@ -125,13 +182,15 @@ def looked(seen: "View") -> "View":
 
 
 class Fetcher:
-    """Fetches versions of one store into one folder, each once in its life."""
+    """Fetches versions of one farm into one folder, each once in its life."""
 
-    def __init__(self, store: "Store", to: Path, wanted: Wanted) -> None:
+    def __init__(self, store: Source, to: Path, wanted: Wanted) -> None:
         self._store = store
         self._to = to
         self._wanted = wanted
         self._done: set[str] = set()
+        #: of files that were looked at, wanted or not
+        self.kinds: set[str] = set()
 
     def fetch(self, progress: "Iterable[ShotProgress]") -> Iterator[FileRow]:
         """Whatever of these shots is published, wanted and was not looked at before; a row for each file, in order."""
@@ -156,6 +215,7 @@ class Fetcher:
 
         entries = entries_of(folder, manifest)
         whole = True
+        self.kinds |= {entry.kind for entry in entries}
         for entry in entries:
             if self._wanted.kinds and entry.kind not in self._wanted.kinds:
                 whole = False

@@ -3,13 +3,16 @@
 import datetime as dt
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, print_rows
 from ancestra_farm.cli.options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from ancestra_farm.ledger.store import Store
 
 app = typer.Typer(
     name="token", help="Who may give orders to a farm: issue, revoke, list and keep tokens.", no_args_is_help=True
@@ -38,14 +41,14 @@ class TokenRow:
 
     name: str = column("name")
     role: str = column("role")
-    at: float = column("since", _day)
+    at: float = column("since (UTC)", _day)
     by: str = column("by")
     token_id: str = column("id")
 
 
 @app.command("issue")
 def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "member") -> None:
-    """Make a token for a person and print it, once; the store keeps only its digest."""
+    """Make a token for a person and print it, once; the store keeps only its digest, and the log who made it."""
     from ancestra_farm.api.door import own_name
     from ancestra_farm.api.people import checked_name, issue
     from ancestra_farm.ledger.store import Store
@@ -55,7 +58,9 @@ def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "memb
     except ValueError as error:
         raise CommandFailed(str(error)) from error
     opened = Store.open(store)
-    typer.echo(issue(opened, name, role, by=own_name(opened)))
+    by = own_name(opened)
+    typer.echo(issue(opened, name, role, by=by))
+    _note(opened, by, f"token for {name}")
     typer.echo(f"{name} keeps it with `ancestra token use --store {store}`; it is not shown again", err=True)
     if role == "member":
         typer.echo(f"{name} may do what the settings of shows say (people), and nothing until then", err=True)
@@ -64,13 +69,25 @@ def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "memb
 @app.command("revoke")
 def revoke_token(name: NameArgument, store: StoreOption) -> None:
     """Take all tokens of a person away. A controller at work stops to take them within seconds."""
+    from ancestra_farm.api.door import own_name
     from ancestra_farm.api.people import revoke
     from ancestra_farm.ledger.store import Store
 
-    count = revoke(Store.open(store), name.strip())
+    opened, name = Store.open(store), name.strip()
+    by = own_name(opened)
+    count = revoke(opened, name, by=by)
     if not count:
         raise CommandFailed(f"nobody called {name} has a token of {store}")
     typer.echo(f"{count} token{'' if count == 1 else 's'} of {name} revoked")
+    _note(opened, by, f"tokens of {name} revoked")
+
+
+def _note(store: "Store", by: str, purpose: str) -> None:
+    """Have the log say so. It is done by then; where the log cannot be written, that is an error all the same."""
+    from ancestra_farm.api.audit import note_tokens
+
+    if note_tokens(store, by, purpose) is None:
+        typer.echo("the farm at work writes it to its log within seconds", err=True)
 
 
 @app.command("ls", epilog=json_keys(TokenRow))

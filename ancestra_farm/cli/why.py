@@ -63,7 +63,7 @@ def why(
         typer.echo(f"{name:<10} {text}")
     typer.echo()
     for line in story:
-        at = dt.datetime.fromtimestamp(line.at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        at = dt.datetime.fromtimestamp(line.at, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         typer.echo(f"{at}  {line.says}")
 
 

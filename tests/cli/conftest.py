@@ -1,9 +1,11 @@
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from ancestra_farm.cli.main import app
@@ -26,10 +28,14 @@ class Said:
 
 Ancestra = Callable[..., Said]
 
+#: The runner makes the parser of every command anew for each call, which takes longer than most calls.
+parser_of = functools.cache(typer.main.get_command)
+
 
 @pytest.fixture
 def ancestra(monkeypatch: pytest.MonkeyPatch) -> Ancestra:
     """Run a command in this process: its exit code and what it said."""
+    monkeypatch.setattr("typer.testing._get_command", parser_of)
     for name in ("ANCESTRA_STORE", "ANCESTRA_USER", "ANCESTRA_ENDPOINT", "USER"):
         monkeypatch.delenv(name, raising=False)
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):

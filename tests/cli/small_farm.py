@@ -4,6 +4,9 @@ The world around the scheduler is one host that answers at once. Verdicts follow
 store made twice is the same.
 """
 
+import atexit
+import functools
+import shutil
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -18,7 +21,8 @@ from ancestra_farm.ledger.log import Writer
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tables import rebuild
 from ancestra_farm.models.catalog import load_catalog
-from ancestra_farm.plan.events import AttemptEnded, HostTimed, StitchEnded
+from ancestra_farm.plan.events import AttemptEnded, StitchEnded
+from ancestra_farm.plan.farm_events import HostTimed
 from ancestra_farm.plan.plan import Plan
 from ancestra_farm.scheduler import Scheduler
 from ancestra_farm.scheduler.world import (
@@ -198,8 +202,17 @@ class SmallFarm:
 
 
 def finished_store(folder: Path, still: str = "select: auto") -> Store:
-    """A store in which the batch of `batch_file` has run as far as it goes, with its tables."""
+    """A store in which the batch of `batch_file` has run as far as it goes, with its tables; the file beside it."""
+    shutil.copytree(_finished(still), folder, dirs_exist_ok=True)
+    return Store.open(str(folder / "store"))
+
+
+@functools.cache
+def _finished(still: str) -> Path:
+    """The folder of such a store, made once for each setting; whoever wants one gets a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="finished-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = Store.open(str(folder / "store"), create=True)
     SmallFarm(store).work(submission(batch_file(folder, still)))
     rebuild(store)
-    return store
+    return folder

@@ -49,7 +49,7 @@ def test_a_token_and_an_address_are_enough_to_look_and_to_order(
         (("ls",), "waiting for people"),
         (("show", "demo"), "pick some and close it"),
         (("explain", "anc_010_0010"), "pick some and close it"),
-        (("watch", "--once"), "2 of 2 shots"),
+        (("watch", "--once"), "0 of 2 shots"),
         (("watch", "--farm", "--once"), "procedural/stills"),
         (("logs", "--last", "500"), "batch demo submitted by ada"),
         (("hosts",), "procedural/stills"),
@@ -63,6 +63,27 @@ def test_a_token_and_an_address_are_enough_to_look_and_to_order(
         assert said.code == 0, (arguments, said.err)
         assert says in said.out, (arguments, said.out)
     assert [one.who for one in door.logged()] == ["noor"] * 4
+
+
+def test_dashboards_are_had_with_a_token_and_an_address(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
+    said = ancestra("dash", "--folder", tmp_path / "dash", "--files")
+    assert said.code == 0, said.err
+    assert f"farm        at {door.endpoint}" in said.out
+    (target,) = json.loads((tmp_path / "dash/prometheus/targets/farms.json").read_text())
+    assert f"http://{target['targets'][0]}" == door.endpoint
+    kept = tmp_path / "dash/prometheus/token"
+    assert kept.read_text() == door.token("operator", "noor")
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_whoever_may_not_ask_for_metrics_is_told_so_before_prometheus_is(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "sue"))
+    said = ancestra("dash", "--folder", tmp_path / "dash", "--files")
+    assert said.code == 1, said.out
+    assert "sue" in said.err
+    assert not (tmp_path / "dash/prometheus/token").exists()
 
 
 def test_a_supervisor_of_one_show_reads_and_changes_its_settings_through_the_door(
@@ -120,9 +141,9 @@ def test_a_batch_is_planned_in_money_by_what_the_door_tells(
     assert "99 handles at least" in told["refusals"][0]
 
 
-def test_what_needs_the_store_says_so(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
+def test_nothing_is_fetched_of_what_is_not_finished(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
     said = ancestra("sync", tmp_path / "here")
-    assert (said.code, "from its store" in said.err) == (2, True)
+    assert (said.code, said.out) == (0, f"0 files fetched to {tmp_path / 'here'}, 0 were there already\n")
     assert not (tmp_path / "here").exists()
 
 

@@ -47,6 +47,21 @@ def test_every_kind_of_event_is_told_in_one_line(event: Event) -> None:
         assert happening(3, 5.0, kind, json.loads(body)) is None
 
 
+def test_bills_are_told_where_everything_is_wanted_and_notices_always() -> None:
+    bill = {"node_type": "l4-spot", "nodes": 3, "node_s": 180.0, "cost": 0.0150, "currency": "EUR", "at": 7.0}
+    assert happening(1, 5.0, "NodesPaid", bill) is None, "one comes every minute"
+    told = happening(1, 5.0, "NodesPaid", bill, everything=True)
+    assert told is not None
+    assert told.says == "3 × l4-spot are up; 180 node-seconds for 0.0150 EUR since this was last told"
+    notice = {"occasion": "waits_for_picks", "show": "film", "batch": "b", "shot": "a", "to": "command:page"}
+    told = happening(1, 5.0, "NoticeDelivered", notice)
+    assert told is not None
+    assert told.says == "command:page was told of b a: waits for picks"
+    told = happening(1, 5.0, "NoticeDelivered", notice | {"batch": "", "shot": ""})
+    assert told is not None
+    assert told.says == "command:page was told of show film: waits for picks"
+
+
 def test_an_event_of_a_later_version_is_told_by_its_name_and_what_it_says() -> None:
     told = happening(1, 5.0, "GpuRented", {"who": "ada", "message": "for dailies", "at": 7.0})
     assert told is not None

@@ -53,6 +53,13 @@ def test_a_host_is_drained_and_then_there_is_none_of_that_name(ancestra: Ancestr
     assert "there is no host" in ancestra("hosts", "drain", name).err
 
 
+def test_orders_about_machines_answer_in_json_where_that_is_wanted(ancestra: Ancestra, door: OpenDoor) -> None:
+    said = ancestra("hosts", "block", NODE, "--json")
+    assert said.code == 0, said.err
+    assert said.json["commit"] > 0
+    assert said.json | {"commit": 0} == {"order": "block", "kind": "node", "target": NODE, "who": "ada", "commit": 0}
+
+
 def test_a_node_is_drained(ancestra: Ancestra, door: OpenDoor) -> None:
     assert ancestra("hosts", "drain", NODE).code == 0
     wait_for(lambda: door.hands.drained == [NODE])
@@ -86,6 +93,13 @@ def test_a_store_that_takes_nothing_is_said_by_whatever_shows_the_farm(
         assert "media" in said
         for command in (("status",), ("hosts",), ("hosts", "--nodes"), ("watch", "--farm", "--once")):
             assert "the store failed" in ancestra(*command).out, command
+        found = ancestra("doctor", "--json")
+        assert found.code == 1
+        (bad,) = [row for row in found.json if row["what"] == "store, hosts"]
+        assert (bad["state"], "the store failed" in bad["found"]) == ("bad", True)
+        afar = {row["what"]: row for row in ancestra("doctor", "--store", door.endpoint, "--json").json}
+        assert afar["store, hosts"]["found"] == bad["found"]
+        assert "store" not in afar
         monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "mel"))
         show = door.ask("GET", "/v1/batches").json["batches"][0]["show"]
         people = f'{{"schema": "ancestra/show/v1", "show": "{show}", "people": {{"mel": "viewer"}}}}'

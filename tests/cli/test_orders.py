@@ -25,6 +25,7 @@ def test_pick_and_close_let_the_shot_go_on_with_what_was_picked(ancestra: Ancest
     closed = ancestra("close", "anc_010_0010", "--store", waiting.url, "--as", "bo")
     assert closed.code == 0, closed.err
     assert f"ancestra resume --store {waiting.url}" in closed.out
+    assert f"ancestra up --store {waiting.url}" in closed.out
     assert [(one.order, one.who) for one in orders(waiting)] == [
         ("pick", "bo"),
         ("pick", "bo"),

@@ -50,6 +50,7 @@ def test_status_says_that_nobody_goes_on_with_what_is_unfinished(ancestra: Ances
     assert said.code == 0
     assert "nobody is at work" in said.out
     assert f"2 of 2 shots are unfinished, and nothing of them goes on: ancestra resume --store {store.url}" in said.out
+    assert f"ancestra up --store {store.url} (on a cluster)" in said.out
     assert "at rest" in said.out
     assert "running" not in said.out
     assert ancestra("status", "--store", store.url, "--json").json["go_on"] == f"ancestra resume --store {store.url}"
@@ -237,6 +238,11 @@ def test_manifest_writes_what_the_name_of_the_file_says(ancestra: Ancestra, fini
     assert len(json.loads((tmp_path / "rows.json").read_text())) == 50
 
 
+def test_manifest_knows_what_a_misspelt_score_was_meant_to_be(ancestra: Ancestra, finished: Store) -> None:
+    said = ancestra("manifest", "--store", finished.url, "--where", "qualty>0.8")
+    assert (said.code, said.err) == (2, "there is no column or score 'qualty'; did you mean quality?\n")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -276,3 +282,9 @@ def test_verify_is_quiet_about_a_sound_store_and_names_a_damaged_file(ancestra: 
     bad = ancestra("verify", waiting.url)
     assert bad.code == 1
     assert medium in bad.out
+
+
+def test_verify_is_told_the_store_as_other_commands_are_too(ancestra: Ancestra, finished: Store) -> None:
+    assert ancestra("verify", "--store", finished.url).out == ancestra("verify", finished.url).out
+    said = ancestra("verify")
+    assert (said.code, said.err) == (2, "say which store: ancestra verify STORE\n")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ancestra_farm.cli.run import CODES, by_shot_and_version, place, waiting_lin
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.plan.events import StitchEnded
 from tests.cli.small_farm import batch_file
+from tests.farm.heads import Head
 
 JOBS = Path(__file__).parents[2] / "jobs"
 
@@ -23,10 +25,18 @@ def run_program(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, check=False, timeout=280)
 
 
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray that is there already, for runs that need none of their own."""
+    head = Head(tmp_path_factory.mktemp("head"))
+    yield head.address
+    head.close()
+
+
 @pytest.mark.ray
-def test_a_batch_file_goes_in_and_finished_clips_come_out(tmp_path: Path) -> None:
+def test_a_batch_file_goes_in_and_finished_clips_come_out(tmp_path: Path, head: str) -> None:
     store = tmp_path / "store"
-    done = run_program("run", JOBS / "previz.yaml", "--store", store, "--metrics-port", "0")
+    done = run_program("run", JOBS / "previz.yaml", "--store", store, "--metrics-port", "0", "--hosts", "1")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("anc_020_0010  ") and line.endswith("→ 1 clip, 24 frames") for line in lines)
@@ -39,7 +49,7 @@ def test_a_batch_file_goes_in_and_finished_clips_come_out(tmp_path: Path) -> Non
     assert "\x1b" not in done.stdout
     assert run_program("verify", store).returncode == 0
     commits = len(list((store / "log").iterdir()))
-    again = run_program("resume", "--store", store)
+    again = run_program("resume", "--store", store, "--address", head)
     assert again.returncode == 0, again.stderr
     shots = json.loads(run_program("status", "--store", store, "--json").stdout)["shots"]
     assert [shot["state"] for shot in shots] == ["done", "done"]
@@ -47,9 +57,9 @@ def test_a_batch_file_goes_in_and_finished_clips_come_out(tmp_path: Path) -> Non
 
 
 @pytest.mark.ray
-def test_a_run_that_waits_for_people_says_what_to_do(tmp_path: Path) -> None:
+def test_a_run_that_waits_for_people_says_what_to_do(tmp_path: Path, head: str) -> None:
     path = batch_file(tmp_path, "select: close")
-    done = run_program("run", path, "--store", tmp_path / "store", "--hosts", "1")
+    done = run_program("run", path, "--store", tmp_path / "store", "--address", head)
     assert done.returncode == 0, done.stderr
     assert "waiting for people:" in done.stdout
     store = Store.open(str(tmp_path / "store")).url
@@ -63,10 +73,10 @@ def test_a_run_that_waits_for_people_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_a_run_that_takes_too_long_ends_with_three_and_can_be_resumed(tmp_path: Path) -> None:
+def test_a_run_that_takes_too_long_ends_with_three_and_can_be_resumed(tmp_path: Path, head: str) -> None:
     path = batch_file(tmp_path)
     path.write_text(path.read_text().replace("wave: 12", "wave: 12\n    parameters: {delay_s: 30}"))
-    done = run_program("run", path, "--store", tmp_path / "store", "--timeout", "12", "--hosts", "1")
+    done = run_program("run", path, "--store", tmp_path / "store", "--timeout", "12", "--address", head)
     assert done.returncode == 3, done.stderr
     assert "ancestra resume --store" in done.stdout
     assert "timed out" in done.stdout

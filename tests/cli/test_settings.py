@@ -1,6 +1,7 @@
 """`ancestra settings`, `ancestra log orders`, and what `ancestra plan` says of money and of what would be refused."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
-from ancestra_farm.plan.events import SettingsGiven
+from ancestra_farm.plan.farm_events import SettingsGiven
 from tests.cli.conftest import Ancestra
 from tests.cli.small_farm import batch_file
 
@@ -44,6 +45,45 @@ def test_settings_are_given_shown_as_yaml_and_given_again(ancestra: Ancestra, st
     again = file(tmp_path, "again.yaml", shown.out.replace("EUR", "USD"))
     assert ancestra("settings", "farm", "set", again, "--store", store.url).code == 0
     assert ancestra("settings", "farm", "show", "--store", store.url, "--json").json["currency"] == "USD"
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_undone(
+    ancestra: Ancestra, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm = file(tmp_path, "farm.yaml", FARM)
+    assert ancestra("settings", "farm", "set", farm, "--store", store.url, "--as", "Ana Lima").code == 0
+    fetched = file(tmp_path, "fetched.yaml", ancestra("settings", "farm", "show", "--store", store.url).out)
+    own = file(tmp_path, "farm.yaml", FARM.replace("0.4", "0.5"))
+    assert ancestra("settings", "farm", "set", own, "--store", store.url).code == 0, "nobody else changed it"
+    fetched.write_text(fetched.read_text().replace("EUR", "USD"))
+    late = ancestra("settings", "farm", "set", fetched, "--store", store.url)
+    assert (late.code, late.out) == (2, "")
+    assert '  currency: "EUR" in force, "USD" here' in late.err
+    assert "  node_types.cheap.price_per_hour: 0.5 in force, 0.4 here" in late.err
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+    stranger = ancestra("settings", "farm", "set", file(tmp_path, "theirs.yaml", FARM), "--store", store.url)
+    assert stranger.code == 2
+    assert "does not say it knows them" in stranger.err
+    assert len([one for commit in read_commits(store) for one in commit.events if isinstance(one, SettingsGiven)]) == 2
+    said = shlex.split(late.err[late.err.index("ancestra settings farm set") :])
+    assert ancestra(*said[1:]).code == 0, said
+    assert ancestra("settings", "farm", "show", "--store", store.url, "--json").json["document"]["currency"] == "USD"
+    assert ancestra("settings", "farm", "set", fetched, "--store", store.url, "--over", "newest").code == 2
+
+
+def test_a_file_that_was_fetched_again_is_based_on_what_was_fetched(
+    ancestra: Ancestra, store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "farm.yaml"
+    path.write_text(FARM)
+    for before, after in (("EUR", "USD"), ("USD", "GBP"), ("GBP", "EUR")):
+        assert ancestra("settings", "farm", "set", path, "--store", store.url).code == 0
+        path.write_text(ancestra("settings", "farm", "show", "--store", store.url).out.replace(before, after))
+        changed = ancestra("settings", "farm", "set", path, "--store", store.url)
+        assert changed.code == 0, changed.err
+        path.write_text(path.read_text().replace("price_per_hour: 1.0", "price_per_hour: 1.5"))
+        assert ancestra("settings", "farm", "set", path, "--store", store.url).code == 0, "edited once more"
+    assert "based on version" in path.read_text()
 
 
 def test_a_show_has_settings_of_its_own(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ancestra_farm.api import delivered
 from ancestra_farm.ledger.store import Store
-from tests.cli.conftest import Ancestra
+from tests.api.door import OpenDoor
+from tests.cli.conftest import Ancestra, Said
 from tests.cli.small_farm import SmallFarm, batch_file, finished_store, submission
 
 
@@ -19,16 +21,21 @@ def versions_below(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.rglob("MANIFEST.json"))
 
 
-def test_finished_work_is_fetched_once_and_whole(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    said = ancestra("sync", here, "--store", store.url, "--json")
+def all_fetched(said: Said, store: Store, here: Path) -> bool:
+    """Whether a sync fetched all there is, each file as the store has it."""
     assert said.code == 0, said.err
     assert {row["state"] for row in said.json} == {"fetched"}
     for version in versions_below(here):
         below = version.relative_to(here).as_posix()
         for file in version.iterdir():
             assert file.read_bytes() == store.read(f"deliveries/{below}/{file.name}")
-    assert versions_below(here)
+    return bool(versions_below(here))
+
+
+def test_finished_work_is_fetched_once_and_whole(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    said = ancestra("sync", here, "--store", store.url, "--json")
+    assert all_fetched(said, store, here)
     assert not list(here.rglob("*.part"))
     again = ancestra("sync", here, "--store", store.url, "--json").json
     assert {row["state"] for row in again} == {"here"}
@@ -105,9 +112,37 @@ def test_only_what_is_wanted_is_fetched(ancestra: Ancestra, store: Store, tmp_pa
     assert (missing.code, (tmp_path / "three").exists()) == (2, False)
 
 
+def test_a_kind_that_nothing_is_of_is_told_with_those_there_are(
+    ancestra: Ancestra, store: Store, tmp_path: Path
+) -> None:
+    said = ancestra("sync", tmp_path / "here", "--store", store.url, "--kind", "mp5")
+    assert said.code == 0
+    assert said.err.startswith("nothing published is of the kind mp5; there are: ")
+    assert "mp4" in said.err
+    assert ancestra("sync", tmp_path / "here", "--store", store.url, "--kind", "mp4").err == ""
+
+
 def test_one_that_follows_ends_with_its_batch(ancestra: Ancestra, tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "store"), create=True)
     SmallFarm(store).work(submission(batch_file(tmp_path)))
     said = ancestra("sync", tmp_path / "here", "--store", store.url, "--batch", "demo", "--follow")
     assert said.code == 0, said.err
     assert versions_below(tmp_path / "here")
+
+
+def test_finished_work_comes_through_the_door_to_whoever_has_a_role_on_its_show(
+    ancestra: Ancestra, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivered, "BLOCK_BYTES", 1000)
+    here = tmp_path / "here"
+    with OpenDoor(store) as door:
+        document = {"schema": "ancestra/show/v1", "show": "ancestra", "people": {"mel": "viewer"}}
+        given = {"show": "ancestra", "document": json.dumps(document)}
+        assert door.ask("POST", "/v1/show_settings", given).status == 200
+        monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "mel"))
+        said = ancestra("sync", here, "--store", door.endpoint, "--json")
+        assert all_fetched(said, store, here)
+        assert {row["state"] for row in ancestra("sync", here, "--store", door.endpoint, "--json").json} == {"here"}
+        monkeypatch.setenv("ANCESTRA_TOKEN", door.token("member", "stranger"))
+        assert ancestra("sync", tmp_path / "theirs", "--store", door.endpoint).code == 1
+    assert not (tmp_path / "theirs").exists()
