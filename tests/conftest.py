@@ -1,5 +1,8 @@
 """Settings that hold for every test."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +20,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def each_file_system_is_probed_once() -> Iterator[None]:
+    """To make a store races processes for names, a quarter of a second of a core; tests make thousands.
+
+    A file system that gave each name to one racer once is not raced again. Buckets are, and so is whatever a test
+    calls `probe` for.
+    """
+    from ancestra_farm.ledger import store
+    from ancestra_farm.ledger.local import LocalFolder
+
+    probe, good = store.probe, set[int]()
+
+    def once(url: str, backend: Any) -> None:
+        if not isinstance(backend, LocalFolder):
+            probe(url, backend)
+            return
+        there = next(one for one in (backend.root, *backend.root.absolute().parents) if one.exists())
+        device = there.stat().st_dev
+        if device not in good:
+            probe(url, backend)
+            good.add(device)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "probe", once)
+        yield

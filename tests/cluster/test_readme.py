@@ -1,5 +1,6 @@
 """README.md in cluster/: every command, port, placeholder and price in it is as it says."""
 
+import json
 import re
 import shlex
 from typing import Any
@@ -10,7 +11,7 @@ from ray.scripts.scripts import cli as ray_cli
 
 from ancestra_farm.cli.main import app
 from ancestra_farm.farm.job import LISTEN
-from tests.cluster.manifests import CLUSTER, LAUNCHERS, launcher, objects
+from tests.cluster.manifests import CLUSTER, FARMS, LAUNCHERS, launcher, objects
 from tests.cluster.tables import costs
 from tests.cluster.test_launchers import commands, flags
 
@@ -77,7 +78,7 @@ def test_it_goes_from_nothing_to_a_submitted_batch_on_each():
     door = LISTEN.rpartition(":")[2]
     assert all(["--port-forward", door] == words[words.index(door) - 1 : words.index(door) + 1] for words in tunnels)
     assert ["submit", "jobs/ancestra.yaml", "--wait"] in said_by("ancestra")
-    assert " ".join(README.split()).count("[the first batch](#the-first-batch)") == len(LAUNCHERS)
+    assert " ".join(README.split()).count("[the first batch](#the-first-batch)") == len(LAUNCHERS) + 1  # and Kubernetes
 
 
 def test_every_file_that_it_names_is_there():
@@ -110,6 +111,20 @@ def test_everything_that_has_to_be_filled_in_is_said():
     assert all("registry.example.com" in found[f"{name}.yaml"] for name in LAUNCHERS)
 
 
+def test_nobody_takes_the_prices_for_what_anybody_pays():
+    for path in FARMS.values():
+        comment = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+        assert "The prices are an example" in comment, path
+        assert "to be edited before money is counted with them" in comment, path
+        assert re.search(r"as of \d{4}, noted|made up|where it stands how they were come by", comment), path
+
+
+def test_an_account_that_never_had_a_spot_machine_is_made_ready_for_them():
+    """Amazon makes this role where somebody asks for one by hand, and refuses a program that asks for the first."""
+    (role,) = [line for line in LINES if "create-service-linked-role" in line]
+    assert "--aws-service-name spot.amazonaws.com" in role
+
+
 def test_every_port_that_is_opened_is_said_and_none_else():
     opened = {22, int(LISTEN.rpartition(":")[2]), 44217, 44227}
     for name in LAUNCHERS:
@@ -127,8 +142,11 @@ def test_only_dashboard_and_door_need_loopback_alone():
 
 
 def test_the_firewall_of_ones_own_machines_closes_every_port_beyond_loopback():
-    (closed,) = re.findall(r"tcp dport \{ ([^}]+) \} drop", README)
-    assert numbers(closed) == PORTS - LOOPBACK - {22}
+    closed = dict(re.findall(r"input (ip6?) saddr != .* tcp dport \{ ([^}]+) \} drop", README))
+    # Ray listens on all addresses, those of IPv6 too, and a rule about addresses is about those of its own kind alone.
+    assert {kind: numbers(ports) for kind, ports in closed.items()} == dict.fromkeys(
+        ("ip", "ip6"), PORTS - LOOPBACK - {22}
+    )
     (machines,) = re.findall(r"ip saddr != \{ ([^}]+) \}", README)
     provider = launcher("onprem")["provider"]
     named = set(re.findall(r"192\.168\.40\.\d+", machines))
@@ -147,3 +165,11 @@ def test_what_is_said_of_versions_is_what_the_record_of_fields_is_of():
         text = (CLUSTER.parent / "tests" / "cluster" / "fields" / f"{said}.json").read_text()
         (major, minor) = re.findall(r'"version": "v(\d+)\.(\d+)', text)[0]
         assert re.search(rf"{name}\s+{major}\.{minor}", README), name
+
+
+def test_no_older_kuberay_is_said_to_do_than_the_one_whose_fields_are_recorded():
+    """1.6 has no priority of groups, which `kubectl apply` refuses, and labels no submitter, which policies keep in."""
+    recorded = json.loads((CLUSTER.parent / "tests" / "cluster" / "fields" / "kuberay.json").read_text())["version"]
+    for text in (README, (CLUSTER / "kuberay" / "raycluster.yaml").read_text()):
+        (said,) = re.findall(r"KubeRay (\d+\.\d+) or newer", text)
+        assert recorded.startswith(f"v{said}."), (said, recorded)

@@ -70,6 +70,7 @@ def main() -> int:
     """The demonstration; 0 if everything ended as it should."""
     parser = argparse.ArgumentParser(prog="tests.cluster_demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("out/cluster-demo"), help="what lies there is made anew")
+    parser.add_argument("--jobs", type=Path, default=JOBS, help="the batches, cards and settings that are shown")
     parser.add_argument("--redraw", type=Path, help="draw a story that was kept, and do nothing else")
     given = parser.parse_args()
     out: Path = given.out.resolve()
@@ -79,10 +80,10 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("store", "homes", "ray"):
         shutil.rmtree(out / name, ignore_errors=True)
-    farm = load_farm_settings(ROOT / JOBS / "farm.yaml")
+    farm = load_farm_settings(ROOT / given.jobs / "farm.yaml")
     try:
         with growing_cluster(farm, out / "ray") as cluster:
-            story = shown(cluster, out)
+            story = shown(cluster, out, given.jobs)
     except (CommandBroke, EndpointGone, HeadBroke, NotInTime, subprocess.TimeoutExpired) as broke:
         print(f"{broke}\nwhat Ray said lies in {out / 'ray'}", file=sys.stderr)
         return 1
@@ -94,16 +95,16 @@ def main() -> int:
     return 0
 
 
-def shown(cluster: Growing, out: Path) -> Story:
+def shown(cluster: Growing, out: Path, jobs: Path) -> Story:
     """Everything that is done. Raises CommandBroke, NotInTime, EndpointGone."""
     url, listen = str(out / "store"), f"127.0.0.1:{free_port()}"
     door = f"http://{listen}"
     kim = Somebody("kim", out, url, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=cluster.token)
     ana, bo = (Somebody(name, out, door) for name in ("ana", "bo"))
     kim("up", "--address", cluster.address, "--listen", listen, "--python", sys.executable)
-    kim("settings", "farm", "set", str(JOBS / "farm.yaml"))
+    kim("settings", "farm", "set", str(jobs / "farm.yaml"))
     for show in ("ancestra", "trailer"):
-        kim("settings", "show", show, "set", str(JOBS / f"{show}.yaml"))
+        kim("settings", "show", show, "set", str(jobs / f"{show}.yaml"))
     for person in (ana, bo):
         token = kim("token", "issue", person.name, shown=False)
         person("token", "use", given=token)
@@ -114,7 +115,7 @@ def shown(cluster: Growing, out: Path) -> Story:
         board = Board(client, teller())
         board.start()
         try:
-            played(board, cluster, kim, ana, bo)
+            played(board, cluster, jobs, kim, ana, bo)
         finally:
             board.end()
         bill = board.bill()
@@ -126,11 +127,11 @@ def shown(cluster: Growing, out: Path) -> Story:
     return Story(board.samples, board.marks, bill, len(board.nodes_seen), board.judged.total(), survivors)
 
 
-def played(board: Board, cluster: Growing, kim: Somebody, ana: Somebody, bo: Somebody) -> None:
+def played(board: Board, cluster: Growing, jobs: Path, kim: Somebody, ana: Somebody, bo: Somebody) -> None:
     """From the first submission to the last node."""
 
     def submit(person: Somebody, file: str) -> None:
-        person("submit", str(JOBS / f"{file}.yaml"), "--cards", str(JOBS / "cards"))
+        person("submit", str(jobs / f"{file}.yaml"), "--cards", str(jobs / "cards"))
 
     def worker() -> Machine | None:
         """A spot node whose host is at work."""
