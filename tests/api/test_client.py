@@ -154,7 +154,7 @@ def test_a_controller_that_has_ended_is_gone(store: Store, waiting_batch: Submit
 
 
 def test_a_controller_that_cannot_take_an_order_now_is_not_said_to_be_out_of_reach(door: OpenDoor) -> None:
-    client = Client.of(door.store, token=OwnToken(door.token("operator"), "", "here"), patience_s=0.5)
+    client = Client.of(door.store, token=OwnToken(door.token("operator"), "", "here"), patience_s=2.0)
     assert client is not None
     with client, away(door.store):
         wait_for(lambda: (client.status(), door.desk._register._trouble)[1] is not None, 30)

@@ -33,7 +33,8 @@ def cluster():
 
 @pytest.fixture
 def document():
-    return batch_document(candidates=96, wave=32, parameters={"delay_s": 0.25})
+    # Long enough for a node to come up and load while the others work, also where the machine is busy.
+    return batch_document(candidates=96, wave=32, parameters={"delay_s": 0.4})
 
 
 def undisturbed(tmp_path, document):

@@ -93,7 +93,7 @@ class ThreadHands:
         started = TicketStarted(order.host, order.ticket.ticket)
         self.inbox.put(lambda: started)
         reply = self.pipelines[order.host].work(order.ticket, owed=owed)
-        self.hold.wait(20)
+        self.hold.wait(120)
         self.inbox.put(lambda: self._ended(reply))
 
     def _ended(self, reply: TicketEnded) -> TicketEnded:
@@ -139,6 +139,7 @@ class ThreadHands:
 
     def close(self) -> None:
         self.closed = True
+        self.hold.set()
         for host in list(self.pipelines):
             self.pipelines.pop(host).close()
 
