@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ancestra_farm.api.bodies import Bodies
 from ancestra_farm.api.desk import Desk, Leaving, OutcomeUnknown
 from ancestra_farm.api.openapi import MOST_EPOCH, description
-from ancestra_farm.api.people import NotAllowed, Person
+from ancestra_farm.api.people import NotAllowed, Person, TokenEnded
 from ancestra_farm.api.problems import Refusal, problem_response
 from ancestra_farm.api.reach import somebody
 from ancestra_farm.api.routes import ROWS, Call, Row
@@ -37,6 +37,7 @@ EPOCH_HEADER = "Ancestra-Epoch"
 #: Names of loopback. The port is whatever the request came in on, forwarded or not.
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
+_BEARER = {"www-authenticate": 'Bearer realm="ancestra"'}
 _LOG = logging.getLogger(__name__)
 
 
@@ -139,13 +140,16 @@ async def _who(desk: Desk, row: Row, request: Request) -> Person | None:
     person = None
     if scheme.lower() == "bearer" and looks_like_token(token):
         # Whoever was revoked through an outage may look on for a while, and change nothing.
-        person = await run_in_threadpool(desk.person, token, sure=row.method == "POST")
+        try:
+            person = await run_in_threadpool(desk.person, token, sure=row.method == "POST")
+        except TokenEnded as ended:
+            raise Refusal("unknown-person", str(ended), headers=_BEARER) from None
     if person is None:
         raise Refusal(
             "unknown-person",
             "this needs a token of this store, sent as 'Authorization: Bearer TOKEN'; an operator makes one with "
             "`ancestra token issue NAME --role ROLE`",
-            headers={"www-authenticate": 'Bearer realm="ancestra"'},
+            headers=_BEARER,
         )
     if not row.on_show:
         person.need(row.right)

@@ -4,10 +4,11 @@ A token says who somebody is, and what they may do everywhere. What else they ma
 settings under their name (`ShowSettings.people`); both add up. Somebody whose token says ``member`` may do nothing but
 what shows let them, and sees nothing of others.
 
-The store keeps, for each token, a small file ``people/<id>.json`` with a name, a role and the SHA-256 of the token,
-never the token itself. A token is 256 random bits, so a plain digest is as good as a slow one (NIST SP 800-63B §5.1.1.2
-asks for slow hashes of secrets that people think up). Whoever can write the store's folder can write these files, and
-the log too: such a person is an operator in fact, and nothing here pretends otherwise.
+The store keeps, for each token, a small file ``people/<id>.json`` with a name, a role, the SHA-256 of the token, never
+the token itself, and until when it counts, where it does not count for good. A token is 256 random bits, so a plain
+digest is as good as a slow one (NIST SP 800-63B §5.1.1.2 asks for slow hashes of secrets that people think up). Whoever
+can write the store's folder can write these files, and the log too: such a person is an operator in fact, and nothing
+here pretends otherwise.
 
 Who took a token away stands in ``people_gone/<id>.json`` from before its record goes. The log has a row for each that
 comes and goes (`scheduler.holders`): whoever changes the store writes it where nobody is at work (`api.audit`), else
@@ -20,11 +21,13 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from ancestra_farm.batch.show_settings import ShowRole
 from ancestra_farm.ledger.errors import NotThere
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.plan.moments import clock
 from ancestra_farm.scheduler.holders import Holder
 
 Role = Literal["member", "viewer", "artist", "supervisor", "wrangler", "operator"]
@@ -92,11 +95,16 @@ class NotAllowed(Exception):
     """A person may not do what they asked for, or nobody knows who it is. The message says who may."""
 
 
+class TokenEnded(NotAllowed):
+    """Somebody's token does not count any more. The message says since when, and who makes a new one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody with a token. ``token_id``: the first 16 hex digits of the token's digest, which is no secret.
 
-    ``at``: when it was issued, seconds since the Unix epoch, ``by`` whom.
+    ``at``: when it was issued, seconds since the Unix epoch, ``by`` whom. ``until``: when it stops to count, likewise;
+    None: never.
     """
 
     name: str
@@ -104,6 +112,19 @@ class Person:
     token_id: str = ""
     at: float = 0.0
     by: str = ""
+    until: float | None = None
+
+    def counts(self, now: float) -> bool:
+        """Whether the token still counts. ``now``: seconds since the Unix epoch."""
+        return self.until is None or now < self.until
+
+    def need_now(self, now: float) -> None:
+        """Raise `TokenEnded` unless the token still counts."""
+        if self.until is not None and not self.counts(now):
+            raise TokenEnded(
+                f"the token of {self.name} ended at {clock(self.until)}; an operator makes a new one "
+                f"(ancestra token issue)"
+            )
 
     def may(self, right: Right) -> bool:
         """Whether the role is entitled to this."""
@@ -200,8 +221,8 @@ def noted(note: str, by: str) -> str:
     return f"{note} (given by {by})" if note else f"given by {by}"
 
 
-def issue(store: Store, name: str, role: Role, by: str, now: float | None = None) -> str:
-    """Make a token for a person: the token, which exists nowhere else from here on.
+def issue(store: Store, name: str, role: Role, by: str, now: float | None = None, *, until: float | None = None) -> str:
+    """Make a token for a person: the token, which exists nowhere else from here on. ``until``: when it stops to count.
 
     Raises ValueError for a name that is none, StoreError where the store cannot be written.
     """
@@ -209,6 +230,7 @@ def issue(store: Store, name: str, role: Role, by: str, now: float | None = None
     token = PREFIX + secrets.token_urlsafe(32)
     digest = digest_of(token)
     record = {"name": name, "role": role, "sha256": digest, "at": time.time() if now is None else now, "by": by}
+    record |= {} if until is None else {"until": until}
     store.replace(f"{FOLDER}/{digest[:16]}.json", json.dumps(record, ensure_ascii=False).encode() + b"\n")
     return token
 
@@ -237,7 +259,7 @@ def gone(store: Store) -> dict[str, tuple[str, float]]:
 
 def holders(people: Iterable[Person]) -> tuple[Holder, ...]:
     """The same as the log knows them."""
-    return tuple(Holder(one.token_id, one.name, one.role, one.by, one.at) for one in people)
+    return tuple(Holder(one.token_id, one.name, one.role, one.by, one.at, one.until) for one in people)
 
 
 def everybody(store: Store) -> dict[str, tuple[Person, str]]:
@@ -261,8 +283,9 @@ def read_person(store: Store, path: str) -> tuple[Person, str] | None:
         record: Any = json.loads(store.read(path))
         name, role, digest = checked_name(record["name"]), record["role"], str(record["sha256"])
         at, by = float(record["at"]), str(record["by"])
+        until = None if record.get("until") is None else float(record["until"])
     except (NotThere, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if role not in RIGHTS or path != f"{FOLDER}/{digest[:16]}.json":
+    if role not in RIGHTS or path != f"{FOLDER}/{digest[:16]}.json" or not (until is None or isfinite(until)):
         return None
-    return Person(name, role, digest[:16], at, by), digest
+    return Person(name, role, digest[:16], at, by, until), digest

@@ -3,8 +3,8 @@
 The store is read anew every `BELIEVED_S`, on a thread of its own, and nobody waits for it longer than `PATIENCE_S`: a
 bucket that is away takes its time to say so. Meanwhile those who were read last are believed, for `KEPT_S` at most, so
 that people see from the farm what it does through an outage; whoever wants something done waits until the store says
-that their token still counts. What was revoked counts as soon as it is read. Whoever keeps the log is told who has a
-token whenever that is another than before.
+that their token still counts. What was revoked counts as soon as it is read, and a token's end when it comes. Whoever
+keeps the log is told who has a token whenever that is another than before.
 """
 
 import hmac
@@ -39,11 +39,14 @@ Told = Callable[[PeopleSeen], None]
 
 
 class Register:
-    """The people of one store. Safe from several threads. ``clock``: seconds, never falling."""
+    """The people of one store. Safe from several threads. ``clock``: seconds, never falling; ``wall``: of the day."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._wall = wall
         self._turn = threading.Condition()
         self._known: Known = {}
         self._read_at = -inf  # when the reading began that told who is known
@@ -72,8 +75,8 @@ class Register:
     def person(self, token: str, *, sure: bool = False) -> Person | None:
         """Whose token this is; None for nobody's. One that is not known yet is looked for at once, though only once.
 
-        ``sure``: by what the store says now, not by what it said last. Raises StoreUnavailable where only the store
-        could say and does not, or has not for too long.
+        ``sure``: by what the store says now, not by what it said last. Raises TokenEnded for one that does not count
+        any more, StoreUnavailable where only the store could say and does not, or has not for too long.
         """
         digest = digest_of(token)
         with self._turn:
@@ -86,6 +89,8 @@ class Register:
                 found = self._find(digest)
             if self._trouble is not None and (sure or found is None or self._clock() >= self._read_at + KEPT_S):
                 raise StoreUnavailable(f"nobody can say whose token this is: {self._trouble}") from self._trouble
+            if found is not None:
+                found.need_now(self._wall())
             return found
 
     def _find(self, digest: str) -> Person | None:
@@ -139,19 +144,24 @@ class Register:
             self._reading = None
             self._turn.notify_all()
             if seen is not None and self._told is not None:  # before anybody is believed: one reading after the other
-                self._last_told = frozenset(known)
+                self._last_told = self._counting(known)
                 self._told(seen)
 
     def _to_tell(self, known: Known) -> PeopleSeen | None:
         """What whoever keeps the log is to be told of; None: nothing new, or it cannot be told yet."""
         with self._turn:
-            if self._told is None or self._last_told == frozenset(known):
+            if self._told is None or self._last_told == self._counting(known):
                 return None
         try:
             return PeopleSeen(holders(person for person, _ in known.values()), gone(self._store))
         except Exception as error:  # noqa: BLE001 - tokens count all the same; the next reading tries again
             _LOG.warning("who took tokens away cannot be read: %s", error)
             return None
+
+    def _counting(self, known: Known) -> frozenset[str]:
+        """The records whose tokens count by now."""
+        now = self._wall()
+        return frozenset(path for path, (one, _) in known.items() if one.counts(now))
 
 
 def _people_in(store: Store, known: Known) -> Known:

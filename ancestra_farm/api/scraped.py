@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -48,7 +49,8 @@ def scrape_token(store: Place, folder: Path) -> OwnToken:
         _keep(path, lent.token)
         return lent
     kept = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-    if kept and digest_of(kept) in {digest for _, digest in everybody(store).values()}:
+    now = time.time()
+    if kept and digest_of(kept) in {digest for one, digest in everybody(store).values() if one.counts(now)}:
         return OwnToken(kept, "", str(path))
     try:
         name = checked_name(f"prometheus on {socket.gethostname()}")

@@ -186,8 +186,11 @@ def _settings(fields: Fields) -> str:
 
 
 def _token(fields: Fields) -> str:
+    token = f"token of {fields['name']} ({fields['role']}) {fields['what']}"
+    if fields["what"] == "ended":
+        return token
     by = f" by {fields['who']}" if fields.get("who") else " in the store, nobody said by whom"
-    return f"token of {fields['name']} ({fields['role']}) {fields['what']}{by}"
+    return token + by + (f", until {clock(float(fields['until']))}" if fields.get("until") is not None else "")
 
 
 def _node_noticed(fields: Fields) -> str:

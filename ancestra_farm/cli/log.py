@@ -88,7 +88,8 @@ def told(commit: int, event: Event) -> Iterator[OrderRow]:
         case StopOrdered():
             yield OrderRow(commit, event.at, event.who, "stop", "", "the farm", "")
         case TokenNoted():
-            who, says = event.who or NOBODY_SAID, f"{event.role}, token {event.token_id[:8]}"
+            until = "" if event.until is None else f", until {clock(event.until)}"
+            who, says = event.who or NOBODY_SAID, f"{event.role}, token {event.token_id[:8]}{until}"
             yield OrderRow(commit, event.at, who, f"token {event.what}", "", event.name, says)
         case MediaCollected():
             says = f"media of {len(event.candidate_ids):,} rejects"

@@ -1,4 +1,4 @@
-"""Times as people write them on a command line: when a batch is to begin, when a pause is to end."""
+"""Times as people write them on a command line: when a batch is to begin, when a pause or a token is to end."""
 
 import datetime as dt
 import re
@@ -25,6 +25,9 @@ StartOption = Annotated[
 ]
 UntilOption = Annotated[
     str, typer.Option("--until", metavar=_METAVAR, help=f"Go on then by itself: {_WAYS}.", show_default=False)
+]
+CountsUntilOption = Annotated[
+    str, typer.Option("--until", metavar=_METAVAR, help=f"It counts until then: {_WAYS}, +30d.", show_default=False)
 ]
 
 

@@ -1,7 +1,7 @@
 """``ancestra token``: who may give orders to a farm. A token is shown once, when it is made."""
 
-import datetime as dt
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,7 +9,9 @@ import typer
 
 from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, print_rows
+from ancestra_farm.cli.moments import CountsUntilOption, moment
 from ancestra_farm.cli.options import JsonOption, StoreOption
+from ancestra_farm.plan.moments import clock
 
 if TYPE_CHECKING:
     from ancestra_farm.ledger.store import Store
@@ -32,22 +34,29 @@ RoleOption = Annotated[
 
 
 def _day(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")
+    return clock(at).removesuffix(" UTC")
+
+
+def _until(at: float | None) -> str:
+    return "–" if at is None else _day(at) + (" (ended)" if at <= time.time() else "")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token. ``token_id``: the beginning of its digest, which is no secret. ``at``: Unix seconds."""
+    """One token. ``token_id``: the beginning of its digest, which is no secret. ``at``, ``until``: Unix seconds."""
 
     name: str = column("name")
     role: str = column("role")
     at: float = column("since (UTC)", _day)
+    until: float | None = column("until (UTC)", _until, quiet=True)
     by: str = column("by")
     token_id: str = column("id")
 
 
 @app.command("issue")
-def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "member") -> None:
+def issue_token(
+    name: NameArgument, store: StoreOption, role: RoleOption = "member", until: CountsUntilOption = ""
+) -> None:
     """Make a token for a person and print it, once; the store keeps only its digest, and the log who made it."""
     from ancestra_farm.api.door import own_name
     from ancestra_farm.api.people import checked_name, issue
@@ -57,11 +66,14 @@ def issue_token(name: NameArgument, store: StoreOption, role: RoleOption = "memb
         name = checked_name(name)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
+    end = moment(until, "--until")
     opened = Store.open(store)
     by = own_name(opened)
-    typer.echo(issue(opened, name, role, by=by))
+    typer.echo(issue(opened, name, role, by=by, until=end))
     _note(opened, by, f"token for {name}")
     typer.echo(f"{name} keeps it with `ancestra token use --store {store}`; it is not shown again", err=True)
+    if end is not None:
+        typer.echo(f"it ends at {clock(end)}", err=True)
     if role == "member":
         typer.echo(f"{name} may do what the settings of shows say (people), and nothing until then", err=True)
 
@@ -97,7 +109,7 @@ def list_tokens(store: StoreOption, as_json: JsonOption = False) -> None:
     from ancestra_farm.ledger.store import Store
 
     people = sorted((person for person, _ in everybody(Store.open(store)).values()), key=lambda one: (one.name, one.at))
-    rows = [TokenRow(one.name, one.role, one.at, one.by, one.token_id) for one in people]
+    rows = [TokenRow(one.name, one.role, one.at, one.until, one.by, one.token_id) for one in people]
     print_rows(TokenRow, rows, as_json=as_json, none="nobody has a token")
 
 
@@ -121,6 +133,7 @@ def use_token(store: StoreOption) -> None:
     person = next((one for one, known in everybody(opened).values() if known == digest), None)
     if person is None:
         raise CommandFailed(f"this token is none of {opened.url} (any more)")
+    person.need_now(time.time())
     typer.echo(f"kept in {keep_token(opened.id, token, person.name)}: {person.name}, {person.role}")
 
 

@@ -170,7 +170,7 @@ def _notice_delivered(state: FarmState, event: NoticeDelivered) -> None:
 
 def _token_noted(state: FarmState, event: TokenNoted) -> None:
     state.tokens.pop(event.token_id, None)
-    if event.what != "revoked":
+    if event.what in ("issued", "changed"):
         state.tokens[event.token_id] = event
 
 

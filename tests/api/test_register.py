@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ancestra_farm.api import register as registers
-from ancestra_farm.api.people import issue, revoke
+from ancestra_farm.api.people import FOLDER, TokenEnded, issue, read_person, revoke
 from ancestra_farm.api.register import BELIEVED_S, KEPT_S, MOST_UNKNOWN, Register
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.scheduler.holders import PeopleSeen
 from tests.api.door import OpenDoor
 from tests.farm.processes import wait_for
 
@@ -65,6 +66,58 @@ def test_a_token_made_a_moment_ago_counts_at_once(store: Store) -> None:
     register = Register(store, clock=lambda: 0.0)
     assert register.person("ancestra_nobody") is None
     assert register.person(issue(store, "bo", "viewer", by="ada")) is not None
+
+
+def test_a_token_counts_until_its_end(store: Store) -> None:
+    wall = [100.0]
+    register = Register(store, clock=lambda: 0.0, wall=lambda: wall[0])
+    bo = issue(store, "bo", "viewer", by="ada", until=200.0)
+    noor = issue(store, "noor", "viewer", by="ada")
+    wall[0] = 199.9
+    assert register.person(bo) is not None
+    wall[0] = 200.0
+    with pytest.raises(TokenEnded, match=r"the token of bo ended at 1970-01-01 00:03:20 UTC; an operator makes"):
+        register.person(bo)
+    assert register.person(noor) is not None
+
+
+def test_a_record_whose_end_is_no_time_is_nobodys(store: Store) -> None:
+    issue(store, "bo", "viewer", by="ada", until=200.0)
+    (path,) = store.list(FOLDER)
+    for until in ("NaN", '"soon"', "Infinity", "[]"):
+        store.replace(path, store.read(path).replace(b"200.0", until.encode()))
+        assert read_person(store, path) is None
+        store.replace(path, store.read(path).replace(until.encode(), b"200.0"))
+    assert read_person(store, path) is not None
+
+
+def test_whoever_keeps_the_log_is_told_again_when_a_token_ends(store: Store) -> None:
+    now, wall = [0.0], [100.0]
+    register = Register(store, clock=lambda: now[0], wall=lambda: wall[0])
+    told: list[PeopleSeen] = []
+    register.tell(told.append)
+    issue(store, "bo", "viewer", by="ada", until=200.0)
+
+    def look() -> int:
+        now[0] += BELIEVED_S
+        register.look()
+        wait_for(lambda: register._reading is None, 30)
+        return len(told)
+
+    assert look() == 1
+    wall[0] = 199.0
+    assert look() == 1, "nothing has changed"
+    wall[0] = 201.0
+    assert look() == 2
+    assert look() == 2
+
+
+def test_through_the_door_it_is_said_that_a_token_has_ended(open_door: OpenDoor) -> None:
+    ended = issue(open_door.store, "bo", "wrangler", by="ada", until=1.0)
+    said = open_door.ask("GET", "/v1/status", role="", headers={"authorization": f"Bearer {ended}"})
+    assert said.status == 401
+    assert "the token of bo ended at 1970-01-01" in said.json["detail"]
+    assert said.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_guessing_makes_the_store_be_read_only_a_few_times(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ HOLDERS = st.builds(
     st.sampled_from(["artist", "operator"]),
     st.just("ada"),
     st.sampled_from([1.0, 2.0, math.inf, math.nan, -5.0]),
+    st.sampled_from([None, 8.0, 9.0, 9.5, 1e300]),
 )
 SEEN = st.builds(
     PeopleSeen,
@@ -39,9 +40,10 @@ def test_what_is_noted_comes_to_what_the_store_says(looks: list[PeopleSeen]) -> 
         assert noted(scheduler, seen) == [], "nothing is noted twice"
         for event in events:
             again.apply(event)
-        there = {one.token_id: (one.name, one.role) for one in seen.holders}
+        counting = [one for one in seen.holders if one.until is None or one.until > 9.0]
+        there = {one.token_id: (one.name, one.role, one.until) for one in counting}
         for known in (scheduler.state.tokens, again.state.tokens):
-            assert {token_id: (one.name, one.role) for token_id, one in known.items()} == there
+            assert {token_id: (one.name, one.role, one.until) for token_id, one in known.items()} == there
         assert all(0.0 <= event.at <= 9.0 for event in events), "a record says no time that was not"
     codec = StateCodec()
     assert codec.read(codec.write(scheduler.state)).tokens == scheduler.state.tokens
@@ -61,3 +63,15 @@ def test_who_did_it_is_said_where_somebody_said_so_and_only_there() -> None:
     assert (changed.what, changed.role, changed.who, changed.at) == ("changed", "operator", "", 9.0)
     gone = noted(scheduler, PeopleSeen((), {noor.token_id: ("ana", 5.0)}))
     assert {(one.name, one.what, one.who) for one in gone} == {("noor", "revoked", "ana"), ("bo", "revoked", "")}
+
+
+def test_a_token_that_ends_by_itself_is_noted_once_and_by_whom_it_was_made() -> None:
+    scheduler = Scheduler()
+    seen = PeopleSeen((Holder("a" * 16, "noor", "artist", "ada", 1.0, until=20.0),), {})
+    (issued,) = noted(scheduler, seen)
+    assert (issued.what, issued.until) == ("issued", 20.0)
+    assert noted(scheduler, seen, now=19.9) == []
+    (ended,) = noted(scheduler, seen, now=25.0)
+    assert (ended.what, ended.who, ended.at) == ("ended", "ada", 20.0)
+    assert noted(scheduler, seen, now=26.0) == []
+    assert noted(scheduler, PeopleSeen((), {"a" * 16: ("ana", 27.0)}), now=28.0) == [], "it had ended before"
