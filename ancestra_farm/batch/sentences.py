@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from ancestra_farm.batch.document import MERGE_KEY, Document, Value
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.batch.problems import DocumentPath, Problem, did_you_mean, holders, listed, path_text, shown
 
 #: What a pydantic error type asks for, in words that need no Python.
@@ -221,13 +222,9 @@ def _sentence(error: ErrorDetails) -> tuple[str, str]:
     context: dict[str, Any] = dict(error.get("ctx", {}))
     context["value"] = shown(error["input"])
     context["pattern_words"] = _PATTERNS.get(context.get("pattern", ""), f"as in {context.get('pattern')}")
-    context["entries"] = _counted(context.get("actual_length", 0))
+    context["entries"] = counted(context.get("actual_length", 0), "entry", "entries")
     message, hint = _SENTENCES.get(error["type"], (error["msg"].replace("{", "{{").replace("}", "}}"), ""))
     return message.format_map(context), hint.format_map(context)
-
-
-def _counted(entries: int) -> str:
-    return "1 entry" if entries == 1 else f"{entries:,} entries"
 
 
 #: What the patterns of the schema ask for.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.cli.failures import BAD_INPUT
 from ancestra_farm.cli.listing import column, number, print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, FileArgument, JsonOption, MaybeStoreOption
@@ -71,7 +72,7 @@ def check(
             answer["changes"] = changes
         print_json(answer)
         return
-    shots = f"{len(plan.shots):,} shot" + ("" if len(plan.shots) == 1 else "s")
+    shots = counted(len(plan.shots), "shot")
     typer.echo(f"{file}: good. Batch {batch.batch} of show {batch.show}, {shots}, digest {plan.digest[:12]}")
     for note in idle_by_yield(plan):
         typer.echo(f"note: {note}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.cli.display import display
 from ancestra_farm.cli.summary import shell_word
 
@@ -57,7 +58,7 @@ def hosts_note(hosts: Mapping[str, tuple[int, int]]) -> str:
     """``2 hosts, 1 starting`` of (ready, starting) by model; empty while there are none."""
     ready = sum(counts[0] for counts in hosts.values())
     starting = sum(counts[1] for counts in hosts.values())
-    parts = [f"{ready} host{'' if ready == 1 else 's'}"] if ready else []
+    parts = [counted(ready, "host")] if ready else []
     return ", ".join(parts + ([f"{starting} starting"] if starting else []))
 
 

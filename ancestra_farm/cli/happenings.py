@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.plan.moments import clock
 
 Fields = Mapping[str, Any]
@@ -73,10 +74,6 @@ def _where(fields: Fields) -> str:
     return " ".join(named) or str(fields.get("batch", ""))
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def _plain(word: object) -> str:
     return str(word).replace("_", " ")
 
@@ -90,17 +87,14 @@ def _submitted(fields: Fields) -> str:
 
 
 def _opened(fields: Fields) -> str:
-    return f"{_where(fields)}: opened with {_count(len(fields['inputs']), 'input', 'inputs')}"
+    return f"{_where(fields)}: opened with {counted(len(fields['inputs']), 'input')}"
 
 
 def _released(fields: Fields) -> str:
     positions = fields.get("positions")
     count = fields["stop"] - fields["start"] if positions is None else len(positions)
     again = ", tried again" if fields.get("again") else ""
-    return (
-        f"{_where(fields)}: wave {fields['wave']} of {_count(count, 'candidate', 'candidates')} at {fields['rung']}"
-        + again
-    )
+    return f"{_where(fields)}: wave {fields['wave']} of {counted(count, 'candidate')} at {fields['rung']}" + again
 
 
 def _attempt(fields: Fields) -> str:
@@ -117,11 +111,11 @@ def _given_up(fields: Fields) -> str:
 
 def _wave(fields: Fields) -> str:
     if fields["rung"] == "draft":
-        came = _count(len(fields["promoted"]), "draft promoted", "drafts promoted")
+        came = counted(len(fields["promoted"]), "draft promoted", "drafts promoted")
     else:
-        came = _count(len(fields["survivors"]), "survivor", "survivors")
+        came = counted(len(fields["survivors"]), "survivor")
     more = [
-        _count(len(fields[name]), one, many)
+        counted(len(fields[name]), one, many)
         for name, one, many in (("duplicates", "duplicate", "duplicates"), ("skipped", "skipped", "skipped"))
         if fields.get(name)
     ]
@@ -129,13 +123,13 @@ def _wave(fields: Fields) -> str:
 
 
 def _branch_closed(fields: Fields) -> str:
-    return f"{_where(fields)}: {_plain(fields['why'])}, {_count(len(fields['tails']), 'tail', 'tails')}"
+    return f"{_where(fields)}: {_plain(fields['why'])}, {counted(len(fields['tails']), 'tail')}"
 
 
 def _stage_closed(fields: Fields) -> str:
     by = f" by {fields['by']}" if fields.get("by") else ""
     selected = f", {len(fields['selected']):,} selected" if fields.get("selected") else ""
-    result = _count(len(fields["chains"]), "result", "results")
+    result = counted(len(fields["chains"]), "result")
     return f"{_where(fields)}: closed{by} ({_plain(fields['why'])}), {result}{selected}"
 
 
@@ -161,11 +155,11 @@ def _planned(fields: Fields) -> str:
 def _stitched(fields: Fields) -> str:
     if not fields["ok"]:
         return f"{_where(fields)}: {fields['version']} could not be stitched: {fields.get('message', '')}"
-    return f"{_where(fields)}: {fields['version']} published, {_count(fields['frames'], 'frame', 'frames')}"
+    return f"{_where(fields)}: {fields['version']} published, {counted(fields['frames'], 'frame')}"
 
 
 def _voided(fields: Fields) -> str:
-    count = _count(len(fields["positions"]), "verdict counts", "verdicts count")
+    count = counted(len(fields["positions"]), "verdict counts", "verdicts count")
     return f"{_where(fields)}: {count} no more: {fields['why']} ({fields['host']})"
 
 
@@ -194,7 +188,7 @@ def _token(fields: Fields) -> str:
 
 
 def _node_noticed(fields: Fields) -> str:
-    hosts = _count(len(fields["hosts"]), "host", "hosts")
+    hosts = counted(len(fields["hosts"]), "host")
     return f"node {str(fields['node'])[:12]} goes away, with {hosts}: {fields['why']}"
 
 
@@ -219,7 +213,7 @@ def _repaired(fields: Fields) -> str:
 
 
 def _collected(fields: Fields) -> str:
-    count = _count(len(fields["candidate_ids"]), "reject", "rejects")
+    count = counted(len(fields["candidate_ids"]), "reject")
     return f"media of {count} of {fields['batch']} collected by {fields['who']}"
 
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.cli.failures import FAILED, CommandFailed, on_terminal
 from ancestra_farm.cli.listing import print_json, print_rows
 from ancestra_farm.cli.options import CardsOption, JsonOption, NoteOption, PersonOption, StoreOption, person
@@ -65,7 +66,7 @@ def check_looks(files: FilesArgument, cards: CardsOption = None, as_json: JsonOp
 
     JSON keys, for each file: file, look, show, model, photographs, data, ledger.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for file in files:
         located, card, dataset = _checked(file, cards)
         rows.append(
@@ -83,8 +84,7 @@ def check_looks(files: FilesArgument, cards: CardsOption = None, as_json: JsonOp
         print_json(rows)
         return
     for row in rows:
-        count = row["photographs"]
-        photographs = f"{count:,} photograph" + ("" if count == 1 else "s")
+        photographs = counted(row["photographs"], "photograph")
         typer.echo(f"{row['file']}: good. Look {row['look']} of show {row['show']} on {row['model']}, {photographs}")
 
 

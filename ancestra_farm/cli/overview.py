@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.cli.display import totals_line, totals_of
 from ancestra_farm.cli.failures import CommandFailed, on_terminal
 from ancestra_farm.cli.follow import Rate
@@ -104,7 +105,7 @@ class Overview:
             lines += ["", *row_lines(WorkRow, self.batches[:MOST_BATCHES])]
             lines += _rest(len(self.batches) - MOST_BATCHES, "batches")
         if self.finished:
-            lines += ["", f"{self.finished:,} batch{'' if self.finished == 1 else 'es'} finished"]
+            lines += ["", f"{counted(self.finished, 'batch', 'batches')} finished"]
         if self.waiting:
             lines += ["", "waiting for people: " + ", ".join(self.waiting[:MOST_BATCHES])]
             lines += _rest(len(self.waiting) - MOST_BATCHES, "stages")

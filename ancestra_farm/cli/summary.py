@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ancestra_farm.batch.numbers import counted
+
 if TYPE_CHECKING:
     from ancestra_farm.scheduler import ShotProgress
 
@@ -61,21 +63,17 @@ def shot_line(
     parts: list[str] = []
     for at, stage in enumerate(stage for stage in stages if stage.released or stage.drafts):
         if stage.drafts:
-            parts.append(_count(stage.drafts, "draft", "drafts"))
+            parts.append(counted(stage.drafts, "draft"))
         word = WORD_OF_ROLE.get(stage.role, stage.role)
-        parts.append(_count(stage.released, _SINGULAR.get(word, word), word))
+        parts.append(counted(stage.released, _SINGULAR.get(word, word), word))
         if at == 0 or stage.survivors != stage.released:
-            parts.append(_count(stage.survivors, "survivor", "survivors"))
+            parts.append(counted(stage.survivors, "survivor"))
     if clips:
-        length = _count(frames, "frame", "frames") + (f" and {handles} + {handles} handles" if handles else "")
-        parts.append(f"{_count(clips, 'clip', 'clips')}, {length}")
+        length = counted(frames, "frame") + (f" and {handles} + {handles} handles" if handles else "")
+        parts.append(f"{counted(clips, 'clip')}, {length}")
     else:
         parts.append("no clip" if ended else "no clip yet")
     return f"{shot:<{width}}  {' → '.join(parts)}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def duration(seconds: float | None) -> str:

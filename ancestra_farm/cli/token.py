@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.listing import column, json_keys, print_rows
 from ancestra_farm.cli.moments import CountsUntilOption, moment
@@ -90,7 +91,7 @@ def revoke_token(name: NameArgument, store: StoreOption) -> None:
     count = revoke(opened, name, by=by)
     if not count:
         raise CommandFailed(f"nobody called {name} has a token of {store}")
-    typer.echo(f"{count} token{'' if count == 1 else 's'} of {name} revoked")
+    typer.echo(f"{counted(count, 'token')} of {name} revoked")
     _note(opened, by, f"tokens of {name} revoked")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.cli.failures import FAILED, CommandFailed
 from ancestra_farm.cli.listing import print_json
 from ancestra_farm.cli.options import JsonOption
@@ -43,7 +44,7 @@ def verify(
         for problem in problems:
             typer.echo(problem)
         counts = ", ".join(f"{count:,} {what}" for what, count in found.items() if count or what != "void")
-        verdict = "good" if not problems else f"{len(problems):,} problem" + ("" if len(problems) == 1 else "s")
+        verdict = "good" if not problems else counted(len(problems), "problem")
         typer.echo(f"{opened.url}: {verdict} ({counts})")
     if problems:
         raise typer.Exit(FAILED)

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Collection
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.plan.events import OrderGiven, StageClosed
 from ancestra_farm.scheduler import after, supply
 from ancestra_farm.scheduler.chains import selected_chains
@@ -141,7 +142,7 @@ def _explain_stage(stage: StageState, dispatcher: Dispatcher, shows: Collection[
     match stage_status(stage):
         case "waiting_for_people":
             todo = f"{len(stage.picks)} picked so far; close it" if stage.picks else "pick some and close it"
-            said = f"{name} waits for a person: {_counted(counts.survivors, 'survivor')}; {todo}."
+            said = f"{name} waits for a person: {counted(counts.survivors, 'survivor')}; {todo}."
         case "starved":
             said = f"{name} cannot begin: {stage.plan.source} ended without a survivor."
         case "waiting_for_inputs" if stage.plan.source is None:
@@ -164,7 +165,7 @@ def _explain_closed(stage: StageState, closed: StageClosed) -> str:
     if closed.why == "cancelled":
         return f"{name} was cancelled after {counts.released} candidates, {counts.judged} of them judged."
     by = f" by {closed.by}" if closed.by else ""
-    result = _counted(len(closed.chains), _whole(stage)) if closed.chains else "no survivor"
+    result = counted(len(closed.chains), _whole(stage)) if closed.chains else "no survivor"
     chosen = f", {len(closed.selected)} of them picked" if closed.selected else ""
     why = ", ".join(REASONS.get(reason, reason) for reason in closed.why.split(", "))
     picks = ""
@@ -195,7 +196,7 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher, shows: Collection
     unstored = dispatcher.store_waits.told(hosts)
     running = sum(lease.lot.branch.stage is stage for host in hosts for lease in host.leases)
     if unstored is None and running and any(host.ready for host in hosts):
-        return f"{_counted(running, 'ticket')} out with {_counted(len(hosts), 'host')} of {model}"
+        return f"{counted(running, 'ticket')} out with {counted(len(hosts), 'host')} of {model}"
     behind = unstored or (None if pool is None else _who_is_first(stage.batch, pool, dispatcher.fleet, shows))
     if behind is None and not hosts:
         behind = f"{model} has no host yet: the slots are taken by other models"
@@ -204,9 +205,9 @@ def _why_not_faster(stage: StageState, dispatcher: Dispatcher, shows: Collection
     if dispatcher.fleet.grows and all(host.node is None for host in hosts):
         bays = [bay for name, bay in dispatcher.fleet.bays.items() if any(host.bay == name for host in hosts)]
         types = [name for bay in bays for name in bay.types]
-        return f"waiting for a node of type {' or '.join(types)} for {_counted(len(hosts), 'host')} of {model}"
+        return f"waiting for a node of type {' or '.join(types)} for {counted(len(hosts), 'host')} of {model}"
     what = "waiting in line for" if any(host.ready for host in hosts) else "waiting for the start of"
-    return f"{what} {_counted(len(hosts), 'host')} of {model}"
+    return f"{what} {counted(len(hosts), 'host')} of {model}"
 
 
 def _dry(stage: StageState, dispatcher: Dispatcher) -> str:
@@ -250,7 +251,3 @@ def _who_is_first(batch: BatchState, pool: Pool, fleet: Fleet, shows: Collection
 def _whole(stage: StageState) -> str:
     """What a whole result of the stage is called."""
     return "survivor" if len(stage.plan.segments) == 1 else "whole chain"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

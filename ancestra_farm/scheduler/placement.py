@@ -10,6 +10,7 @@ from itertools import groupby
 
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.farm_settings import NodeType
+from ancestra_farm.batch.numbers import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def _lacks_of_gpus(needs: Needs, node_type: NodeType) -> Iterator[str]:
     if node_type.gpus == 0:
         yield "has no GPU"
     elif needs.gpus > node_type.gpus:
-        yield f"has {node_type.gpus} {_gpus(node_type.gpus)}, and {needs.gpus:g} are needed"
+        yield f"has {counted(node_type.gpus, 'GPU')}, and {needs.gpus:g} are needed"
     if needs.accelerators and node_type.accelerator not in needs.accelerators:
         kind = f"GPUs of the kind {node_type.accelerator}" if node_type.accelerator else "GPUs of no stated kind"
         yield f"has {kind}, and {' or '.join(needs.accelerators)} is needed"
@@ -154,7 +155,3 @@ def _wanted(needs: Needs, shapes: Iterable[NodeType]) -> str:
     if all(shape.memory_gib < needs.memory_gib for shape in shapes):
         return f"{needs.memory_gib:g} GiB of memory"
     return "all that is needed at once"
-
-
-def _gpus(number: int) -> str:
-    return "GPU" if number == 1 else "GPUs"

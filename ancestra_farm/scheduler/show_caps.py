@@ -6,6 +6,7 @@ while another batch of the show, of no lower class, holds none and has a host th
 tickets. How many hosts each pool has is decided in `slots`.
 """
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.pools import Pool
@@ -41,11 +42,12 @@ def too_wide(pool: Pool, batch: BatchState) -> str | None:
     """Why a batch can hold no host of a pool at all, as a sentence: for its own cap, or its show's."""
     cap = batch.plan.batch.max_slots
     if cap is not None and pool.slots_each > cap:
-        return f"{batch.name} may hold {cap} slot(s) at once (max_slots), and {pool.model} needs {pool.slots_each:g}"
+        most = counted(cap, "slot")
+        return f"{batch.name} may hold {most} at once (max_slots), and {pool.model} needs {pool.slots_each:g}"
     cap = batch.show_cap
     if cap is None or pool.slots_each <= cap:
         return None
     return (
-        f"all batches of {batch.show} may hold {cap} slot(s) at once (show_caps), and {pool.model} needs "
+        f"all batches of {batch.show} may hold {counted(cap, 'slot')} at once (show_caps), and {pool.model} needs "
         f"{pool.slots_each:g}"
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from math import ceil, inf
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.scheduler import fragments, scaling, supply
 from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
 from ancestra_farm.scheduler.fleet import Fleet
@@ -290,12 +291,15 @@ class Slots:
             return None
         if self.fleet.slots(pool) == 0:
             count = len(self.fleet.told.closed)
-            closed = f", while {count} node(s) are blocked or go away" if count else ""
+            closed = f", while {counted(count, 'node is', 'nodes are')} blocked or going away" if count else ""
             if self.fleet.grows:
                 return f"{pool.model} fits nowhere: {nowhere(needs_of(pool.card), self.fleet.farm.node_types)}"
+            told = self.fleet.told
             if pool.on_gpu:
-                return f"{pool.model} needs {pool.slots_each:g} GPU(s); there are {self.fleet.told.gpu_slots}{closed}"
-            return f"{pool.model} needs {pool.card.cpus:g} CPU slot(s); there are {self.fleet.told.cpu_slots}{closed}"
+                needs, there = counted(pool.slots_each, "GPU"), told.gpu_slots
+            else:
+                needs, there = counted(pool.card.cpus, "CPU slot"), told.cpu_slots
+            return f"{pool.model} needs {needs}, and there are {there}{closed}"
         if pool.start_failures >= self.tunables.start_failures and not pool.another_try:
             again = f"{self.tunables.start_pause_s / 60:g} minutes after that it is tried again"
             return f"{pool.model} failed to start {pool.start_failures} times; the last: {pool.last_failure}; {again}"

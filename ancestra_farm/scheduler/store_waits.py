@@ -11,6 +11,7 @@ This dies with the controller: the next one finds out anew.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.plan.events import AttemptEnded
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
@@ -91,9 +92,7 @@ class StoreWaits:
         waits = [wait for wait in self._stitches.values() if not wait.over]
         if not waits:
             return None
-        return (
-            f"the store failed {len(waits)} stitch{'' if len(waits) == 1 else 'es'} ({waits[-1].why}); they try again"
-        )
+        return f"the store failed {counted(len(waits), 'stitch', 'stitches')} ({waits[-1].why}); they try again"
 
     def _wait(self, before: Wait | None, why: str, now: float) -> Wait:
         first_s, most_s = self._tunables.store_wait_s, self._tunables.store_wait_most_s
@@ -106,7 +105,7 @@ class StoreWaits:
         if not waits:
             return None
         return (
-            f"the store failed {len(waits)} of {len(hosts)} host{'' if len(hosts) == 1 else 's'} ({waits[-1].why}); "
+            f"the store failed {len(waits)} of {counted(len(hosts), 'host')} ({waits[-1].why}); "
             "nobody is charged with it, and they try again by themselves"
         )
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ancestra_farm.batch.numbers import counted
 from ancestra_farm.stitch.choice import RANK, Entry, Row, Section, sections_of
 from ancestra_farm.stitch.codec import decode_frames, encode_still
 from ancestra_farm.stitch.page import BRIGHT, FAINT, MARGIN, PICK, REJECT, TEXT, WIDTH, Page
@@ -91,7 +92,7 @@ def _header(page: Page, rows: Sequence[Row], title: str, sections: Sequence[Sect
     parts = []
     for section in sections:
         parts.append((f"{section.tried:,} {section.noun}", TEXT))
-        parts.append((f"{section.survived:,} survivor{'' if section.survived == 1 else 's'}", BRIGHT))
+        parts.append((counted(section.survived, "survivor"), BRIGHT))
     picked = sum(section.picked for section in sections)
     if picked:
         parts.append((f"{picked:,} picked", PICK))

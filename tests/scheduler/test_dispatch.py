@@ -119,8 +119,8 @@ def test_a_model_that_needs_a_gpu_is_said_to_have_none():
         type(request)(request.document, {**request.cards, "test/stills": card.model_dump_json(by_alias=True)}, "ann")
     )
     assert isinstance(world.done, AllDone)
-    assert world.done.stuck == ("test/stills needs 1 GPU(s); there are 0",)
-    assert "needs 1 GPU(s)" in world.scheduler.explain("b", "s000")[0]
+    assert world.done.stuck == ("test/stills needs 1 GPU, and there are 0",)
+    assert "needs 1 GPU," in world.scheduler.explain("b", "s000")[0]
 
 
 def test_folding_the_log_gives_the_same_knowledge():
@@ -171,7 +171,7 @@ def test_work_that_cannot_run_reserves_nothing_of_the_budget():
     world = World()
     batch = batch_of(f"{{animate: {clips}, still: {STILLS}}}", shots=1, budget={"device_hours": 25 / 3600})
     world.tell(with_card(batch, "test/clips", gpus=1))
-    assert world.run().stuck == ("test/clips needs 1 GPU(s); there are 0",)
+    assert world.run().stuck == ("test/clips needs 1 GPU, and there are 0",)
     assert [stage.judged for stage in world.scheduler.progress()[0].stages] == [0, 40]
 
 
@@ -181,7 +181,7 @@ def test_work_that_is_too_wide_for_its_cap_reserves_nothing_of_the_budget():
     stages = f"{{animate: {clips}, still: {STILLS}}}"
     batch = batch_of(stages, shots=1, budget={"device_hours": 25 / 3600}, max_slots=1)
     world.tell(with_card(batch, "test/clips", cpus=2.0))
-    assert world.run().stuck == ("b may hold 1 slot(s) at once (max_slots), and test/clips needs 2",)
+    assert world.run().stuck == ("b may hold 1 slot at once (max_slots), and test/clips needs 2",)
     assert [stage.judged for stage in world.scheduler.progress()[0].stages] == [0, 40]
 
 

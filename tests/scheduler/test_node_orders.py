@@ -223,4 +223,5 @@ def test_why_nothing_runs_says_that_nodes_are_blocked(world):
     world.tell(SlotsChanged(0, 0, closed=NODES))
     world.run_for(5)
     assert world.done is not None
-    assert world.done.stuck == ("test/stills needs 1 CPU slot(s); there are 0, while 3 node(s) are blocked or go away",)
+    why = "test/stills needs 1 CPU slot, and there are 0, while 3 nodes are blocked or going away"
+    assert world.done.stuck == (why,)

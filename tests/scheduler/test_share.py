@@ -301,7 +301,7 @@ def test_a_cap_below_one_host_is_said_and_holds_nobody_else_up():
     world = TimedWorld(cpus=4)
     world.submit(short("narrow", max_slots=1), cpus=2.0)
     assert world.run()
-    assert world.done.stuck == ("narrow may hold 1 slot(s) at once (max_slots), and test/stills needs 2",)
+    assert world.done.stuck == ("narrow may hold 1 slot at once (max_slots), and test/stills needs 2",)
 
 
 # ---- pauses ----------------------------------------------------------------------------------------------------------
