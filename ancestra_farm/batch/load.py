@@ -19,6 +19,7 @@ from ancestra_farm.batch.base import Model
 from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.batch.document import Document, Value, read_file, read_text
 from ancestra_farm.batch.faults import FaultProfile
+from ancestra_farm.batch.kinds import of_another_kind
 from ancestra_farm.batch.motion import CameraPath, MotionPath
 from ancestra_farm.batch.problems import BatchRefused, DocumentPath, Problem, by_line, holders
 from ancestra_farm.batch.schema import SCHEMA, Batch
@@ -118,6 +119,8 @@ def canonical(model: Model) -> str:
 def locate_batch(document: Document) -> LocatedBatch:
     """The batch in a document, mended where it has faults."""
     value = document.value
+    if (other := of_another_kind(document, Batch)) is not None:
+        return LocatedBatch(document, None, (other,), frozenset())
     try:
         batch = _validated(Batch, value)
     except ValidationError as error:
@@ -130,6 +133,8 @@ def locate_batch(document: Document) -> LocatedBatch:
 
 def accepted(document: Document, model: type[AnyModel]) -> AnyModel:
     """The document as ``model``, if nothing is wrong with it. Raises BatchRefused with every fault, by line."""
+    if (other := of_another_kind(document, model)) is not None:
+        raise BatchRefused([other])
     try:
         accepted = _validated(model, document.value)
     except ValidationError as error:
