@@ -30,7 +30,7 @@ def of_another_kind(document: Document, model: type[Model]) -> Problem | None:
     """What to say of a whole document that is sound for what it is, for all that is known, and meant for elsewhere."""
     said = document.value.get("schema") if isinstance(document.value, dict) else None
     wanted = schema_of(model)
-    if wanted not in KINDS or said == wanted or not isinstance(said, str) or said not in KINDS:
+    if wanted is None or said == wanted or not isinstance(said, str) or said not in KINDS:
         return None
     (what, taken), (needed, _) = KINDS[said], KINDS[wanted]
     return document.problem(
