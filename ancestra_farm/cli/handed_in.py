@@ -42,11 +42,23 @@ def hand_over(client: "Client", plan: "Plan", start_at: float | None = None) -> 
     """
     from ancestra_farm.cli.live import Live
 
-    said = unchanged(Live(client.store, client), plan)
+    view = Live(client.store, client)
+    said = unchanged(view, plan)
     taken = client.submit(plan.document, plan.card_documents, start_at)
     begins = "" if start_at is None else f"; it begins at {clock(start_at)}"
     typer.echo(said or f"{plan.batch.batch} is handed to {client.presence} (commit {taken.commit}){begins}")
+    if start_at is None and (held := _held(view, plan.batch.batch)):
+        typer.echo(held)
     return taken.commit
+
+
+def _held(view: "View", batch: str) -> str:
+    """What people paused of a batch before it was handed in (again) stays so: a sentence for the first; empty if none.
+
+    Whoever corrects a batch that is put off does not have it begin by that, and wants to know.
+    """
+    paused = (one for one in view.explained(batch) if one.state == "paused")
+    return next((one.says[0] for one in paused if one.says), "")
 
 
 def at_rest(plan: "Plan", store: str, *, alone: bool) -> tuple[str | None, bool]:

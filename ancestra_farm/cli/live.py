@@ -4,6 +4,7 @@ Asking the controller takes a moment whatever the length of the log, and loads n
 Where nobody is at work, or out of reach, questions are answered by folding.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a question waits for a controller that does not answer, before the log is folded instead.
 QUESTION_S = 3.0
+#: Seconds between two looks for one that is newer.
+LOOK_S = 0.1
 #: Names listed in a refusal; the rest is counted.
 MOST_NAMES = 8
 
@@ -59,8 +62,14 @@ class Live:
         return self.status
 
     def progress(self, batch: str | None = None, shot: str | None = None) -> "tuple[ShotProgress, ...]":
-        """As of the last look."""
-        return chosen(self.status.shots, self.store.url, batch, shot)
+        """As of the last look, or of a newer one: what was submitted a moment ago may not have been seen by then."""
+        try:
+            return chosen(self.status.shots, self.store.url, batch, shot)
+        except CommandFailed:
+            before, until = self.status.at, time.monotonic() + QUESTION_S
+            while self.look().at == before and time.monotonic() < until:
+                time.sleep(LOOK_S)
+            return chosen(self.status.shots, self.store.url, batch, shot)
 
     def one_shot(self, shot: str, batch: str | None = None) -> "ShotProgress":
         """As of the last look."""

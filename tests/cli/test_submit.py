@@ -58,6 +58,24 @@ def test_a_batch_is_handed_to_the_farm_at_work_and_is_in_the_log_on_return(
     assert door.scheduler.state.batches["tiny"].revision == revision
 
 
+def test_whoever_corrects_a_batch_that_is_put_off_is_told_that_it_stays_so(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path
+) -> None:
+    document = {**batch_document(candidates=8), "batch": "later"}
+    said = ancestra("submit", write_batch(tmp_path, document), "--start-at", "+8h")
+    assert said.code == 0, said.err
+    assert "; it begins at 20" in said.out
+    assert "is paused by" not in said.out
+    document["seed"] = 8
+    again = ancestra("submit", write_batch(tmp_path, document))
+    assert again.code == 0, again.err
+    assert "later is paused by ada since" in again.out
+    assert ", until 20" in again.out
+    # At once: no look at the farm has seen the batch by then.
+    assert ancestra("unpause", "--batch", "later").code == 0
+    door.until(lambda status: [one["state"] for one in status["shots"] if one["batch"] == "later"] == ["done"])
+
+
 def test_files_are_uploaded_once(ancestra: Ancestra, door: OpenDoor, tmp_path: Path) -> None:
     file, cards = guided_batch(tmp_path)
     first = ancestra("submit", file, "--cards", cards)
