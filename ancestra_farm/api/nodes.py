@@ -4,7 +4,7 @@ import time
 import uuid
 from collections import Counter
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.answers import acting
@@ -67,18 +67,21 @@ def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
     found, types = [], dict(fleet.told.nodes)
     blocked = {node for node, departure in going.items() if departure.blocked}
     for node in sorted({*hosts, *blocked, *fleet.told.closed, *types}):
-        departure = going.get(node)
-        if departure is None:
-            found.append(wire.NodeStanding(node=node, state="in use", hosts=hosts[node], node_type=types.get(node, "")))
-        else:
-            found.append(
-                wire.NodeStanding(
-                    node=node,
-                    state="blocked" if departure.blocked else "leaving",
-                    hosts=hosts[node],
-                    node_type=types.get(node, ""),
-                    why=departure.why,
-                    leaves_at=departure.at if isfinite(departure.at) else None,
-                )
+        kind, departure = fleet.farm.node_types.get(types.get(node, "")), going.get(node)
+        state: Literal["in use", "blocked", "leaving"] = "in use"
+        if departure is not None:
+            state = "blocked" if departure.blocked else "leaving"
+        priced = kind is not None and kind.price_per_hour > 0.0
+        found.append(
+            wire.NodeStanding(
+                node=node,
+                state=state,
+                hosts=hosts[node],
+                node_type=types.get(node, ""),
+                why="" if departure is None else departure.why,
+                leaves_at=departure.at if departure is not None and isfinite(departure.at) else None,
+                price_per_hour=kind.price_per_hour if kind is not None and priced else None,
+                currency=fleet.farm.currency if priced else "",
             )
+        )
     return found

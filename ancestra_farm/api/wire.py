@@ -163,7 +163,7 @@ class NodeStanding(Answer):
     """One node that has hosts, or that something was said of. ``why``: who blocked it, or why it goes away.
 
     ``leaves_at``: when it is to be gone; none: once it is empty, or it stays. ``node_type``: as it is labelled; empty
-    where it is not.
+    where it is not. ``price_per_hour``: of its type by the farm's settings, in ``currency``; none where they say none.
     """
 
     node: str
@@ -172,6 +172,8 @@ class NodeStanding(Answer):
     why: str = ""
     leaves_at: float | None = None
     node_type: str = ""
+    price_per_hour: float | None = None
+    currency: str = ""
 
 
 class Hosts(Answer):

@@ -51,7 +51,8 @@ def _clock(at: float | None) -> str:
 class NodeRow:
     """One node. ``state``: in use, blocked or leaving, and ``why``. ``leaves_at``: Unix seconds, if anybody said.
 
-    ``node_type``: as the node is labelled; empty where it is not.
+    ``node_type``: as the node is labelled; empty where it is not. ``price_per_hour``: of its type, in ``currency``, by
+    the farm's settings.
     """
 
     node: str = column("node")
@@ -60,11 +61,16 @@ class NodeRow:
     hosts: int = column("hosts", number)
     leaves_at: float | None = column("leaves at", _clock, quiet=True)
     why: str = column("why", quiet=True)
+    price_per_hour: float | None = column("an hour", number, quiet=True)
+    currency: str = column("in", quiet=True)
 
 
 def node_rows(nodes: "Sequence[NodeStanding]") -> list[NodeRow]:
     """A row for each node."""
-    return [NodeRow(one.node, one.node_type, one.state, one.hosts, one.leaves_at, one.why) for one in nodes]
+    return [
+        NodeRow(one.node, one.node_type, one.state, one.hosts, one.leaves_at, one.why, one.price_per_hour, one.currency)
+        for one in nodes
+    ]
 
 
 def order_node(store: str, order: NodeOrderName, target: str | None, who: str, note: str, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ancestra_farm.api.nodes import standing
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.farm_events import NodeOrdered
@@ -11,6 +12,10 @@ from ancestra_farm.scheduler.world import NodeLeaving, Submit
 from tests.api.door import OpenDoor, Said
 from tests.farm.processes import wait_for
 from tests.farm.threads import NODE
+from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
+from tests.scheduler.world import batch_of
+
+STILLS = "{still: {role: text_to_image, model: test/stills, candidates: 200}}"
 
 
 @pytest.fixture
@@ -94,3 +99,13 @@ def test_what_makes_no_sense_is_no_order(door: OpenDoor, about: dict[str, Any]) 
     assert order(door, "drain", **about).status in (400, 422)
     assert door.ask("POST", "/v1/nodes", {"order": "burn", "node": NODE}).status in (400, 422)
     assert logged(door) == []
+
+
+def test_a_node_is_told_with_what_an_hour_of_it_costs() -> None:
+    farm = farm_of(l4=node_type(price_per_hour=0.98, max_nodes=1))
+    world = ElasticWorld(load_s=30.0, seconds={"test/stills": 2.0}, farm=farm)
+    world.submit(batch_of(STILLS), seconds_per_candidate=2.0, gpus=1, vram_gib=16.0)
+    assert standing(world.scheduler) == []
+    world.run_for(120)
+    (node,) = standing(world.scheduler)
+    assert (node.node_type, node.price_per_hour, node.currency) == ("l4", 0.98, farm.currency)
