@@ -201,7 +201,7 @@ def _pay(batch: BatchState, branch: Branch | None, event: AttemptEnded) -> None:
         if found is None or stage not in found.stages:
             return
         plan = found.stages[stage].plan
-    batch.money += batch.settings.pay(batch.show, plan.model_digest, plan.card, event.host, event.device_s)
+    batch.money += batch.settings.pay(batch.show, plan.card, event.host, event.device_s)
 
 
 def attempt_ended(state: FarmState, event: AttemptEnded) -> None:

@@ -115,7 +115,7 @@ class Purse:
         """How many candidates of a lot that `pays` one host may be given at once; None: as many as there are."""
         batch = lot.line.batch
         each_s = pool.seconds_each(lot.kind)
-        each = each_s * batch.settings.price_per_s(pool.digest, pool.card, host.name)
+        each = each_s * batch.settings.price_per_s(pool.card, host.name)
         bounds = ((self.free(batch), each), (self.free_s(lot), each_s))
         return min((max(1, int(free / one)) for free, one in bounds if free is not None and one > 0), default=None)
 
@@ -189,10 +189,10 @@ def _take(tabs: dict[str, Tab], name: str, cost: float) -> None:
 
 def _at_most(settings: Settings, pool: Pool, kind: str) -> float:
     """What one candidate is expected to cost where its model is dearest."""
-    return pool.seconds_each(kind) * settings.most_per_s(pool.digest, pool.card)
+    return pool.seconds_each(kind) * settings.most_per_s(pool.card)
 
 
 def _cost(host: Host, lease: Lease) -> float:
     """What a ticket is expected to cost on its host."""
     pool, settings = host.pool, lease.lot.line.batch.settings
-    return lease.expected_s * settings.price_per_s(pool.digest, pool.card, host.name)
+    return lease.expected_s * settings.price_per_s(pool.card, host.name)

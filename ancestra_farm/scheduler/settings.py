@@ -12,6 +12,7 @@ from ancestra_farm.batch.schema import PRIORITIES, Priority
 from ancestra_farm.batch.show_settings import ShowSettings, show_settings_of
 from ancestra_farm.plan.farm_events import SettingsGiven
 from ancestra_farm.plan.recipe import digest_of
+from ancestra_farm.scheduler.placement import Needs, needs_of
 from ancestra_farm.scheduler.prices import dearest_price, price_of
 from ancestra_farm.scheduler.share import RANKS
 
@@ -26,19 +27,20 @@ class Settings:
     """What was last given. ``farm`` and ``shows`` are read from ``given``: the newest of each, by `key_of`.
 
     ``spent``: what each show has spent so far, in money, as priced when it was spent. ``standing``: the type of the
-    node that a host stands on. ``prices``: per second of a host, by the digest of its model and node type, as far as
-    they were asked for; ``dearest``: wherever it may come up, by the digest of its model. ``short``: shows whose money
-    does not reach for one more of the candidates that wait, with why, as a sentence. That is of this moment and not of
-    the log (see `purse`); who begins anew finds it out again.
+    node that a host stands on. ``prices``: per second of a host, by what it needs and node type, as far as they were
+    asked for; ``dearest``: wherever it may come up, by what it needs. Not by the digest of its model: that says what
+    it makes, and two batches may state other CPUs for it. ``short``: shows whose money does not reach for one more of
+    the candidates that wait, with why, as a sentence. That is of this moment and not of the log (see `purse`); who
+    begins anew finds it out again.
     """
 
     given: dict[str, SettingsGiven] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
     farm: FarmSettings = NO_FARM_SETTINGS
     shows: dict[str, ShowSettings] = field(default_factory=dict)
-    prices: dict[tuple[str, str], float] = field(default_factory=dict)
+    prices: dict[tuple[Needs, str], float] = field(default_factory=dict)
     standing: dict[str, str] = field(default_factory=dict)
-    dearest: dict[str, float] = field(default_factory=dict)
+    dearest: dict[Needs, float] = field(default_factory=dict)
     short: dict[str, str] = field(default_factory=dict)
 
     def take(self, given: SettingsGiven) -> None:
@@ -72,31 +74,33 @@ class Settings:
         of_show = self.shows.get(show)
         return (1.0 if of_show is None else of_show.weights.get(priority, 1.0)) * self.farm.classes.get(priority, 1.0)
 
-    def pay(self, show: str, model_digest: str, card: ModelCard, host: str, device_s: float) -> float:
+    def pay(self, show: str, card: ModelCard, host: str, device_s: float) -> float:
         """A host of this model was held for so many seconds for a show: what that cost."""
-        cost = device_s * self.price_per_s(model_digest, card, host)
+        cost = device_s * self.price_per_s(card, host)
         if cost:
             self.spent[show] = self.spent.get(show, 0.0) + cost
         return cost
 
-    def price_per_s(self, model_digest: str, card: ModelCard, host: str) -> float:
+    def price_per_s(self, card: ModelCard, host: str) -> float:
         """What a second of a host of this model costs.
 
         At the price of the node it stands on, where that is known, else where the model is cheapest.
         """
         node_type = self.standing.get(host, "")
-        per_s = self.prices.get((model_digest, node_type))
+        key = (needs_of(card), node_type)
+        per_s = self.prices.get(key)
         if per_s is None:
             price = price_of(card, self.farm, node_type) or price_of(card, self.farm)
-            per_s = self.prices[model_digest, node_type] = 0.0 if price is None else price.per_hour / 3600
+            per_s = self.prices[key] = 0.0 if price is None else price.per_hour / 3600
         return per_s
 
-    def most_per_s(self, model_digest: str, card: ModelCard) -> float:
+    def most_per_s(self, card: ModelCard) -> float:
         """What a second of a host of this model costs at most, wherever it comes up."""
-        per_s = self.dearest.get(model_digest)
+        needs = needs_of(card)
+        per_s = self.dearest.get(needs)
         if per_s is None:
             price = dearest_price(card, self.farm)
-            per_s = self.dearest[model_digest] = 0.0 if price is None else price.per_hour / 3600
+            per_s = self.dearest[needs] = 0.0 if price is None else price.per_hour / 3600
         return per_s
 
     def money_left(self, show: str) -> float | None:

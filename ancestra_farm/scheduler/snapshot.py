@@ -23,7 +23,7 @@ from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotSta
 
 #: To be raised whenever an event comes to change the state otherwise than before: states folded so far are not believed
 #: then, and the log is folded anew.
-FOLDING = 4
+FOLDING = 5
 
 #: What is worked out again on reading: plans and settings from the documents, and who belongs to whom.
 _WITHOUT = {

@@ -11,6 +11,9 @@ from ancestra_farm.batch.farm_settings import FarmSettings
 from ancestra_farm.batch.load import canonical
 from ancestra_farm.plan.events import AttemptEnded, WaveReleased
 from ancestra_farm.plan.farm_events import SettingsGiven
+from ancestra_farm.scheduler import folded
+from ancestra_farm.scheduler.fold import fold
+from ancestra_farm.scheduler.snapshot import StateCodec
 from ancestra_farm.scheduler.world import ChangeSettings, Dispatch, Instruction, OrderRefused, Record, SlotsChanged
 from tests.scheduler.elastic import ElasticWorld, farm_of
 from tests.scheduler.world import CLIPS, STILLS, Fate, World, batch_of, number_of, submission
@@ -299,3 +302,20 @@ def test_a_ticket_for_a_dear_node_is_bound_at_its_price():
             costs.setdefault(kind, set()).add(round(lease.cost / lease.expected_s * 3600, 6))
     assert costs
     assert all(cost == {two[kind]["price_per_hour"] / 2} for kind, cost in costs.items())
+
+
+def test_batches_that_state_other_needs_for_one_model_cost_the_same_live_and_folded():
+    world = PaidWorld(cpus=4, cap=100.0)
+    world.submit(batch_of(f"{{still: {STILLS}}}"))
+    world.submit(batch_of(f"{{still: {STILLS}}}", batch="wide"), cpus=2)  # as much as a node has: one host on it
+    assert world.run() is not None
+    state = world.scheduler.state
+    assert [batch.money for batch in state.batches.values()] == pytest.approx([80 * STILL, 160 * STILL])
+    codec, again, half = StateCodec(), folded(world.log).state, folded(world.log[: len(world.log) // 2]).state
+    for event in world.log[len(world.log) // 2 :]:
+        fold(half := codec.read(codec.write(half)), event)
+    for other in (again, half):
+        assert other.settings.spent == pytest.approx(state.settings.spent)
+        assert {name: batch.money for name, batch in other.batches.items()} == pytest.approx(
+            {name: batch.money for name, batch in state.batches.items()}
+        )

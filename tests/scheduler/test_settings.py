@@ -265,11 +265,14 @@ def test_a_show_is_charged_for_the_node_its_host_stands_on_and_else_for_the_chea
     changes(scheduler, farm_given(node_types=two))
     settings, card = scheduler.state.settings, CARDS["test/stills"]
     scheduler.apply(HostNoted("test/stills", "e1-host", "ready", "", 1.0, "dear"))
-    assert settings.pay("s", "digest", card, "e1-host", 3600.0) == pytest.approx(2.5)
-    assert settings.pay("s", "digest", card, "e1-other", 3600.0) == pytest.approx(1.0)
+    assert settings.pay("s", card, "e1-host", 3600.0) == pytest.approx(2.5)
+    assert settings.pay("s", card, "e1-other", 3600.0) == pytest.approx(1.0)
     scheduler.apply(HostNoted("test/stills", "e1-host", "ready", "", 1.0, "gone from the settings"))
-    assert settings.pay("s", "digest", card, "e1-host", 3600.0) == pytest.approx(1.0)
+    assert settings.pay("s", card, "e1-host", 3600.0) == pytest.approx(1.0)
     assert settings.spent["s"] == pytest.approx(4.5)
+    wide = card.model_copy(update={"cpus": 2})  # the same model, as another batch states it
+    assert settings.pay("s", wide, "e1-other", 3600.0) == pytest.approx(2.0)
+    assert settings.most_per_s(wide) == pytest.approx(2 * settings.most_per_s(card))
     scheduler.apply(EpochTaken(2, "bea", "run", 2.0))
     assert settings.standing == {}
 
