@@ -143,7 +143,7 @@ async def _who(desk: Desk, row: Row, request: Request) -> Person | None:
         try:
             person = await run_in_threadpool(desk.person, token, sure=row.method == "POST")
         except TokenEnded as ended:
-            raise Refusal("unknown-person", str(ended), headers=_BEARER) from None
+            raise Refusal("token-ended", str(ended), headers=_BEARER) from None
     if person is None:
         raise Refusal(
             "unknown-person",

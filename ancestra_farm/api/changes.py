@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
-from ancestra_farm.api.people import NotAllowed, Right
-from ancestra_farm.api.reach import may_change_show, may_weigh, sight, somebody
+from ancestra_farm.api.people import Right
+from ancestra_farm.api.reach import may_change_show, may_weigh, shows_where, sight, somebody
 from ancestra_farm.plan.farm_events import SettingsGiven
 
 if TYPE_CHECKING:
@@ -32,15 +32,9 @@ async def show_settings(call: "Call") -> wire.AllSettings:
     shows = None if query.show is None else {query.show}
     found = await answered(call.desk.ask(lambda scheduler: questions.show_settings(scheduler, shows)))
     told = [one for one in found if seen.of_show(one.name)]
-    return wire.AllSettings(settings=[one if await _may_change(call, one.name) else without_urls(one) for one in told])
-
-
-async def _may_change(call: "Call", show: str) -> bool:
-    try:
-        await may_change_show(call.desk, somebody(call.person), show)
-    except NotAllowed:
-        return False
-    return True
+    changed = await shows_where(call.desk, somebody(call.person), "show_settings")
+    whole = [one if changed is None or one.name in changed else without_urls(one) for one in told]
+    return wire.AllSettings(settings=whole)
 
 
 async def change_farm(call: "Call") -> wire.Taken:

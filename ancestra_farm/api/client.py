@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from ancestra_farm.api import wire
 from ancestra_farm.api.afar import Afar, Place, at_work_in
 from ancestra_farm.api.connection import READ_S, connections
-from ancestra_farm.api.people import NotAllowed
+from ancestra_farm.api.people import NotAllowed, TokenEnded, UnknownPerson
 from ancestra_farm.api.tokens import OwnToken, own_token
 from ancestra_farm.batch.urls import on_loopback
 from ancestra_farm.ledger.liveness import Presence
@@ -338,12 +338,12 @@ class Client:
         if problem.type in {"#old-epoch", "#busy", "#leaving", "#superseded", "#unknown-outcome"}:
             return _NotNow(problem.detail)
         if problem.type == "#unknown-person":
-            return NotAllowed(
+            return UnknownPerson(
                 f"the token in {self._own.place} is none of {self.store.url} (any more); an operator makes a new one "
                 "with `ancestra token issue NAME --role ROLE`, and `ancestra token use` keeps it"
             )
-        if problem.type == "#not-allowed":
-            return NotAllowed(problem.detail)
+        if problem.type in {"#token-ended", "#not-allowed"}:
+            return (TokenEnded if problem.type == "#token-ended" else NotAllowed)(problem.detail)
         if problem.type == "#conflict":
             differences = tuple((fault.place, fault.message) for fault in problem.faults)
             return SettingsConflict(problem.detail, differences, problem.version or "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ancestra_farm.api.afar import Place
 from ancestra_farm.api.client import Client, EndpointGone
-from ancestra_farm.api.people import checked_name, noted
+from ancestra_farm.api.people import checked_name, noted, owner
 from ancestra_farm.api.tokens import kept_token, own_token, user_name
 from ancestra_farm.api.wire import Taken
 from ancestra_farm.ledger.liveness import Presence
@@ -111,6 +111,12 @@ def _itself(place: Place) -> Store:
 
 
 def own_name(store: Place) -> str:
-    """Whose orders these are where nobody else is named: the token's owner, else the user."""
+    """Whose orders these are where nobody else is named: the token's owner, else the user.
+
+    Whose a token from the environment is only the store can say.
+    """
     token = kept_token(store.id)
+    if token is not None and not token.name and isinstance(store, Store):
+        person = owner(store, token.token)
+        return checked_name(user_name()) if person is None else person.name
     return (token.name if token is not None else "") or checked_name(user_name())

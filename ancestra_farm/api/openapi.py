@@ -15,7 +15,7 @@ from ancestra_farm.api.wire import Problem
 _REF = "#/components/schemas/{model}"
 #: Problems that every request can meet, those that need a token, and those that have something to be wrong with.
 _ALWAYS = ("wrong-host", "malformed", "old-epoch", "invalid", "internal")
-_KNOWN = ("unknown-person", "not-allowed")
+_KNOWN = ("unknown-person", "token-ended", "not-allowed")
 #: The largest whole number that every reader of JSON has exactly.
 MOST_EPOCH = 2**53
 _BODY = ("too-large", "too-slow", "not-json", "busy")

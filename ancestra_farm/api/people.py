@@ -95,6 +95,10 @@ class NotAllowed(Exception):
     """A person may not do what they asked for, or nobody knows who it is. The message says who may."""
 
 
+class UnknownPerson(NotAllowed):
+    """Nobody knows whose token this is, where it was shown."""
+
+
 class TokenEnded(NotAllowed):
     """Somebody's token does not count any more. The message says since when, and who makes a new one."""
 
@@ -270,6 +274,12 @@ def everybody(store: Store) -> dict[str, tuple[Person, str]]:
         if one is not None:
             found[path] = one
     return found
+
+
+def owner(store: Store, token: str) -> Person | None:
+    """Whose token this is by what the store says; None for nobody's. Raises StoreError."""
+    digest = digest_of(token)
+    return next((one for one, known in everybody(store).values() if known == digest), None)
 
 
 def digest_of(token: str) -> str:

@@ -23,6 +23,7 @@ KINDS = {
     for kind in (
         Kind("malformed", 400, "The request is not HTTP, JSON or text as it says it is"),
         Kind("unknown-person", 401, "Nobody knows whose token this is"),
+        Kind("token-ended", 401, "The token has ended"),
         Kind("not-allowed", 403, "The role does not allow it"),
         Kind("not-there", 404, "There is no such thing"),
         Kind("method", 405, "This address does not take this method"),

@@ -113,9 +113,15 @@ async def may_submit(desk: Desk, person: Person, document: str, cards: Mapping[s
         )
 
 
+async def shows_where(desk: Desk, person: Person, right: Right) -> frozenset[str] | None:
+    """The shows on which somebody may do this; None: on all, whatever they are called."""
+    return None if person.may(right) else (await _reach(desk, person))[0].shows(right)
+
+
 async def may_submit_at_all(desk: Desk, person: Person) -> None:
     """Raise NotAllowed for whoever may submit nothing anywhere, before anything of theirs is read."""
-    if not person.may("submit") and not (await _reach(desk, person))[0].shows("submit"):
+    shows = await shows_where(desk, person, "submit")
+    if shows is not None and not shows:
         person.need("submit")
 
 

@@ -82,9 +82,14 @@ class Document:
 
 def read_file(path: Path) -> Document:
     """`read_bytes` of a file. Raises BatchRefused also where the file cannot be opened."""
+    return read_bytes(bytes_of(path), str(path))
+
+
+def bytes_of(path: Path) -> bytes:
+    """What is in a file, and no more than shows that it is too large. Raises BatchRefused where it cannot be opened."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         why = (
             "there is no such file"
@@ -92,7 +97,6 @@ def read_file(path: Path) -> Document:
             else f"the file cannot be read: {error.strerror}"
         )
         raise BatchRefused([Problem(str(path), None, "", why)]) from None
-    return read_bytes(data, str(path))
 
 
 def read_bytes(data: bytes, file: str) -> Document:

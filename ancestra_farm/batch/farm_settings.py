@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ancestra_farm.batch.base import Float, Int, Model, Name
-from ancestra_farm.batch.document import read_file
+from ancestra_farm.batch.document import Document, read_file
 from ancestra_farm.batch.load import accepted
 from ancestra_farm.batch.schema import PRIORITIES, Priority
 
@@ -184,7 +184,12 @@ NO_FARM_SETTINGS = FarmSettings(schema_=FARM_SCHEMA)
 
 def load_farm_settings(path: Path | str) -> FarmSettings:
     """The settings in a file. Raises BatchRefused with every fault, by line."""
-    return accepted(read_file(Path(path)), FarmSettings)
+    return farm_settings_in(read_file(Path(path)))
+
+
+def farm_settings_in(document: Document) -> FarmSettings:
+    """The settings in a document. Raises BatchRefused with every fault, by line."""
+    return accepted(document, FarmSettings)
 
 
 def farm_settings_of(document: str) -> FarmSettings:

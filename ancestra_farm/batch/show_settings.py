@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from ancestra_farm.batch.base import Bool, Float, Int, Model, Name, PersonName, Rate
-from ancestra_farm.batch.document import read_file
+from ancestra_farm.batch.document import Document, read_file
 from ancestra_farm.batch.load import accepted
 from ancestra_farm.batch.problems import BatchRefused
 from ancestra_farm.batch.schema import Policy, Priority
@@ -170,7 +170,11 @@ class ShowSettings(Model):
 
 def load_show_settings(path: Path | str, show: str | None = None) -> ShowSettings:
     """The settings in a file. ``show``: whose they have to be. Raises BatchRefused with every fault, by line."""
-    document = read_file(Path(path))
+    return show_settings_in(read_file(Path(path)), show)
+
+
+def show_settings_in(document: Document, show: str | None = None) -> ShowSettings:
+    """The settings in a document, as `load_show_settings`."""
     settings = accepted(document, ShowSettings)
     if show is not None and settings.show != show:
         raise BatchRefused([document.problem(("show",), f"these are the settings of {settings.show}, not of {show}")])

@@ -276,7 +276,7 @@ def at_work_findings(url: str) -> Iterator[Finding]:
     except NotAllowed as error:
         yield Finding("farm", "note", str(error), "whoever may see machines is told what keeps them from their work")
         return
-    except (DoorClosed, EndpointGone, StoreError) as error:
+    except (DoorClosed, EndpointGone, StoreError, OSError, ImportError) as error:
         if is_door(url):  # of a store it is told already
             yield Finding("farm", "bad", str(error), "is it at work, is the tunnel up, is the address the right one?")
         return

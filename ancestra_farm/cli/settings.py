@@ -97,13 +97,15 @@ def set_farm(file: SettingsFile, store: StoreOption, who: PersonOption = "", ove
 
     Refused, with what differs, where others are in force than those that the file was edited from.
     """
-    from ancestra_farm.batch.farm_settings import load_farm_settings
+    from ancestra_farm.batch.document import bytes_of, read_bytes
+    from ancestra_farm.batch.farm_settings import farm_settings_in
     from ancestra_farm.batch.load import canonical
     from ancestra_farm.plan.farm_events import SettingsGiven
 
-    document = canonical(load_farm_settings(file))
+    data = bytes_of(file)
+    document = canonical(farm_settings_in(read_bytes(data, str(file))))
     given = SettingsGiven("farm", "", document, person(who), time.time())
-    _give(store, given, file, over, "settings farm set")
+    _give(store, given, file, data.decode(), over, "settings farm set")
 
 
 @show_app.callback()
@@ -135,14 +137,16 @@ def set_show(
 
     Refused, with what differs, where others are in force than those that the file was edited from.
     """
+    from ancestra_farm.batch.document import bytes_of, read_bytes
     from ancestra_farm.batch.load import canonical
-    from ancestra_farm.batch.show_settings import load_show_settings
+    from ancestra_farm.batch.show_settings import show_settings_in
     from ancestra_farm.plan.farm_events import SettingsGiven
 
     name: str = context.obj
-    document = canonical(load_show_settings(file, name))
+    data = bytes_of(file)
+    document = canonical(show_settings_in(read_bytes(data, str(file)), name))
     given = SettingsGiven("show", name, document, person(who), time.time())
-    _give(store, given, file, over, f"settings show {shell_word(name)} set")
+    _give(store, given, file, data.decode(), over, f"settings show {shell_word(name)} set")
 
 
 def _of_farm(url: str) -> "SettingsStanding":
@@ -182,12 +186,12 @@ def _print(found: "SettingsStanding", what: str, *, as_json: bool) -> None:
         return
     typer.echo(f"# settings of {what}, given by {found.who} at {_when(found.at)}")
     typer.echo(f"# spent so far: {found.spent:,.2f} {found.currency}")
-    typer.echo(line(found.version))
+    typer.echo(line(found.version, found.at))
     typer.echo(yaml.safe_dump(found.document, sort_keys=False, allow_unicode=True, default_flow_style=None).rstrip())
 
 
-def _give(url: str, given: "SettingsGiven", file: Path, over: str | None, command: str) -> None:
-    """``command``: how it is called, without the file."""
+def _give(url: str, given: "SettingsGiven", file: Path, text: str, over: str | None, command: str) -> None:
+    """``text``: what the file says. ``command``: how it is called, without the file."""
     from ancestra_farm.api.afar import farm_at
     from ancestra_farm.api.door import give_settings
     from ancestra_farm.scheduler.settings import key_of
@@ -197,14 +201,14 @@ def _give(url: str, given: "SettingsGiven", file: Path, over: str | None, comman
     if over is not None and not re.fullmatch(f"[0-9a-f]{{16}}|{NONE}", over):
         raise CommandFailed(f"{over} is no version: 16 hexadecimal digits, as `ancestra settings ls` tells them")
     place, key = farm_at(url), key_of(given)
-    based_on = over or basis_of(file, place.id, key)
+    based_on = over or basis_of(file, text, place.id, key)
     try:
         taken = give_settings(place, given, based_on, given.who)
     except SettingsConflict as conflict:
         knows = f"{file} is based on version {based_on}" if based_on != NONE else f"{file} does not say it knows them"
         again = f"ancestra {command} {shell_word(str(file))} --store {shell_word(url)} --over {conflict.version}"
         raise _told(conflict, f"other settings of {_whose(given)} are in force", knows, again) from conflict
-    note(file, place.id, key, version_of(given))
+    note(file, text, place.id, key, version_of(given))
     typer.echo(f"settings of {_whose(given)} are in force as {taken.who} gave them (commit {taken.commit})")
 
 

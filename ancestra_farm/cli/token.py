@@ -118,7 +118,7 @@ def list_tokens(store: StoreOption, as_json: JsonOption = False) -> None:
 def use_token(store: StoreOption) -> None:
     """Keep a token that an operator made for you: read from standard input, kept where only you can read it."""
     from ancestra_farm.api.afar import is_door
-    from ancestra_farm.api.people import digest_of, everybody
+    from ancestra_farm.api.people import owner
     from ancestra_farm.api.tokens import keep_token, looks_like_token
     from ancestra_farm.ledger.store import Store
 
@@ -130,8 +130,7 @@ def use_token(store: StoreOption) -> None:
         _use_afar(store, token)
         return
     opened = Store.open(store)
-    digest = digest_of(token)
-    person = next((one for one, known in everybody(opened).values() if known == digest), None)
+    person = owner(opened, token)
     if person is None:
         raise CommandFailed(f"this token is none of {opened.url} (any more)")
     person.need_now(time.time())
@@ -142,6 +141,7 @@ def _use_afar(door: str, token: str) -> None:
     """Keep a token for a farm that is known by its door, once the farm takes it."""
     from ancestra_farm.api.afar import Afar
     from ancestra_farm.api.client import Client
+    from ancestra_farm.api.people import NotAllowed, TokenEnded, UnknownPerson
     from ancestra_farm.api.tokens import OwnToken, keep_token
 
     farm = Afar.at(door)
@@ -149,5 +149,10 @@ def _use_afar(door: str, token: str) -> None:
     if client is None:
         raise CommandFailed(f"{door}: nobody answers there any more", FAILED)
     with client:
-        client.status()
+        try:
+            client.status()
+        except (TokenEnded, UnknownPerson):
+            raise
+        except NotAllowed as nothing:  # known, and on no show yet: those who are on one are told by its settings
+            typer.echo(str(nothing), err=True)
     typer.echo(f"kept in {keep_token(farm.id, token, '')}")

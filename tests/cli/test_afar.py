@@ -10,6 +10,7 @@ import pytest
 from ancestra_farm.api.afar import Afar, DoorClosed, farm_at
 from ancestra_farm.api.app import build_app
 from ancestra_farm.api.client import Client
+from ancestra_farm.api.people import issue
 from ancestra_farm.api.server import listening, serve_app
 from ancestra_farm.api.tls import own_certificate
 from ancestra_farm.api.tokens import OwnToken, token_path
@@ -170,7 +171,12 @@ def test_a_token_is_kept_for_a_door_once_the_farm_takes_it(
 
     wrong = CliRunner().invoke(app, ["token", "use"], input="ancestra_" + "x" * 43 + "\n")
     assert wrong.exit_code == 1
+    ended = issue(door.store, "bo", "viewer", by="ada", until=1.0)
+    late = CliRunner().invoke(app, ["token", "use"], input=ended + "\n")
+    assert (late.exit_code, "the token of bo ended at 1970" in late.stderr) == (1, True)
     assert not token_path(door.store.id).exists()
+    new = CliRunner().invoke(app, ["token", "use"], input=door.token("member") + "\n")
+    assert (new.exit_code, "has no role on any show" in new.stderr) == (0, True)
     kept = CliRunner().invoke(app, ["token", "use"], input=door.token("viewer") + "\n")
     assert kept.exit_code == 0, kept.stderr
     assert token_path(door.store.id).stat().st_mode & 0o777 == 0o600

@@ -52,6 +52,13 @@ def test_a_token_that_others_can_read_is_bad(
     assert finding.advice == ("" if state == "good" else f"chmod 600 {token}")
 
 
+def test_an_address_that_the_system_refuses_is_a_finding_and_not_the_end(ancestra: Ancestra, tmp_path: Path) -> None:
+    said = ancestra("doctor", "--store", tmp_path / ("a" * 300))
+    assert said.code == 1
+    assert "File name too long" in said.out
+    assert "unexpected" not in said.err
+
+
 def test_stores_that_are_not_there_or_not_allowed_are_told_apart(ancestra: Ancestra, tmp_path: Path) -> None:
     missing = {row["what"]: row for row in ancestra("doctor", "--store", tmp_path / "no", "--json").json}
     assert missing["store"]["state"] == "note"

@@ -1,12 +1,14 @@
 """`ancestra settings`, `ancestra log orders`, and what `ancestra plan` says of money and of what would be refused."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ancestra_farm.api.people import issue
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.plan.farm_events import SettingsGiven
@@ -84,6 +86,50 @@ def test_a_file_that_was_fetched_again_is_based_on_what_was_fetched(
         path.write_text(path.read_text().replace("price_per_hour: 1.0", "price_per_hour: 1.5"))
         assert ancestra("settings", "farm", "set", path, "--store", store.url).code == 0, "edited once more"
     assert "based on version" in path.read_text()
+
+
+def test_what_somebody_put_back_is_not_taken_for_what_was_there_before(
+    ancestra: Ancestra, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, theirs = tmp_path / "farm.yaml", tmp_path / "theirs.yaml"
+    path.write_text(FARM)
+
+    def edited(file: Path, before: str, after: str) -> None:
+        file.write_text(ancestra("settings", "farm", "show", "--store", store.url).out.replace(before, after))
+        said = ancestra("settings", "farm", "set", file, "--store", store.url)
+        assert said.code == 0, said.err
+
+    assert ancestra("settings", "farm", "set", path, "--store", store.url).code == 0
+    edited(path, "EUR", "USD")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+        edited(theirs, "USD", "EUR")
+    edited(path, "EUR", "GBP")
+
+
+def test_settings_may_come_through_a_pipe(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
+    assert ancestra("settings", "farm", "set", file(tmp_path, "farm.yaml", FARM), "--store", store.url).code == 0
+    shown = ancestra("settings", "farm", "show", "--store", store.url).out
+    reads, writes = os.pipe()
+    with os.fdopen(writes, "w") as pipe:
+        pipe.write(shown.replace("EUR", "USD"))
+    try:
+        said = ancestra("settings", "farm", "set", f"/dev/fd/{reads}", "--store", store.url)
+    finally:
+        os.close(reads)
+    assert said.code == 0, said.err
+    assert ancestra("settings", "farm", "show", "--store", store.url, "--json").json["document"]["currency"] == "USD"
+
+
+def test_settings_are_given_where_nothing_can_be_noted(
+    ancestra: Ancestra, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANCESTRA_TOKEN", issue(store, "ci", "operator", by="ada"))
+    (tmp_path / "no folder").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no folder"))
+    said = ancestra("settings", "farm", "set", file(tmp_path, "farm.yaml", FARM), "--store", store.url)
+    assert said.code == 0, said.err
+    assert "as ci gave them" in said.out, "whose the token is only the store can say"
 
 
 def test_a_show_has_settings_of_its_own(ancestra: Ancestra, store: Store, tmp_path: Path) -> None:
