@@ -132,9 +132,8 @@ async def submit(call: "Call") -> wire.Taken:
         detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
         raise Refusal("refused", detail, faults)
     at = time.time()
-    commit = await answered(
-        call.desk.submit(body.document, body.cards, who if not by else f"{who} (by {by})", body.start_at)
-    )
+    told = who if not by else f"{who} (by {by})"
+    commit = await answered(call.desk.submit(body.document, body.cards, told, body.start_at, body.order_id or ""))
     await _named(call, body.document)
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at)
 

@@ -144,12 +144,15 @@ class Client:
         sent = [self._spelt(order) for order in orders]
         return self._ask("POST", "/v1/orders", wire.Taken, {"orders": sent})
 
-    def submit(self, document: str, cards: Mapping[str, str], start_at: float | None = None) -> wire.Taken:
+    def submit(
+        self, document: str, cards: Mapping[str, str], start_at: float | None = None, order_id: str = ""
+    ) -> wire.Taken:
         """Hand in a checked batch; it is durable on return. The same batch again changes nothing.
 
-        ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now.
+        ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now. ``order_id``: what was taken
+        under it is not taken once more, whatever others did since; empty: one is made.
         """
-        body: dict[str, Any] = {"document": document, "cards": dict(cards)}
+        body: dict[str, Any] = {"document": document, "cards": dict(cards), "order_id": order_id or uuid.uuid4().hex}
         if start_at is not None:
             body["start_at"] = start_at
         return self._ask("POST", "/v1/batches", wire.Taken, body | self._named(self.who))

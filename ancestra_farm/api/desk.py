@@ -62,7 +62,9 @@ class Desk(Protocol):
         The future raises OrderRefused, `Leaving`, `OutcomeUnknown`, or Superseded.
         """
 
-    def submit(self, document: str, cards: Mapping[str, str], who: str, start_at: float | None = None) -> "Future[int]":
+    def submit(
+        self, document: str, cards: Mapping[str, str], who: str, start_at: float | None = None, order_id: str = ""
+    ) -> "Future[int]":
         """Take a batch in; otherwise as `give`."""
 
     def change(self, given: SettingsGiven, based_on: str) -> "Future[int]":

@@ -165,6 +165,7 @@ class SubmitIn(Model):
         description="When it is to begin, by a year ahead at most: it is paused until then, and its nodes and models "
         "are there by then. Left out: now.",
     )
+    order_id: OrderId | None = None
 
 
 class SettingsIn(Model):

@@ -33,10 +33,10 @@ def unchanged(view: "View", plan: "Plan") -> str | None:
     return f"{name} is unchanged since {found.who} handed it in {ago} ago: nothing of it is done a second time"
 
 
-def hand_over(client: "Client", plan: "Plan", start_at: float | None = None) -> int:
+def hand_over(client: "Client", plan: "Plan", start_at: float | None = None, order_id: str = "") -> int:
     """Submit a batch to the farm that is at work, and say so; a commit by which it is in the log.
 
-    ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now.
+    ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now. ``order_id``: as of `Client.submit`.
 
     Raises OrderRefused, NotAllowed, and EndpointGone where the controller ended before it took the batch.
     """
@@ -44,7 +44,7 @@ def hand_over(client: "Client", plan: "Plan", start_at: float | None = None) -> 
 
     view = Live(client.store, client)
     said = unchanged(view, plan)
-    taken = client.submit(plan.document, plan.card_documents, start_at)
+    taken = client.submit(plan.document, plan.card_documents, start_at, order_id)
     begins = "" if start_at is None else f"; it begins at {clock(start_at)}"
     typer.echo(said or f"{plan.batch.batch} is handed to {client.presence} (commit {taken.commit}){begins}")
     if start_at is None and (held := _held(view, plan.batch.batch)):

@@ -220,6 +220,7 @@ def _collected(fields: Fields) -> str:
 _TELLERS: Mapping[str, Callable[[Fields], str]] = {
     "EpochTaken": _epoch,
     "BatchSubmitted": _submitted,
+    "SubmissionRepeated": lambda fields: f"{fields['batch']} was handed in by {fields['who']} just as it stands",
     "BranchOpened": _opened,
     "WaveReleased": _released,
     "AttemptEnded": _attempt,

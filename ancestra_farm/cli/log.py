@@ -10,7 +10,7 @@ import typer
 
 from ancestra_farm.cli.listing import column, json_keys, number, print_rows
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
-from ancestra_farm.plan.events import BatchSubmitted, Event, MediaCollected, OrderGiven
+from ancestra_farm.plan.events import BatchSubmitted, Event, MediaCollected, OrderGiven, SubmissionRepeated
 from ancestra_farm.plan.farm_events import NodeOrdered, SettingsGiven, StopOrdered, TokenNoted
 from ancestra_farm.plan.moments import clock
 
@@ -73,8 +73,9 @@ def orders(
 def told(commit: int, event: Event) -> Iterator[OrderRow]:
     """The row of an event that somebody wanted; nothing for others."""
     match event:
-        case BatchSubmitted():
-            yield OrderRow(commit, event.at, event.who, "submit", event.batch, "", f"digest {event.digest[:12]}")
+        case BatchSubmitted() | SubmissionRepeated():
+            says = f"digest {event.digest[:12]}" + (", as it stood" if isinstance(event, SubmissionRepeated) else "")
+            yield OrderRow(commit, event.at, event.who, "submit", event.batch, "", says, event.order_id)
         case OrderGiven():
             about = event.candidate_id or "/".join(filter(None, (event.shot, event.stage)))
             says = ", ".join(filter(None, (*_said(event), event.note)))

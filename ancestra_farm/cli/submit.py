@@ -1,6 +1,7 @@
 """``ancestra submit`` and ``up``: batches for the farm of a store; with nobody at work it comes up on a cluster."""
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -172,7 +173,8 @@ def submit(
         refuse_early(opened, ready.plan)
         look_at(coming, store)
     upload(ready, opened)
-    taken_by(opened, found, who, coming, lambda client: hand_in(client, ready, wait, timeout, begins))
+    order_id = uuid.uuid4().hex  # one for all tries: the controller may end after it took the batch
+    taken_by(opened, found, who, coming, lambda client: hand_in(client, ready, wait, timeout, begins, order_id))
 
 
 def up(
@@ -242,14 +244,19 @@ def through(door: str, who: str) -> "Client":
 
 
 def hand_in(
-    client: "Client", ready: "Prepared", wait: bool, timeout: float | None, start_at: float | None = None
+    client: "Client",
+    ready: "Prepared",
+    wait: bool,
+    timeout: float | None,
+    start_at: float | None = None,
+    order_id: str = "",
 ) -> None:
     """Submit a batch whose files are in the store, and watch it to its end if that is wanted, which ends the command.
 
     Raises EndpointGone where the controller ended before it took the batch.
     """
     name, store = ready.plan.batch.batch, client.store.url
-    commit = hand_over(client, ready.plan, start_at)
+    commit = hand_over(client, ready.plan, start_at, order_id)
     if wait:
         _watch(client, name, commit, timeout, store)
     else:

@@ -165,9 +165,11 @@ class LoopDesk:
         first, *more = (Order(order) for order in orders)
         return self._inbox.ask(first, *more)
 
-    def submit(self, document: str, cards: Mapping[str, str], who: str, start_at: float | None = None) -> "Future[int]":
+    def submit(
+        self, document: str, cards: Mapping[str, str], who: str, start_at: float | None = None, order_id: str = ""
+    ) -> "Future[int]":
         """Into the inbox."""
-        return self._inbox.ask(Submit(document, dict(cards), who, start_at=start_at))
+        return self._inbox.ask(Submit(document, dict(cards), who, start_at=start_at, order_id=order_id))
 
     def change(self, given: SettingsGiven, based_on: str) -> "Future[int]":
         """Into the inbox."""

@@ -29,7 +29,7 @@ from ancestra_farm.ledger.snapshot import FOLDER as SNAPSHOTS
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.survey import Survey, commits_of, survey
 from ancestra_farm.ledger.tables import rebuild
-from ancestra_farm.plan.events import BatchSubmitted, EpochTaken, Event, Repaired
+from ancestra_farm.plan.events import BatchSubmitted, EpochTaken, Event, Repaired, SubmissionRepeated
 from ancestra_farm.plan.farm_events import (
     HostNoted,
     HostTimed,
@@ -52,6 +52,7 @@ _STAY = (
     NoticeDelivered,
     Repaired,
     StopOrdered,
+    SubmissionRepeated,
     TokenNoted,
 )
 

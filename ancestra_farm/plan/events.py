@@ -57,7 +57,7 @@ class BatchSubmitted:
     """A batch, or a newer revision of one of the same name, was accepted.
 
     ``document`` is the batch as canonical JSON and ``cards`` the model cards it names, by id, as canonical JSON: the
-    plan can always be made again from the log alone. ``digest`` is over both.
+    plan can always be made again from the log alone. ``digest`` is over both. ``order_id``: as of `OrderGiven`.
     """
 
     batch: str
@@ -66,6 +66,18 @@ class BatchSubmitted:
     cards: dict[str, str]
     who: str
     at: float
+    order_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRepeated:
+    """A batch was handed in just as it stands, under an id: nothing changed, and nothing will under this id."""
+
+    batch: str
+    digest: str
+    who: str
+    at: float
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +339,7 @@ class MediaCollected:
 Event = (
     EpochTaken
     | BatchSubmitted
+    | SubmissionRepeated
     | BranchOpened
     | WaveReleased
     | AttemptEnded

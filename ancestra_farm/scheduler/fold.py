@@ -19,6 +19,7 @@ from ancestra_farm.plan.events import (
     StageClosed,
     StitchEnded,
     StitchPlanned,
+    SubmissionRepeated,
     VerdictsVoided,
     WaveClosed,
     WaveReleased,
@@ -28,7 +29,7 @@ from ancestra_farm.scheduler.budget import branch_limit, tail_share
 from ancestra_farm.scheduler.counts import Counts
 from ancestra_farm.scheduler.duplicates import HashIndex
 from ancestra_farm.scheduler.notices import taken_as_told
-from ancestra_farm.scheduler.ordered import extend, fold_node_order, fold_order, remember
+from ancestra_farm.scheduler.ordered import extend, fold_node_order, fold_order, remember, submission_digest
 from ancestra_farm.scheduler.outcomes import (
     attempt_ended,
     given_up,
@@ -57,10 +58,16 @@ def _epoch_taken(state: FarmState, event: EpochTaken) -> None:
 
 
 def _submitted(state: FarmState, event: BatchSubmitted) -> None:
+    if event.order_id:
+        remember(state, event.order_id, submission_digest(event))
     before = state.batches.get(event.batch)
     number = len(state.batches) if before is None else before.number
     batch = state.batches[event.batch] = new_batch(event, number, before, state.settings)
     batch.batches = state.batches
+
+
+def _repeated(state: FarmState, event: SubmissionRepeated) -> None:
+    remember(state, event.order_id, submission_digest(event))
 
 
 def _branch_opened(state: FarmState, event: BranchOpened) -> None:
@@ -190,6 +197,7 @@ def _media_collected(state: FarmState, event: MediaCollected) -> None:
 _HANDLERS: dict[type, Callable[[FarmState, Any], None]] = {
     EpochTaken: _epoch_taken,
     BatchSubmitted: _submitted,
+    SubmissionRepeated: _repeated,
     BranchOpened: _branch_opened,
     WaveReleased: wave_released,
     AttemptEnded: attempt_ended,

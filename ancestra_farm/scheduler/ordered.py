@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from ancestra_farm.batch.schema import Priority
-from ancestra_farm.plan.events import OrderGiven, Outcome
+from ancestra_farm.plan.events import BatchSubmitted, OrderGiven, Outcome, SubmissionRepeated
 from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.scheduler.phases import Retry
@@ -62,6 +62,11 @@ def order_digest(given: OrderGiven) -> str:
     """What the order says, but for when, and for which stage (which may be worked out on taking it): 32 hex digits."""
     names = [name for name in OrderGiven.__slots__ if name not in ("at", "stage")]
     return digest_of("order", [(name, repr(getattr(given, name))) for name in names]).hex()
+
+
+def submission_digest(submitted: BatchSubmitted | SubmissionRepeated) -> str:
+    """What was handed in, and by whom: 32 hex digits. When it was to begin is an order that follows it."""
+    return digest_of("submission", submitted.batch, submitted.digest, submitted.who).hex()
 
 
 def _stage(batch: BatchState, given: OrderGiven) -> StageState:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ancestra_farm.batch.schema import PRIORITIES
-from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
+from ancestra_farm.plan.events import BatchSubmitted, OrderGiven, SubmissionRepeated
 from ancestra_farm.plan.moments import clock
 from ancestra_farm.plan.plan import Plan, PlanRefused
 from ancestra_farm.scheduler import after, pauses
@@ -20,7 +20,15 @@ from ancestra_farm.scheduler.chains import (
     selected_chains,
     waits_for_people,
 )
-from ancestra_farm.scheduler.ordered import ENDED_FOR_GOOD, find, order_digest, shots_of, stages_of, to_retry
+from ancestra_farm.scheduler.ordered import (
+    ENDED_FOR_GOOD,
+    find,
+    order_digest,
+    shots_of,
+    stages_of,
+    submission_digest,
+    to_retry,
+)
 from ancestra_farm.scheduler.phases import Retry
 from ancestra_farm.scheduler.rules import refusals
 from ancestra_farm.scheduler.state import BatchState, Branch, FarmState, ShotState, StageState
@@ -49,7 +57,8 @@ _PLAIN = {
 def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[str, bool]:
     """Take a batch in. The very same batch again is taken as a reminder, and changes nothing unless it was cancelled.
 
-    Returns its name and whether anything changed.
+    Taken before under the same id it changes nothing, whatever others did with the batch since. Returns its name and
+    whether anything changed.
     """
     try:
         plan = Plan.from_documents(request.document, request.cards)
@@ -59,6 +68,17 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     if problems:
         raise OrderRefused("; ".join(problems))
     name = plan.batch.batch
+    submitted = BatchSubmitted(
+        batch=name,
+        digest=plan.digest,
+        document=request.document,
+        cards=dict(request.cards),
+        who=request.who,
+        at=now,
+        order_id=request.order_id,
+    )
+    if _taken_before(state, request.order_id, submission_digest(submitted)):
+        return name, False
     known = state.batches.get(name)
     if known is not None and known.show != plan.batch.show and not request.accepted:
         # Whoever may submit on one show must not revise, or end, what is of another.
@@ -67,6 +87,8 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     if known is not None and known.submitted.digest == plan.digest and not cancelled:
         if request.start_at is not None and (known.pause is None or known.pause.until != request.start_at):
             raise OrderRefused(f"{name} is here already, just so; `ancestra pause --until` says when it goes on")
+        if request.order_id:  # or it would be taken in anew if its answer was lost and others changed it since
+            emit(SubmissionRepeated(name, plan.digest, request.who, now, request.order_id))
         return name, False
     begins = None if request.start_at is None else _begins(name, request.who, request.start_at, now)
     paid = 0.0 if known is None else known.money
@@ -77,19 +99,18 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     for branch in list(known.branches.values()) if known is not None else ():
         if branch.closed is None:
             close(branch, "superseded", emit, now)
-    emit(
-        BatchSubmitted(
-            batch=name,
-            digest=plan.digest,
-            document=request.document,
-            cards=dict(request.cards),
-            who=request.who,
-            at=now,
-        )
-    )
+    emit(submitted)
     if begins is not None:
         emit(begins)
     return name, True
+
+
+def _taken_before(state: FarmState, order_id: str, digest: str) -> bool:
+    """Whether this was taken under its id. ``digest``: what it says. Raises OrderRefused where something else was."""
+    known = state.orders.get(order_id) if order_id else None
+    if known is not None and known != digest:
+        raise OrderRefused(f"the id {order_id} was given to another order before; give this one its own")
+    return known is not None
 
 
 def _begins(batch: str, who: str, at: float, now: float) -> OrderGiven:
@@ -104,9 +125,7 @@ def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> bool:
     """Take an order or raise OrderRefused. False where it was taken before, under the same id: nothing changes."""
     if not given.who.strip():
         raise OrderRefused("an order needs the name of the person who gives it")
-    if given.order_id and (known := state.orders.get(given.order_id)) is not None:
-        if known != order_digest(given):
-            raise OrderRefused(f"the id {given.order_id} was given to another order before; give this one its own")
+    if _taken_before(state, given.order_id, order_digest(given)):
         return False
     batch = state.batches.get(given.batch)
     if batch is None:

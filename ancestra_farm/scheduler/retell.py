@@ -186,7 +186,7 @@ class _Telling:
 
     def _submitted(self, event: BatchSubmitted) -> None:
         self._decide()
-        self._handle(event, Submit(event.document, event.cards, event.who, accepted=True))
+        self._handle(event, Submit(event.document, event.cards, event.who, accepted=True, order_id=event.order_id))
 
     def _order(self, event: OrderGiven, *, last: bool = False) -> None:
         self._decide()

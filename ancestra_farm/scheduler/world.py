@@ -131,6 +131,7 @@ class Submit:
 
     ``accepted``: it was taken in once, and is not held against the settings of the farm and its show again.
     ``start_at``: when it is to begin, in seconds since the Unix epoch; it is paused until then. None: now.
+    ``order_id``: as of `OrderGiven`.
     """
 
     document: str
@@ -138,6 +139,7 @@ class Submit:
     who: str
     accepted: bool = False
     start_at: float | None = None
+    order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

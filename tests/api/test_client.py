@@ -20,7 +20,8 @@ from ancestra_farm.api.server import AddressTaken, listening, parsed_address
 from ancestra_farm.api.tokens import OwnToken, keep_token
 from ancestra_farm.ledger.liveness import PATH, Presence
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.plan.events import OrderGiven
+from ancestra_farm.ledger.tail import read_commits
+from ancestra_farm.plan.events import BatchSubmitted, OrderGiven
 from ancestra_farm.scheduler.world import OrderRefused, Submit
 from tests.api.door import OpenDoor
 from tests.api.test_register import away
@@ -140,6 +141,45 @@ def test_an_answer_that_got_lost_is_asked_for_again_and_counts_once(
         assert client.give([pause()]).orders[0].order == "pause"
     assert sum(call.endswith("/orders") for call in calls) == 2
     assert len(door.logged()) == 1
+
+
+@pytest.mark.parametrize("meanwhile", ["revised", "cancelled"])
+def test_a_submission_whose_answer_got_lost_undoes_nothing_that_others_did_since(
+    door: OpenDoor, waiting_batch: Submit, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    first, second = reseeded(waiting_batch, 11), reseeded(waiting_batch, 12)
+    client, other = Client.of(door.store), Client.of(door.store)
+    assert client is not None
+    assert other is not None
+    client.status()
+    request, lost = client._pool.request, []
+
+    def lossy(method: str, url: str, **more: Any) -> Any:
+        answer = request(method, url, **more)
+        if url.endswith("/batches") and method == "POST" and not lost:
+            lost.append(url)
+            if meanwhile == "revised":
+                other.submit(second.document, second.cards)
+            else:
+                other.give([OrderGiven("tiny", "cancel", "", 0.0)])
+            raise client_module.urllib3.exceptions.ProtocolError("the connection broke")
+        return answer
+
+    monkeypatch.setattr(client._pool, "request", lossy)
+    with client, other:
+        client.submit(first.document, first.cards)
+        (batch,) = client.batches().batches
+        states = {shot.state for shot in client.explain("tiny").shots}
+    assert lost
+    handed_in = [one for commit in read_commits(door.store) for one in commit.events if isinstance(one, BatchSubmitted)]
+    assert len(handed_in) == (3 if meanwhile == "revised" else 2)
+    assert batch.digest == handed_in[-1].digest
+    assert ("cancelled" in states) == (meanwhile == "cancelled")
+
+
+def reseeded(batch: Submit, seed: int) -> Submit:
+    """The same with other candidates."""
+    return dataclasses.replace(batch, document=json.dumps(json.loads(batch.document) | {"seed": seed}))
 
 
 def test_a_controller_that_has_ended_is_gone(store: Store, waiting_batch: Submit) -> None:

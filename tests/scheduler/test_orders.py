@@ -5,10 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from ancestra_farm.plan.events import AttemptEnded, BatchSubmitted, StitchEnded, StitchPlanned
+from ancestra_farm.plan.events import (
+    AttemptEnded,
+    BatchSubmitted,
+    OrderGiven,
+    StitchEnded,
+    StitchPlanned,
+    SubmissionRepeated,
+)
 from ancestra_farm.scheduler import folded
 from ancestra_farm.scheduler.chains import selected_chains
-from ancestra_farm.scheduler.world import OrderRefused, StitchReturned, Submit, TicketEnded
+from ancestra_farm.scheduler.world import Order, OrderRefused, Record, StitchReturned, Submit, TicketEnded
 from tests.scheduler.world import CARDS, CLIPS, STILLS, Fate, World, batch_of, finished, submission
 
 WAITING = STILLS.replace("wave: 10", "wave: 10, select: close")
@@ -138,6 +145,34 @@ def test_the_very_same_batch_again_changes_nothing():
     world.run()
     assert world.log == before
     assert world.done is not None
+
+
+def test_a_submission_asked_for_again_undoes_nothing_that_others_did_since():
+    first = replace(submission(batch_of(f"{{still: {STILLS}}}", shots=1)), order_id="of-the-first")
+    world = World()
+    world.tell(first)
+    world.submit(batch_of(f"{{still: {STILLS}}}", shots=1, seed=8))
+    world.tell(Order(OrderGiven("b", "cancel", "bea", world.now)))
+    before = list(world.log)
+    for scheduler in (world.scheduler, folded(world.log)):
+        assert not [one for one in scheduler.handle(first, world.now) if isinstance(one, Record)]
+    assert world.log == before
+    world.tell(replace(first, order_id="of-another"))
+    assert [e.digest for e in world.log if isinstance(e, BatchSubmitted)].count(before[0].digest) == 2
+    for other in (replace(first, who="bea"), submission(batch_of(f"{{still: {STILLS}}}"))):
+        with pytest.raises(OrderRefused, match="given to another order"):
+            world.tell(replace(other, order_id="of-the-first"))
+
+
+def test_nor_does_one_that_changed_nothing_at_first():
+    again = replace(submission(batch_of(f"{{still: {STILLS}}}", shots=1)), order_id="of-the-second")
+    world = World()
+    world.tell(replace(again, order_id=""))
+    world.tell(again)
+    world.tell(Order(OrderGiven("b", "cancel", "bea", world.now)))
+    assert [type(e) for e in world.log].count(SubmissionRepeated) == 1
+    for scheduler in (world.scheduler, folded(world.log)):
+        assert not [one for one in scheduler.handle(again, world.now) if isinstance(one, Record)]
 
 
 def test_an_edited_batch_reuses_every_unchanged_candidate():
