@@ -136,6 +136,12 @@ class LocalFolder:
         with _reading(path):
             return path.stat().st_mtime
 
+    def renew(self, key: str) -> None:
+        """Have a file count as written now; NotThere if there is none."""
+        path = self.root / key
+        with _reading(path):
+            os.utime(path)
+
     def leftovers(self) -> Iterator[tuple[str, int, float]]:
         """Temporary files, wherever they lie: key, bytes, when last written."""
         for path in self.root.rglob(f"{TEMPORARY}*"):

@@ -25,7 +25,7 @@ MARK = "STORE"
 DAMAGED = "damaged"
 #: Version of the layout of a store; a store of a later one is refused, never guessed at.
 LAYOUT = 1
-#: Material that was put longer ago is put again when it is wanted again. Far below the grace that `gc` gives.
+#: Material that was put longer ago is renewed when it is wanted again. Far below the grace that `gc` gives.
 YOUNG_S = 3600.0
 
 _SUFFIX = re.compile(r"[a-z0-9]{1,8}")
@@ -54,6 +54,9 @@ class Backend(Protocol):
 
     def replace_from(self, key: str, file: Path, sha256: str) -> None:
         """As `replace`, of a file on this machine. Raises SourceChanged, and writes nothing then."""
+
+    def renew(self, key: str) -> None:
+        """Have what is there count as written now, without its being sent; raises NotThere."""
 
     def join(self, key: str, parts: Sequence[str], sha256: str, *, checked: bool) -> None:
         """One file of others, one after the other, new or not, atomically and durably.
@@ -243,8 +246,12 @@ class Store:
         Raises SourceChanged where the file has other bytes by now, or cannot be read.
         """
         path = material_path(sha256)
-        if not self._backend.create_from(path, file, sha256) and not self._is_sound(path, file, sha256):
+        if self._backend.create_from(path, file, sha256):
+            return path
+        if not self._is_sound(path, file, sha256):
             self._backend.replace_from(path, file, sha256)
+        elif self._backend.modified(path) < time.time() - YOUNG_S:
+            self._backend.renew(path)
         return path
 
     @property
@@ -274,13 +281,12 @@ class Store:
         return self._backend.exists(path) and self._is_sound(path, file, sha256)
 
     def _is_sound(self, path: str, file: Path, sha256: str) -> bool:
-        """Whether material may stay as it is: in a folder it is read, in a bucket it has its length and is young."""
+        """Whether material may stay as it is: in a folder it is read, in a bucket it has its length."""
         here = self.local_path(path)
         if here is not None:
             with here.open("rb") as there:
                 return hashlib.file_digest(there, "sha256").hexdigest() == sha256
-        whole = self._backend.size(path) == file.stat().st_size
-        return whole and self._backend.modified(path) >= time.time() - YOUNG_S
+        return self._backend.size(path) == file.stat().st_size
 
     def fetch(self, path: str, file: Path) -> None:
         """Copy a file of the store to ``file`` on this machine without holding it in memory. Raises NotThere."""

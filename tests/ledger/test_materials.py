@@ -28,6 +28,7 @@ from ancestra_farm.ledger.materials import (
 from ancestra_farm.ledger.store import Store, material_path
 from ancestra_farm.ledger.verify import verify
 from ancestra_farm.plan.plan import Plan
+from tests.farm.processes import wait_for
 from tests.ledger.film import CARDS, plan_of, submitted
 
 DATA = bytes(range(256)) * 40_000  # more than one block
@@ -235,6 +236,26 @@ def test_material_that_is_put_again_is_young_until_its_batch_is_committed(local_
     assert gc(local_store, "ann", dry_run=True).orphans.files == 1
     put_material(local_store, file, DIGEST)
     assert gc(local_store, "ann", dry_run=True).orphans.files == 0
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_was_put_long_ago_is_made_young_without_being_sent_again(
+    store: Store, file: Path, large: bool, monkeypatch: pytest.MonkeyPatch
+):
+    put_material(store, file, DIGEST)
+    first = store.modified(PATH)
+    monkeypatch.setattr("ancestra_farm.ledger.store.YOUNG_S", -1.0)  # whatever is there was put long ago
+    if large:  # what S3 copies in pieces
+        monkeypatch.setattr("s3fs.core.MANAGED_COPY_THRESHOLD", 2**20)
+    sent = []
+
+    def renewed() -> bool:
+        put_material(store, file, DIGEST, lambda _, more: sent.append(more))
+        return store.modified(PATH) > first
+
+    wait_for(renewed, 30)
+    assert sum(sent) == 0
+    assert store.read(PATH) == DATA
 
 
 def test_material_that_is_put_while_others_are_collected_stays(
