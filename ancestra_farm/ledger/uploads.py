@@ -137,7 +137,8 @@ def join(store: Store, sha256: str, size: int, parts: Sequence[Part], *, checked
     ``checked``: whoever calls has the file itself and saw that these parts are it; otherwise every byte is read here.
 
     Raises StoreRefused where these are not all parts of a file of ``size`` bytes, NotThere where the store lacks one,
-    MaterialDamaged where they come to other bytes than ``sha256``: then they are thrown away.
+    MaterialDamaged where they come to other bytes than ``sha256``. Parts that are what they say stay then: who named
+    them together may be another than who brought them, and the right ones among them are gone on with.
     """
     if [part.number for part in parts] != list(range(count_of(size))):
         raise StoreRefused(f"a file of {size:,} bytes has {count_of(size):,} parts, and they are named in their order")
@@ -145,11 +146,19 @@ def join(store: Store, sha256: str, size: int, parts: Sequence[Part], *, checked
     try:
         path = store.join_material(sha256, [part.path(sha256) for part in parts], checked=checked)
     except MaterialDamaged:
-        forget(store, sha256)
+        _forget_damaged(store, sha256, parts)
         raise
     reached("uploads.after_join")
     forget(store, sha256)
     return path
+
+
+def _forget_damaged(store: Store, sha256: str, parts: Sequence[Part]) -> None:
+    """Remove those parts that have come to other bytes than they say since they were kept."""
+    for part in parts:
+        with suppress(NotThere):
+            if hashlib.sha256(store.read(part.path(sha256))).hexdigest() != part.sha256:
+                store.delete(part.path(sha256))
 
 
 def waiting(store: Store) -> dict[str, list[str]]:

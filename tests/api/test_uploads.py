@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from ancestra_farm.batch.materials import Material
 from ancestra_farm.ledger.errors import SourceChanged
 from ancestra_farm.ledger.revoked import revoke
 from ancestra_farm.ledger.store import Store, material_path
-from ancestra_farm.ledger.uploads import PART_BYTES, Part, held, put_part
+from ancestra_farm.ledger.uploads import PART_BYTES, Part, held, put_part, sweep
 from ancestra_farm.scheduler.world import OrderRefused
 from tests.api.door import OpenDoor
 from tests.farm.processes import wait_for
@@ -236,7 +237,17 @@ def test_parts_that_come_to_another_file_never_become_material(open_door: OpenDo
     refused = open_door.ask("POST", "/v1/upload_joins", body)
     assert (refused.status, "send it again" in refused.json["detail"]) == (409, True)
     assert not open_door.store.exists(PATH)
-    assert open_door.store.list("uploads") == []
+    sweep(open_door.store, time.time() + 60.0)
+
+
+def test_somebody_who_names_wrong_parts_throws_away_nothing_of_others(store: Store) -> None:
+    with OpenDoor(store) as door:
+        brought = {part for part, data in parts()[:2] if raw(door, part_of(part), data).status == 200}
+        lie = hashlib.sha256(b"lie").hexdigest()
+        assert raw(door, part_of(Part(0, lie)), b"lie").status == 200
+        body = {"digest": f"sha256:{SHA256}", "bytes": 3, "parts": [f"sha256:{lie}"]}
+        assert door.ask("POST", "/v1/upload_joins", body).status == 409
+        assert brought < held(store, SHA256)
 
 
 def test_only_so_many_files_are_joined_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

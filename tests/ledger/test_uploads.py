@@ -174,13 +174,26 @@ def either_store(request: pytest.FixtureRequest) -> Store:
     return request.getfixturevalue(f"{request.param}_store")
 
 
-def test_parts_that_come_to_another_file_are_thrown_away(either_store: Store):
+def test_parts_that_come_to_another_file_cost_nobody_what_they_brought(either_store: Store):
     wrong = Part(1, PARTS[0].sha256)
-    put(either_store, 0, 2, 3)
+    put(either_store, 0, 1, 2, 3)
     uploads.put_part(either_store, SHA256, wrong, CUT[0])
     with pytest.raises(MaterialDamaged, match="send it again"):
         join(either_store, SHA256, len(DATA), [PARTS[0], wrong, *PARTS[2:]], checked=False)
-    assert either_store.list("materials") == either_store.list("uploads") == []
+    assert either_store.list("materials") == []
+    assert held(either_store, SHA256) == {*PARTS, wrong}
+    join(either_store, SHA256, len(DATA), PARTS, checked=False)
+    assert either_store.read(PATH) == DATA
+
+
+def test_a_part_that_the_store_has_damaged_is_brought_again(either_store: Store):
+    put(either_store, 0, 1, 2, 3)
+    either_store.replace(PARTS[1].path(SHA256), CUT[1][:-1])
+    with pytest.raises(MaterialDamaged, match="send it again"):
+        join(either_store, SHA256, len(DATA), PARTS, checked=False)
+    assert held(either_store, SHA256) == {PARTS[0], *PARTS[2:]}
+    put(either_store, 1)
+    assert either_store.read(join(either_store, SHA256, len(DATA), PARTS, checked=False)) == DATA
 
 
 def test_a_part_that_is_not_what_it_says_is_refused(either_store: Store):
