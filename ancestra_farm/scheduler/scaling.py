@@ -220,15 +220,20 @@ def _can_go(host: Host, fleet: Fleet, now: float, *, ample: bool) -> bool:
 def _beyond(fleet: Fleet, now: float) -> tuple[dict[str, int], set[str]]:
     """How many hosts each pool could do without now, and which pools could for long.
 
-    None while work waits for them, and never so many that fewer are left than are at work.
+    None while work waits for them, and never so many that fewer are left than are at work. What waits for its cap, or
+    for its show's money, waits for no host.
     """
     at_work = Counter(host.pool.digest for host in fleet.hosts.values() if not (host.idle or host.stopping))
     beyond = {
-        pool.digest: 0 if pool.queued else max(0, pool.staying - max(pool.needed, at_work[pool.digest]))
+        pool.digest: 0 if _waited_for(fleet, pool) else max(0, pool.staying - max(pool.needed, at_work[pool.digest]))
         for pool in fleet.pools.values()
     }
     ample = {pool.digest for pool in fleet.pools.values() if now - pool.ample_since >= _patience_s(fleet, pool)}
     return beyond, ample
+
+
+def _waited_for(fleet: Fleet, pool: Pool) -> bool:
+    return any(not fleet.kept_out(line, pool) for line in pool.waiting.values())
 
 
 def _spare_nodes(fleet: Fleet, types: Mapping[str, str]) -> dict[str, int]:

@@ -14,9 +14,9 @@ from math import ceil, inf
 from ancestra_farm.batch.numbers import counted
 from ancestra_farm.scheduler import fragments, scaling, supply
 from ancestra_farm.scheduler.bays import ROUNDING, Bay, whole
+from ancestra_farm.scheduler.demands import demands_in, usable
 from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host
-from ancestra_farm.scheduler.lines import Line
 from ancestra_farm.scheduler.placement import needs_of, nowhere
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.share import RANKS, Demand, hosts_by_pool
@@ -120,38 +120,18 @@ class Slots:
 
     def wanted(self, bay: Bay, pools: list[Pool]) -> dict[str, int]:
         """How many hosts each pool should have in a bay. What hosts in other bays are enough for is not asked twice."""
-        demands = [
-            Demand(
-                pool=pool.digest,
-                batch=line.batch.name,
-                rank=line.rank,
-                weight=line.batch.share_weight,
-                cap=line.cap,
-                work_s=pool.work_s(line),
-                most_hosts=self._usable(pool, line) - (pool.staying - pool.standing.get(bay.name, 0)),
-                slots_each=pool.sizes[bay.name],
-                show=line.batch.show,
-                show_cap=line.batch.show_cap,
-            )
-            for pool in pools
-            for line in pool.lines.values()
-            if line.busy and (line.cap is None or pool.slots_each <= line.cap)
-        ]
+        demands = list(demands_in(self.fleet, bay, pools))
         if self.fleet.grows:
             demands += [demand for pool in pools if (demand := self._ahead(bay, pool)) is not None]
         return hosts_by_pool(bay.all, demands)
 
     def _ahead(self, bay: Bay, pool: Pool) -> Demand | None:
         """What a pool is to have ahead of its work: else those at work would take the nodes that are asked for it."""
-        usable = sum(self._usable(pool, line) for line in pool.lines.values() if line.busy)
+        used = sum(usable(self.fleet, pool, line) for line in pool.lines.values() if line.busy)
         elsewhere = pool.staying - pool.standing.get(bay.name, 0)
-        if (most := pool.warm - max(usable, elsewhere)) <= 0 or self.cannot_start(pool) is not None:
+        if (most := pool.warm - max(used, elsewhere)) <= 0 or self.cannot_start(pool) is not None:
             return None
         return Demand(pool.digest, f"ahead: {pool.digest}", pool.warm_rank, 1.0, None, 1.0, most, pool.sizes[bay.name])
-
-    def _usable(self, pool: Pool, line: Line) -> int:
-        """How many hosts a batch could have tickets for. What its show's money does not reach for is for none."""
-        return line.going + (0 if self.fleet.purse.out_of_reach(pool, line) else line.queued)
 
     def _start(self, bay: Bay, pool: Pool, now: float, epoch: int) -> StartHost:
         self.fleet.started += 1
@@ -270,7 +250,7 @@ class Slots:
         All, if the rival has nothing to do. One at least, if the rival is of a lower class and this pool has no host
         yet, or has waited too long. Else as many as what waits here keeps busy for more than so many loads each.
         """
-        if not any(self._usable(rival, line) for line in rival.lines.values()):
+        if not any(usable(self.fleet, rival, line) for line in rival.lines.values()):
             return inf
         busy = ceil(pool.queued_s() / (self.tunables.switch_loads * pool.load_s) - pool.staying) - 1
         return max(busy, int(aged or (pool.rank < rival.rank and pool.staying == 0)))
