@@ -19,6 +19,7 @@ from ancestra_farm.batch.materials import digests_in
 from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.plan.events import OrderGiven
 from ancestra_farm.scheduler.progress import ShotProgress
+from ancestra_farm.scheduler.world import Submit
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
@@ -122,20 +123,38 @@ async def metrics(call: "Call") -> bytes:
 async def submit(call: "Call") -> wire.Taken:
     """Checked on a thread first, so that a large batch does not hold up the loop."""
     body: incoming.SubmitIn = call.body
-    person = somebody(call.person)
-    who, by = acting(person, body.who)
-    faults = await run_in_threadpool(soundness, body.document, body.cards)
-    if not faults:
-        await may_submit(call.desk, person, body.document, body.cards)
-        faults = await run_in_threadpool(call.desk.lacking, body.document)
-    if faults:
-        detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
-        raise Refusal("refused", detail, faults)
+    told = await _submitted(call, body)
+    if faults := await run_in_threadpool(call.desk.lacking, body.document):
+        raise _no_batch(faults)
     at = time.time()
-    told = who if not by else f"{who} (by {by})"
     commit = await answered(call.desk.submit(body.document, body.cards, told, body.start_at, body.order_id or ""))
     await _named(call, body.document)
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at)
+
+
+async def check(call: "Call") -> wire.Checked:
+    """As `submit`, but for the files that it names, which may not be here yet; nothing changes."""
+    body: incoming.SubmitIn = call.body
+    told = await _submitted(call, body)
+    at = time.time()
+    wanted = Submit(body.document, body.cards, told, start_at=body.start_at)
+    await answered(call.desk.ask(lambda scheduler: scheduler.check(wanted, at)))
+    return wire.Checked(epoch=call.desk.health.epoch, at=at)
+
+
+async def _submitted(call: "Call", body: incoming.SubmitIn) -> str:
+    """Who submits this, who may, and what the farm can plan. Raises Refusal, NotAllowed."""
+    person = somebody(call.person)
+    who, by = acting(person, body.who)
+    if faults := await run_in_threadpool(soundness, body.document, body.cards):
+        raise _no_batch(faults)
+    await may_submit(call.desk, person, body.document, body.cards)
+    return who if not by else f"{who} (by {by})"
+
+
+def _no_batch(faults: Sequence[wire.Fault]) -> Refusal:
+    detail = "this is no batch that the farm can plan: " + "; ".join(fault.message for fault in faults[:8])
+    return Refusal("refused", detail, faults)
 
 
 async def _named(call: "Call", document: str) -> None:

@@ -144,6 +144,12 @@ class Client:
         sent = [self._spelt(order) for order in orders]
         return self._ask("POST", "/v1/orders", wire.Taken, {"orders": sent})
 
+    def check(self, document: str, cards: Mapping[str, str], start_at: float | None = None) -> None:
+        """Ask whether a batch would be taken, before its files are brought. Raises OrderRefused, NotAllowed."""
+        body: dict[str, Any] = {"document": document, "cards": dict(cards)}
+        body |= {} if start_at is None else {"start_at": start_at}
+        self._ask("POST", "/v1/batch_checks", wire.Checked, body | self._named(self.who))
+
     def submit(
         self, document: str, cards: Mapping[str, str], start_at: float | None = None, order_id: str = ""
     ) -> wire.Taken:

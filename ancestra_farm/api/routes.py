@@ -110,6 +110,16 @@ ROWS = (
         answer=wire.Taken,
         problems=_ORDERED,
     ),
+    _Submitting(
+        "POST",
+        "/v1/batch_checks",
+        "Would this batch be taken? Asked before the files that it names are brought; nothing changes.",
+        answers.check,
+        body=incoming.SubmitIn,
+        body_bytes=SUBMIT_BYTES,
+        answer=wire.Checked,
+        problems=_ORDERED,
+    ),
     _Uploading(
         "GET",
         "/v1/uploads",

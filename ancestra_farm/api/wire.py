@@ -45,6 +45,13 @@ class Taken(Answer):
     orders: tuple[Acknowledged, ...] = ()
 
 
+class Checked(Answer):
+    """What was asked about would be taken, as things stood at ``at``. Nothing has changed."""
+
+    epoch: int
+    at: float
+
+
 class HostCount(Answer):
     """The hosts of one model, how many tickets they hold, and how many candidates wait for them."""
 

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -146,6 +147,7 @@ def submit(
     """
     from ancestra_farm.api.afar import is_door
     from ancestra_farm.api.batchfile import prepared
+    from ancestra_farm.api.client import EndpointGone
     from ancestra_farm.ledger.store import Store
 
     who = person(who)
@@ -154,6 +156,7 @@ def submit(
     ready = prepared(file, cards)
     if is_door(store):
         with through(store, who) as client:
+            ask_early(client, ready, begins)
             upload(ready, client)
             hand_in(client, ready, wait, timeout, begins)
         return
@@ -172,6 +175,9 @@ def submit(
             return
         refuse_early(opened, ready.plan)
         look_at(coming, store)
+    else:
+        with suppress(EndpointGone):  # the next one is asked when the batch is handed in
+            ask_early(found, ready, begins)
     upload(ready, opened)
     order_id = uuid.uuid4().hex  # one for all tries: the controller may end after it took the batch
     taken_by(opened, found, who, coming, lambda client: hand_in(client, ready, wait, timeout, begins, order_id))
@@ -300,6 +306,12 @@ def refuse_early(store: "Store", plan: "Plan") -> None:
 
     submission = Submit(plan.document, dict(plan.card_documents), who="")
     standing_of(store)[0].scheduler.check(submission, time.time())
+
+
+def ask_early(client: "Client", ready: "Prepared", start_at: float | None) -> None:
+    """The same of the farm at work, where there are files that would be sent in vain. Raises NotAllowed, too."""
+    if ready.materials:
+        client.check(ready.plan.document, ready.plan.card_documents, start_at)
 
 
 def at_work(store: "Store", who: str) -> "Client | None":

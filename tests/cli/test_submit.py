@@ -13,6 +13,7 @@ from ancestra_farm.cli import overview, submit
 from ancestra_farm.cli.ls import state_of
 from ancestra_farm.ledger.liveness import PATH, Presence
 from ancestra_farm.ledger.store import Store
+from ancestra_farm.ledger.tail import read_commits
 from ancestra_farm.scheduler.progress import ShotProgress
 from tests.api.door import OpenDoor
 from tests.cli.conftest import Ancestra
@@ -86,6 +87,23 @@ def test_files_are_uploaded_once(ancestra: Ancestra, door: OpenDoor, tmp_path: P
     assert "there already: " in again.out
     assert "uploaded: " not in again.out
     assert len(door.store.list("materials")) == 1
+
+
+@pytest.mark.parametrize("through_the_door", [False, True])
+def test_nothing_is_uploaded_for_a_batch_that_the_farm_would_refuse(
+    ancestra: Ancestra, door: OpenDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through_the_door: bool
+) -> None:
+    if through_the_door:
+        monkeypatch.setenv("ANCESTRA_TOKEN", door.token("wrangler"))
+        monkeypatch.setenv("ANCESTRA_STORE", door.endpoint)
+    file, cards = guided_batch(tmp_path)
+    (tmp_path / "way.json").write_text((tmp_path / "way.json").read_text().replace("0.3", "0.4"))
+    before = door.store.list("materials"), len(list(read_commits(door.store)))
+    file.write_text(file.read_text().replace("batch: guided", "batch: demo").replace("show: anc", "show: other"))
+    said = ancestra("submit", file, "--cards", cards)
+    assert (said.code, "there is a batch demo of another show" in said.err) == (2, True), said.err
+    assert "uploaded" not in said.out
+    assert (door.store.list("materials"), len(list(read_commits(door.store)))) == before
 
 
 def test_a_batch_that_cannot_be_planned_makes_no_store(ancestra: Ancestra, tmp_path: Path) -> None:
