@@ -19,7 +19,7 @@ from ancestra_farm.ledger.uploads import Count, Meter, Progressed, parts_of, unt
 
 R = TypeVar("R")
 
-#: So long is a door that does not answer asked again before the upload is given up for now.
+#: So long is a door that does not answer asked again before what is under way is given up for now.
 LINE_S = 60.0
 PAUSE_S = 1.0
 #: Parts that went while they were counted on are brought again so often.
@@ -54,7 +54,7 @@ def carry(
 def _brought(client: Client, material: Material, meter: Meter, line_s: float) -> bool:
     """Bring a file; False where parts that had arrived have gone meanwhile."""
     digest, size = material.digest, material.bytes
-    standing = _patiently(lambda: client.upload_standing(digest, size), line_s)
+    standing = patiently(lambda: client.upload_standing(digest, size), line_s)
     if standing.there:
         meter.at(size, 0)
         return True
@@ -67,16 +67,16 @@ def _brought(client: Client, material: Material, meter: Meter, line_s: float) ->
         if (part.number, named) in there:
             meter.at(done, 0)
             continue
-        _patiently(partial(client.bring_part, digest, part.number, named, data), line_s)
+        patiently(partial(client.bring_part, digest, part.number, named, data), line_s)
         meter.at(done, len(data))
         reached("uploads.after_answer")
     state = "joining"
     while state == "joining":  # the door itself waits for a while before it says so
-        state = _patiently(lambda: client.join_upload(digest, size, parts), line_s).state
+        state = patiently(lambda: client.join_upload(digest, size, parts), line_s).state
     return state == "there"
 
 
-def _patiently(ask: Callable[[], R], line_s: float) -> R:
+def patiently(ask: Callable[[], R], line_s: float) -> R:
     """Ask until there is an answer. Raises EndpointGone where there was none for ``line_s`` after the first failure."""
     until = None
     while True:

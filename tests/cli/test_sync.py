@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ancestra_farm.api import delivered
+from ancestra_farm.cli import fetching
 from ancestra_farm.ledger.store import Store
 from tests.api.door import OpenDoor
 from tests.cli.conftest import Ancestra, Said
@@ -127,6 +128,40 @@ def test_one_that_follows_ends_with_its_batch(ancestra: Ancestra, tmp_path: Path
     SmallFarm(store).work(submission(batch_file(tmp_path)))
     said = ancestra("sync", tmp_path / "here", "--store", store.url, "--batch", "demo", "--follow")
     assert said.code == 0, said.err
+    assert versions_below(tmp_path / "here")
+
+
+def test_whoever_is_interrupted_is_told_so_and_goes_on_later(
+    ancestra: Ancestra, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    monkeypatch.setattr(fetching, "BLOCK_BYTES", 3)
+    with monkeypatch.context() as interrupted:
+        read = Store.read_block
+
+        def stopped(store: Store, path: str, start: int, length: int) -> bytes:
+            if path.endswith(".mp4") and start:
+                raise KeyboardInterrupt
+            return read(store, path, start, length)
+
+        interrupted.setattr(Store, "read_block", stopped)
+        for more in ([], ["--follow", "--batch", "demo"]):
+            said = ancestra("sync", here, "--store", store.url, *more)
+            assert (said.code, said.err) == (1, "interrupted; the same command goes on where it was\n")
+    (part,) = here.rglob("*.part")
+    assert part.stat().st_size == 3
+    assert all_fetched(ancestra("sync", here, "--store", store.url, "--json"), store, here)
+
+
+def test_whoever_follows_stops_between_two_looks(
+    ancestra: Ancestra, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ancestra_farm.cli.sync.time.sleep", stopped)
+    said = ancestra("sync", tmp_path / "here", "--store", store.url, "--follow")
+    assert (said.code, said.err) == (0, "")
     assert versions_below(tmp_path / "here")
 
 
