@@ -45,6 +45,7 @@ def _lacking(fleet: Fleet, bay: Bay, pool: Pool) -> Iterator[tuple[Line, int]]:
     """
     elsewhere = pool.staying - pool.standing.get(bay.name, 0)
     tried = bool(bay.supply.droughts) and bay.planned > bay.slots + ROUNDING
+    bound = pool.bound
     capped = elsewhere > 0 and not tried  # else the caps are held where slots are shared
     left_of_show: dict[str, int] = {}
     for line in sorted(pool.lines.values(), key=lambda line: line.rank):
@@ -57,6 +58,9 @@ def _lacking(fleet: Fleet, bay: Bay, pool: Pool) -> Iterator[tuple[Line, int]]:
             left = left_of_show.get(line.batch.show, whole(line.batch.show_cap / pool.slots_each))
             most = min(most, left)
             left_of_show[line.batch.show] = left - most
+        if bound is not None:
+            most = min(most, bound)
+            bound -= most
         there = min(most, elsewhere)
         elsewhere -= there
         yield line, most - there

@@ -32,7 +32,8 @@ class Pool:
     ``lines``: by batch; ``waiting``: those with lots; ``hungry``: those with branches that may release. ``room``: hosts
     with nothing, and hosts with one ticket, that may be given another. ``leaving``: hosts that are about to go.
     ``stale``: a batch began or ended to have work here since slots were shared last. ``ward``: its sick hosts.
-    ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more.
+    ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more;
+    ``doubted``: they were so many that it is tried with one host.
     ``sizes``: slots that one host takes, by the bays it can be in, the first to be filled first; ``standing``: hosts
     that are not about to go, by bay. ``needed``: hosts that its work asks for; ``ample_since``: since when it has more.
     ``warm``: hosts that are to be there ahead of its work, which will be of the class of rank ``warm_rank``.
@@ -56,6 +57,7 @@ class Pool:
     last_failure: str = ""
     failed_at: float = -inf
     another_try: bool = False
+    doubted: bool = False
     sizes: dict[str, float] = field(default_factory=dict)
     standing: dict[str, int] = field(default_factory=dict)
     needed: int = 0
@@ -92,6 +94,13 @@ class Pool:
     def staying(self) -> int:
         """Hosts that are not about to go."""
         return len(self.hosts) - self.leaving
+
+    @property
+    def bound(self) -> int | None:
+        """The most hosts there should be, None: any number. Whether a doubted model loads again, one more says."""
+        if not self.doubted:
+            return None
+        return 1 + sum(host.ready and not host.stopping for host in self.hosts.values())
 
     def stand(self, host: Host, by: int) -> None:
         """Count a host of ours in, or out, of those that stay in its bay."""

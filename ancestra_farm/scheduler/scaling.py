@@ -93,11 +93,16 @@ def wishes_of(fleet: Fleet, pool: Pool, ahead: Mapping[str, Mapping[str, Work]])
             caps = [whole(cap / pool.slots_each) for cap in (line.cap, line.batch.show_cap) if cap is not None]
             work_s[rank] = work_s.get(rank, 0.0) + seconds
             most[rank] = most.get(rank, 0) + min([candidates, *caps])
-    target_s = fleet.farm.scaling.target_wait_s
-    return [
-        Wish(pool.digest, rank, min(ceil(seconds / target_s), most[rank]), pool.sizes)
-        for rank, seconds in work_s.items()
-    ]
+    target_s, bound = fleet.farm.scaling.target_wait_s, pool.bound
+    wishes = []
+    for rank in sorted(work_s):
+        hosts = min(ceil(work_s[rank] / target_s), most[rank])
+        if bound is not None:
+            hosts = min(hosts, bound)
+            bound -= hosts
+        if hosts:
+            wishes.append(Wish(pool.digest, rank, hosts, pool.sizes))
+    return wishes
 
 
 def ahead_of(fleet: Fleet, batch: BatchState, beginning: Container[StageRef] = ()) -> dict[str, Work]:

@@ -49,6 +49,7 @@ class Slots:
         for pool in self.fleet.pools.values():
             pool.stale = False
             pool.another_try = now >= pool.failed_at + self.tunables.start_pause_s
+            pool.doubted = pool.start_failures >= self.tunables.start_failures
         if self.fleet.known:
             self._look_ahead(now)
         if self.fleet.grows and self.fleet.known:
@@ -65,7 +66,8 @@ class Slots:
         warm = [pool for pool in self.fleet.pools.values() if pool.warm and self.cannot_start(pool) is None]
         for pool in sorted(warm, key=lambda pool: pool.warm_rank):
             for bay in (self.fleet.bays[name] for name in pool.sizes):
-                for _ in range(min(pool.warm - pool.staying, self.fleet.free(pool, bay))):
+                most = pool.warm if pool.bound is None else min(pool.warm, pool.bound)
+                for _ in range(min(most - pool.staying, self.fleet.free(pool, bay))):
                     yield self._start(bay, pool, now, epoch)
 
     def _look_ahead(self, now: float) -> None:

@@ -193,6 +193,19 @@ def test_a_model_that_could_not_start_is_tried_again_after_a_while():
     assert world.survivors() == finished(BATCH).survivors()
 
 
+def test_what_could_not_start_is_tried_again_with_one_host_while_others_of_it_work():
+    world = World(cpus=6, tunables=Tunables(start_pause_s=60))
+    world.submit(BATCH)
+    world._ready(next(iter(world.hosts)))
+    while len(world.hosts) > 1:
+        host = list(world.hosts)[-1]
+        world.hosts.pop(host)
+        world.tell(HostLost(host, "exception", "no space left on device"))
+    world.now += 70
+    world.tell(Tick())
+    assert len(world.hosts) == 2
+
+
 def test_a_model_is_not_given_up_while_one_of_its_hosts_still_comes_up():
     world = World(cpus=4)
     world.submit(BATCH)

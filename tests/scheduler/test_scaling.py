@@ -318,6 +318,35 @@ def test_a_farm_without_node_types_keeps_its_hosts():
     assert len(world.machines) == 2
 
 
+class Unloadable(ElasticWorld):
+    """A world in which the first so many hosts that have a machine do not come up."""
+
+    failing = 100
+
+    def _up(self, host: str) -> None:
+        if not self.failing:
+            super()._up(host)
+        elif host in self.machines:
+            self.failing -= 1
+            self._leave(host)
+            self.lose(host, "crash")
+
+
+def test_a_model_that_does_not_load_is_tried_again_with_one_host():
+    world = Unloadable(load_s=10.0, seconds={"test/stills": 2.0}, farm=farm_of(l4=node_type(max_nodes=8)))
+    submit(world, stills(2000, wave=2000))
+    submit(world, stills(2000, wave=2000, batch="other"))
+    world.run_for(290)
+    assert world.made == 10, "eight, and two in place of those that failed first"
+    for tried in (11, 12, 13):
+        world.go_on(310)
+        assert world.made == tried
+        assert len(world.nodes) <= 1
+    world.failing = 0
+    world.go_on(400)
+    assert len(world.nodes) == 8, "once it has loaded, as many as its work asks for"
+
+
 def test_a_node_that_is_lost_is_replaced_and_nobody_is_charged():
     undisturbed = elastic(farm=farm_of(l4=node_type(max_nodes=3)))
     submit(undisturbed, stills(150))
