@@ -12,8 +12,11 @@ def note_tokens(store: Store, who: str, purpose: str) -> int | None:
 
     Raises LogDamaged, StoreError.
     """
-    seen = PeopleSeen(holders(person for person, _ in everybody(store).values()), gone(store))
+
+    def seen() -> list[PeopleSeen]:
+        return [PeopleSeen(holders(person for person, _ in everybody(store).values()), gone(store))]
+
     try:
-        return take(store, [seen], who, purpose).commit
+        return take(store, seen, who, purpose).commit
     except (StoreBusy, Superseded):
         return None

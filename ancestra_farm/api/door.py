@@ -61,7 +61,7 @@ def give_settings(store: Place, given: SettingsGiven, based_on: str, who: str = 
 
         told = dataclasses.replace(given, who=f"{name} (by {by})" if by else name)
         purpose = f"settings of {f'show {given.name}' if given.name else 'the farm'}"
-        return take(_itself(store), [ChangeSettings(told, based_on)], name, purpose).commit
+        return take(_itself(store), lambda: [ChangeSettings(told, based_on)], name, purpose).commit
 
     return _one_way_or_the_other(store, who, lambda client: client.change(given, based_on), alone)
 

@@ -27,6 +27,10 @@ class StoreBusy(Exception):
         self.presence = presence
 
 
+Wanted = Callable[[], Sequence[Happening]]
+"""Says what somebody wants."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrderTaken:
     """An order that is in the log. ``events``: the order itself and everything decided because of it."""
@@ -43,13 +47,14 @@ def give_order(store: Store, order: OrderGiven, clock: Callable[[], float] = tim
 
 def give_orders(store: Store, orders: Sequence[OrderGiven], clock: Callable[[], float] = time.time) -> OrderTaken:
     """Commit one person's ``orders`` and what follows from them, as `take`."""
-    return take(store, [Order(order) for order in orders], orders[0].who, _purpose(orders), clock)
+    return take(store, lambda: [Order(order) for order in orders], orders[0].who, _purpose(orders), clock)
 
 
-def take(
-    store: Store, wanted: Sequence[Happening], who: str, purpose: str, clock: Callable[[], float] = time.time
-) -> OrderTaken:
+def take(store: Store, wanted: Wanted, who: str, purpose: str, clock: Callable[[], float] = time.time) -> OrderTaken:
     """Commit what one person wants and what follows from it, as one; it is durable on return.
+
+    ``wanted`` is asked once the log is folded, and again where somebody has written since: what it reads of the store
+    is never older than the log that it is held against.
 
     All is taken or nothing. Raises OrderRefused where one of them names what is not there (nothing is written then, no
     epoch taken), `StoreBusy` while a controller is alive, Superseded where somebody began to write in between (the
@@ -77,10 +82,10 @@ def _purpose(orders: Sequence[OrderGiven]) -> str:
     return f"{first.order} {about}{more}"
 
 
-def _follows(scheduler: Scheduler, wanted: Sequence[Happening], epoch: int, now: float) -> tuple[Event, ...]:
+def _follows(scheduler: Scheduler, wanted: Wanted, epoch: int, now: float) -> tuple[Event, ...]:
     """The events of what is wanted, and of whatever the log had left to be decided before it."""
     scheduler.epoch = epoch
     instructions = scheduler.resume(now)
-    for happening in wanted:
+    for happening in wanted():
         instructions = [*instructions, *scheduler.handle(happening, now)]
     return tuple(one.event for one in instructions if isinstance(one, Record))

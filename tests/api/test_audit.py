@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ancestra_farm.api import audit
 from ancestra_farm.api.audit import note_tokens
-from ancestra_farm.api.people import everybody, issue, revoke
+from ancestra_farm.api.people import Person, everybody, issue, revoke
 from ancestra_farm.farm import control
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.ledger.tail import read_commits
@@ -33,6 +34,32 @@ def test_with_nobody_at_work_a_token_has_its_row_at_once_and_the_token_stands_no
     assert store.list("log") == before, "there is nothing to be noted"
     assert not [path for path in store.list() if token.encode() in store.read(path)]
     assert verify(store).problems == ()
+
+
+@pytest.mark.parametrize("what", ["issues", "revokes"])
+def test_somebody_who_comes_in_between_has_their_row_once_and_it_is_true(
+    store: Store, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Another one's whole command, after the people were read and before the rows of that are written."""
+    issue(store, "eve", "operator", by="ada")
+    note_tokens(store, "ada", "token for eve")
+    issue(store, "noor", "artist", by="ada")
+
+    def read_and_overtaken(store: Store) -> dict[str, tuple[Person, str]]:
+        seen = everybody(store)
+        monkeypatch.setattr(audit, "everybody", everybody)
+        if what == "issues":
+            issue(store, "bo", "operator", by="ana")
+        else:
+            revoke(store, "eve", by="ana")
+        note_tokens(store, "ana", "in between")
+        return seen
+
+    monkeypatch.setattr(audit, "everybody", read_and_overtaken)
+    note_tokens(store, "ada", "token for noor")
+    other = ("issued", "bo", "operator", "ana") if what == "issues" else ("revoked", "eve", "operator", "ana")
+    assert rows(store)[0] == ("issued", "eve", "operator", "ada")
+    assert sorted(rows(store)[1:]) == sorted([other, ("issued", "noor", "artist", "ada")])
 
 
 @pytest.fixture

@@ -105,14 +105,15 @@ class Watch:
 def given_settings(store):
     """The farm's settings, by order."""
     farm = canonical(FarmSettings.model_validate(FARM))
-    take(store, [ChangeSettings(SettingsGiven("farm", "", farm, "wrangler", time.time()))], "wrangler", "settings")
+    given = SettingsGiven("farm", "", farm, "wrangler", time.time())
+    take(store, lambda: [ChangeSettings(given)], "wrangler", "settings")
 
 
 def submitted_for_later(store, batch, cards):
     """Hand a batch in that is to begin in two minutes: sooner than a node and a load are thought to take."""
     plan = prepared(batch, cards).plan
     submission = Submit(plan.document, dict(plan.card_documents), "tester", start_at=time.time() + 120)
-    take(store, [submission], "tester", "a batch that is known of")
+    take(store, lambda: [submission], "tester", "a batch that is known of")
 
 
 def begin(store, batch):
