@@ -4,7 +4,8 @@ A node takes minutes to come and a large model another one to load. So hosts are
 is known to begin: of a batch that is to begin at a time, or to go on at one, as many as its work keeps busy. And where
 what is under way will be done in less than that, one host of each model that what follows it needs and that has no host
 and no work yet: of the next stages, and of shots that come ``after`` these. More come with the work: how much there
-will be, only the survivors say. What waits for people to pick is not foreseen.
+will be, only the survivors say. What waits for people to pick is not foreseen, nor what follows a stage that is
+paused or waits behind a higher class.
 
 Waves are released late, so that what is released says little of how long a stage takes: what is still to be tried
 counts too. Where a stage stops at enough survivors, that is what they take at the yield so far.
@@ -53,7 +54,7 @@ def needed_soon(fleet: Fleet) -> dict[str, int]:
             pool, rank = fleet.pools[stage.plan.model_digest], stage.batch.rank
             if pool.busy or stage.held or found.get(pool.digest, inf) <= rank:
                 continue
-            if all(_ends_by_itself(source) and _left_s(fleet, source) <= _lead_s(fleet, pool) for source in sources):
+            if all(_goes_on(source, fleet) and _left_s(fleet, source) <= _lead_s(fleet, pool) for source in sources):
                 found[pool.digest] = rank
     return found
 
@@ -82,8 +83,14 @@ def _next_stages(batch: BatchState) -> Iterator[tuple[StageState, Iterator[Stage
                     yield stage, awaited_stages(other, shot)
 
 
-def _ends_by_itself(stage: StageState | None) -> TypeGuard[StageState]:
-    return stage is not None and bool(stage.branches) and stage.closed is None and stage.plan.spec.select != "close"
+def _goes_on(stage: StageState | None, fleet: Fleet) -> TypeGuard[StageState]:
+    """Whether a stage is under way and ends by itself.
+
+    Not one that is paused, nor one that waits while its pool serves a higher class: nobody knows for how long.
+    """
+    if stage is None or not stage.branches or stage.closed is not None or stage.held:
+        return False
+    return stage.plan.spec.select != "close" and fleet.pools[stage.plan.model_digest].rank >= stage.batch.rank
 
 
 def _left_s(fleet: Fleet, stage: StageState) -> float:
