@@ -83,26 +83,43 @@ def foresee(fleet: Fleet, pools: Iterable[Pool], now: float) -> list[Wish]:
 
 
 def wishes_of(fleet: Fleet, pool: Pool, ahead: Mapping[str, Mapping[str, Work]]) -> list[Wish]:
-    """How many hosts a pool's work asks for, by class: one at least where there is any."""
-    work_s: dict[int, float] = {}
-    most: dict[int, int] = {}
-    for line in pool.lines.values():
-        seconds, candidates = work_of(fleet, pool, line, ahead.get(line.batch.name, {}).get(pool.digest, (0.0, 0)))
-        if seconds > 0 and candidates:
-            rank = line.batch.rank
-            caps = [whole(cap / pool.slots_each) for cap in (line.cap, line.batch.show_cap) if cap is not None]
-            work_s[rank] = work_s.get(rank, 0.0) + seconds
-            most[rank] = most.get(rank, 0) + min([candidates, *caps])
+    """How many hosts a pool's work asks for, by class: one at least where there is any.
+
+    What a show may still spend, and the slots it may hold, are shared out once, to its highest class first.
+    """
     target_s, bound = fleet.farm.scaling.target_wait_s, pool.bound
+    work_s: dict[int, float] = {}
+    left: dict[str, tuple[float, float]] = {}
+    for line in sorted(pool.lines.values(), key=lambda line: line.batch.rank):
+        batch = line.batch
+        seconds, candidates = work_of(pool, line, ahead.get(batch.name, {}).get(pool.digest, (0.0, 0)))
+        paid_s, of_show = left[batch.show] if batch.show in left else _left_of_show(fleet, pool, batch)
+        cap = inf if line.cap is None else whole(line.cap / pool.slots_each)
+        paid = min(seconds, paid_s)
+        asked = min(paid, min(candidates, cap, of_show) * target_s)
+        if asked > 0:
+            left[batch.show] = paid_s - paid, of_show - _hosts_for(asked, target_s)
+            work_s[batch.rank] = work_s.get(batch.rank, 0.0) + asked
     wishes = []
-    for rank in sorted(work_s):
-        hosts = min(ceil(work_s[rank] / target_s), most[rank])
+    for rank, seconds in work_s.items():
+        hosts = _hosts_for(seconds, target_s)
         if bound is not None:
             hosts = min(hosts, bound)
             bound -= hosts
         if hosts:
             wishes.append(Wish(pool.digest, rank, hosts, pool.sizes))
     return wishes
+
+
+def _hosts_for(seconds: float, target_s: float) -> int:
+    return max(1, ceil(seconds / target_s - ROUNDING))
+
+
+def _left_of_show(fleet: Fleet, pool: Pool, batch: BatchState) -> tuple[float, float]:
+    """Device-seconds of a model that a show's money still pays for, and how many of its hosts the show may hold."""
+    money, price = batch.settings.money_left(batch.show), price_of(pool.card, fleet.farm)
+    paid_s = inf if money is None or price is None or price.per_hour <= 0 else money / price.per_hour * 3600
+    return paid_s, inf if batch.show_cap is None else whole(batch.show_cap / pool.slots_each)
 
 
 def ahead_of(fleet: Fleet, batch: BatchState, beginning: Container[StageRef] = ()) -> dict[str, Work]:
@@ -128,15 +145,12 @@ def ahead_of(fleet: Fleet, batch: BatchState, beginning: Container[StageRef] = (
     return found
 
 
-def work_of(fleet: Fleet, pool: Pool, line: Line, ahead: Work) -> Work:
-    """What a batch still has for a pool, released or ``ahead``, within its budget and its show's money."""
+def work_of(pool: Pool, line: Line, ahead: Work) -> Work:
+    """What a batch still has for a pool, released or ``ahead``, within its budget."""
     batch = line.batch
     seconds, candidates = pool.work_s(line) + ahead[0], line.queued + line.going + ahead[1]
     if batch.budget_s is not None:
         seconds = min(seconds, batch.budget_s - batch.device_s)
-    money, price = batch.settings.money_left(batch.show), price_of(pool.card, fleet.farm)
-    if money is not None and price is not None and price.per_hour > 0:
-        seconds = min(seconds, money / price.per_hour * 3600)
     return seconds, candidates
 
 

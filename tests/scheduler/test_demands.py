@@ -1,6 +1,7 @@
 """Caps hold over all bays: what they keep waiting asks for no further hosts, and keeps none that idle."""
 
-from ancestra_farm.batch.farm_settings import FarmSettings
+from ancestra_farm.batch.farm_settings import FarmSettings, ShowCap
+from ancestra_farm.scheduler.scaling import wishes_of
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.test_scaling import elastic, stills, submit
 from tests.scheduler.world import batch_of
@@ -13,6 +14,11 @@ def three_makes(**fields: object) -> FarmSettings:
         "large": node_type(vram_gib=80, price_per_hour=9, max_nodes=2),
     }
     return farm_of(**types).model_copy(update=fields)
+
+
+def of_show(**cap: float) -> FarmSettings:
+    """Forty small nodes, and what the show ``s`` may have of them."""
+    return farm_of(l4=node_type(max_nodes=40)).model_copy(update={"show_caps": {"s": ShowCap.model_validate(cap)}})
 
 
 def pool_of(world: ElasticWorld):
@@ -45,11 +51,50 @@ def test_a_capped_batch_has_as_many_hosts_as_its_cap_on_a_farm_of_several_makes(
 
 
 def test_a_capped_show_has_as_many_hosts_as_its_cap_on_a_farm_of_several_makes():
-    capped = FarmSettings.model_validate({"schema": "ancestra/farm/v1", "show_caps": {"s": {"max_slots": 3}}})
-    world = elastic(farm=three_makes(show_caps=capped.show_caps))
+    world = elastic(farm=three_makes(show_caps=of_show(max_slots=3).show_caps))
     for number in range(4):
         submit(world, stills(500, wave=500, batch=f"b{number}"))
     world.run_for(120)
     assert world.made == pool_of(world).staying == 3
     world.run_for(200)
     assert world.made == 3
+
+
+def test_a_shows_money_brings_nodes_once_for_all_its_batches():
+    seen = []
+    for batches in (1, 3):
+        world = elastic(farm=of_show(max_money=0.6))  # a second costs 0.001, and a host is to last a minute
+        for number in range(batches):
+            submit(world, stills(290, wave=290, batch=f"b{number}"))
+        world.run_for(600)
+        seen.append(world.seen)
+    assert seen == [{"l4": 10}, {"l4": 10}]
+
+
+def test_a_shows_slots_are_warmed_once_for_all_its_batches():
+    for batches in (1, 3):
+        world = elastic(farm=of_show(max_slots=2))
+        began = world.now
+        for number in range(batches):
+            submit(world, stills(400, wave=400, batch=f"b{number}"), start_at=began + 300)
+        world.run_for(400)
+        assert world.seen == {"l4": 2}
+        assert world.made == 2
+
+
+def test_what_the_higher_class_leaves_of_a_shows_money_is_for_the_lower():
+    world = elastic(farm=of_show(max_money=0.6))
+    submit(world, stills(290, wave=100, batch="low", priority="backfill"))
+    submit(world, stills(100, wave=100, batch="high", priority="dailies"))
+    pool = pool_of(world)
+    ahead = {"low": {pool.digest: (380.0, 100)}}
+    wishes = wishes_of(world.scheduler.dispatcher.fleet, pool, ahead)
+    assert [(wish.rank, wish.hosts) for wish in wishes] == [(0, 4), (2, 7)]
+
+
+def test_what_one_host_may_do_alone_asks_for_no_other():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=40)))
+    submit(world, stills(3000, wave=3000, batch="long", max_slots=1))
+    submit(world, stills(60, wave=60, batch="short"))
+    world.run_for(100)
+    assert world.seen == {"l4": 3}
