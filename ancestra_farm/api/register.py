@@ -3,15 +3,17 @@
 The store is read anew every `BELIEVED_S`, on a thread of its own, and nobody waits for it longer than `PATIENCE_S`: a
 bucket that is away takes its time to say so. Meanwhile those who were read last are believed, for `KEPT_S` at most, so
 that people see from the farm what it does through an outage; whoever wants something done waits until the store says
-that their token still counts. What was revoked counts as soon as it is read, and a token's end when it comes. Whoever
-keeps the log is told who has a token whenever that is another than before.
+that their token still counts, and for what. What was revoked counts as soon as it is read, and a token's end when it
+comes. No command changes a record, but a hand can: with each reading a few are read again, and at once those of
+whoever wants something done. Whoever keeps the log is told who has a token whenever that is another than before.
 """
 
 import hmac
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 from math import inf
 
 from ancestra_farm.api.people import FOLDER, Person, digest_of, gone, holders, read_person
@@ -28,11 +30,13 @@ KEPT_S = 900.0
 PATIENCE_S = 5.0
 #: So many unknown tokens make the store be read anew within `BELIEVED_S`; whoever guesses makes no more work than this.
 MOST_UNKNOWN = 16
+#: Records that are read again with each reading, in turn: a few requests of a bucket, and all of hundreds in minutes.
+AGAIN = 4
 
 _LOG = logging.getLogger(__name__)
 
 Known = Mapping[str, tuple[Person, str]]
-"""Somebody and the SHA-256 of their token, by the path of the record."""
+"""Somebody and the SHA-256 of their token, by the path of the record; those that were read longest ago come first."""
 
 Told = Callable[[PeopleSeen], None]
 """Told who has a token."""
@@ -55,8 +59,10 @@ class Register:
         self._reading: threading.Thread | None = None
         self._given_up: threading.Thread | None = None  # a reading that was waited for long enough
         self._asked_for: set[str] = set()
+        self._doubted: set[str] = set()  # records of whoever wants something done
+        self._fresh: Collection[str] = ()  # records that the last reading read
         self._told: Told | None = None
-        self._last_told: frozenset[str] | None = None
+        self._last_told: frozenset[Person] | None = None
 
     def tell(self, told: Told) -> None:
         """Tell from now on who has a token: once as soon as it is read, and then whenever it is another than before.
@@ -79,12 +85,16 @@ class Register:
         any more, StoreUnavailable where only the store could say and does not, or has not for too long.
         """
         digest = digest_of(token)
+        path = f"{FOLDER}/{digest[:16]}.json"
         with self._turn:
+            if sure and path in self._known:
+                self._doubted.add(path)
             if self._clock() >= self._until:
                 self._asked_for.clear()
                 self._read()
             found = self._find(digest)
-            if found is None and self._trouble is None and self._is_new(digest):
+            stale = sure and found is not None and path not in self._fresh
+            if self._trouble is None and (stale or (found is None and self._is_new(digest))):
                 self._read(after_this=True)
                 found = self._find(digest)
             if self._trouble is not None and (sure or found is None or self._clock() >= self._read_at + KEPT_S):
@@ -128,24 +138,28 @@ class Register:
 
     def _look(self) -> None:
         began = self._clock()
-        known, trouble, seen = self._known, None, None
+        with self._turn:
+            known, doubted, told, trouble, seen = self._known, frozenset(self._doubted), self._told, None, None
+        fresh: Collection[str] = ()
         try:
-            known = _people_in(self._store, known)
+            known, fresh = _people_in(self._store, known, doubted)
             seen = self._to_tell(known)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told, and it is tried again
             trouble = error
         with self._turn:
             if trouble is None:
-                self._known, self._read_at = known, began
+                self._known, self._fresh, self._read_at = known, fresh, began
+                self._doubted -= doubted
             elif self._trouble is None:
                 _LOG.warning("who has a token cannot be read; who had one is believed for a while: %s", trouble)
             self._trouble = trouble
             self._until = self._clock() + BELIEVED_S
             self._reading = None
             self._turn.notify_all()
-            if seen is not None and self._told is not None:  # before anybody is believed: one reading after the other
+            # Before anybody is believed: one reading after the other. To whoever has come since, what was read is old.
+            if seen is not None and told is not None and told is self._told:
                 self._last_told = self._counting(known)
-                self._told(seen)
+                told(seen)
 
     def _to_tell(self, known: Known) -> PeopleSeen | None:
         """What whoever keeps the log is to be told of; None: nothing new, or it cannot be told yet."""
@@ -158,14 +172,14 @@ class Register:
             _LOG.warning("who took tokens away cannot be read: %s", error)
             return None
 
-    def _counting(self, known: Known) -> frozenset[str]:
-        """The records whose tokens count by now."""
+    def _counting(self, known: Known) -> frozenset[Person]:
+        """Those whose tokens count by now."""
         now = self._wall()
-        return frozenset(path for path, (one, _) in known.items() if one.counts(now))
+        return frozenset(one for one, _ in known.values() if one.counts(now))
 
 
-def _people_in(store: Store, known: Known) -> Known:
-    """Everybody with a token. A record never changes under its name: only new ones are read.
+def _people_in(store: Store, known: Known, doubted: Collection[str]) -> tuple[Known, Collection[str]]:
+    """Everybody with a token, and the records that were read: new ones, those in doubt, and the `AGAIN` oldest.
 
     Raises StoreError, also where a store that had people holds nothing at all any more: the folder that something was
     mounted on is empty, and says of nobody that they were revoked.
@@ -173,5 +187,7 @@ def _people_in(store: Store, known: Known) -> Known:
     paths = store.list(FOLDER)
     if known and not paths and not store.exists(MARK):
         raise StoreUnavailable(f"{store.url} holds nothing any more: is what it lies on mounted?")
-    new = {path: one for path in paths if path not in known and (one := read_person(store, path))}
-    return {path: one for path, one in known.items() if path in paths} | new
+    believed = known.keys() - doubted - set(islice(known, AGAIN))
+    read = {path: one for path in paths if path not in believed and (one := read_person(store, path))}
+    there = believed.intersection(paths)
+    return {path: one for path, one in known.items() if path in there} | read, read.keys()

@@ -1,5 +1,6 @@
 """Whose token it is, while the store answers and while it does not."""
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from ancestra_farm.api import register as registers
 from ancestra_farm.api.people import FOLDER, TokenEnded, issue, read_person, revoke
-from ancestra_farm.api.register import BELIEVED_S, KEPT_S, MOST_UNKNOWN, Register
+from ancestra_farm.api.register import AGAIN, BELIEVED_S, KEPT_S, MOST_UNKNOWN, Register
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.store import Store
 from ancestra_farm.scheduler.holders import PeopleSeen
@@ -110,6 +111,80 @@ def test_whoever_keeps_the_log_is_told_again_when_a_token_ends(store: Store) -> 
     wall[0] = 201.0
     assert look() == 2
     assert look() == 2
+
+
+def change(store: Store, name: str, **fields: Any) -> None:
+    """What stands in somebody's record, by hand."""
+    for path in store.list(FOLDER):
+        record = json.loads(store.read(path))
+        if record["name"] == name:
+            store.replace(path, json.dumps(record | fields).encode())
+
+
+def test_somebody_demoted_by_hand_orders_nothing_more(store: Store) -> None:
+    noor = issue(store, "noor", "operator", by="ada")
+    timed = Timed(store)
+    assert timed.name_of(noor) == "noor"
+    (path,) = store.list(FOLDER)
+    for number in range(3 * AGAIN):
+        issue(store, f"p{number}", "viewer", by="ada")
+    looks = (timed.name_of(noor, BELIEVED_S) for _ in range(9))
+    while path in timed.register._fresh:
+        assert next(looks) == "noor"
+    change(store, "noor", role="viewer")
+    found = timed.register.person(noor, sure=True)
+    assert found is not None
+    assert found.role == "viewer"
+    change(store, "noor", until=1.0)
+    timed.now += BELIEVED_S
+    with pytest.raises(TokenEnded):
+        timed.register.person(noor, sure=True)
+
+
+def test_whoever_keeps_the_log_is_told_in_a_while_what_was_changed_by_hand(store: Store) -> None:
+    now, told = [0.0], list[PeopleSeen]()
+    register = Register(store, clock=lambda: now[0])
+    register.tell(told.append)
+    for number in range(2 * AGAIN + 1):
+        issue(store, f"p{number}", "viewer", by="ada")
+    change(store, "p1", until=2e10)
+
+    def look() -> None:
+        now[0] += BELIEVED_S
+        register.look()
+        wait_for(lambda: register._reading is None, 30)
+
+    look()
+    change(store, "p0", role="operator")
+    change(store, "p1", until=None)
+    for _ in range(4):
+        look()
+    assert {one.name: one.role for one in told[-1].holders}["p0"] == "operator"
+    assert {one.name: one.until for one in told[-1].holders}["p1"] is None
+    seen = len(told)
+    look()
+    assert len(told) == seen, "nothing has changed"
+
+
+def test_what_was_read_before_somebody_kept_the_log_is_not_told_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new epoch has folded rows by then that such a reading knows nothing of."""
+    bo = issue(store, "bo", "viewer", by="ada")
+    now, told, goes_on = [0.0], list[PeopleSeen](), threading.Event()
+    register = Register(store, clock=lambda: now[0])
+    register.tell(lambda seen: None)
+    people_in = registers._people_in
+    monkeypatch.setattr(registers, "_people_in", lambda *given: (people_in(*given), goes_on.wait(30))[0])
+    register.look()
+    wait_for(lambda: register._reading is not None, 30)
+    revoke(store, "bo", by="ada")
+    register.tell(told.append)
+    goes_on.set()
+    wait_for(lambda: register._reading is None, 30)
+    now[0] += BELIEVED_S
+    assert register.person(bo) is None
+    assert [seen.holders for seen in told] == [()]
 
 
 def test_through_the_door_it_is_said_that_a_token_has_ended(open_door: OpenDoor) -> None:
