@@ -17,7 +17,7 @@ from ancestra_farm.scheduler.fleet import Fleet
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line, Lot, kind_of, place_of
 from ancestra_farm.scheduler.outcomes import phase_of
-from ancestra_farm.scheduler.pauses import goes_on_at
+from ancestra_farm.scheduler.pauses import put_off
 from ancestra_farm.scheduler.phases import Phase
 from ancestra_farm.scheduler.pools import Pool, load_guess_s
 from ancestra_farm.scheduler.releases import Releases
@@ -115,11 +115,11 @@ class Dispatcher:
         """Put the stage's branches that may release a wave into line; hold it, or let it go on, as people ordered."""
         if stage.held != (stage.ref in self._held):
             self._hold(stage)
-        if goes_on_at(stage.batch, stage.shot) is None:
-            self.fleet.put_off.pop(stage.ref, None)
-        else:
+        if put_off(stage.batch, stage.shot):
             self.fleet.put_off[stage.ref] = stage
             self.fleet.pools[stage.plan.model_digest].line(stage.batch)
+        else:
+            self.fleet.put_off.pop(stage.ref, None)
         if stage.held:
             return
         for branch in stage.branches.values():

@@ -20,8 +20,8 @@ class Fleet:
     ``known``: the farm has said how many slots there are, ``told``, last. ``starting``: hosts that are not ready yet,
     in the order they were asked for. ``stopping``: hosts that go when what they run is back. ``bays``: by name, in the
     order in which they are filled. ``farm``: its settings. ``stale``: what slots are shared by has changed. ``purse``:
-    the money that tickets are out for. ``put_off``: stages that are paused now and go on by themselves later;
-    ``foreseen``: when those of them do for which hosts are asked by now.
+    the money that tickets are out for. ``put_off``: stages on which a pause stands that ends at a time;
+    ``foreseen``: when those of them go on for which hosts are asked by now.
     """
 
     known: bool = False

@@ -16,6 +16,13 @@ def told_end(pause: OrderGiven) -> str:
     return "" if pause.until is None else f", until {clock(pause.until)}"
 
 
+def put_off(batch: BatchState, shot: ShotState) -> bool:
+    """Whether a pause of a shot ends at a time, though another may stand that does not."""
+    return shot.cancelled is None and any(
+        pause is not None and pause.until is not None for pause in (batch.pause, shot.pause)
+    )
+
+
 def goes_on_at(batch: BatchState, shot: ShotState) -> float | None:
     """When a shot that people put off goes on by itself, in seconds since the Unix epoch; None if it does not."""
     standing = [pause for pause in (batch.pause, shot.pause) if pause is not None]

@@ -115,6 +115,26 @@ def test_a_pause_with_an_end_ends_by_itself_and_the_log_says_so():
     assert not [at for at in begun(world)[before + 2 :] if at < until]
 
 
+def test_a_pause_of_a_batch_ends_on_time_though_all_its_shots_are_paused_without_an_end():
+    world = TimedWorld(cpus=2)
+    world.submit(stills(20, shots=2))
+    until = world.now + 50
+    for shot in ("s000", "s001"):
+        order(world, "pause", shot=shot)
+    order(world, "pause", until=until)
+    world.run_for(100)  # nothing else is to be done, but who follows the farm may stay
+    for _ in range(60):
+        world.now += 1
+        world.tell(Tick())
+    assert [(at.order, at.at - until) for at in world.log if isinstance(at, OrderGiven)][3:] == [("unpause", 0)]
+    order(world, "unpause", shot="s000")
+    world.done = None
+    world.after(1.0, world._tick)
+    assert world.run_for(100) is not None
+    assert len(begun(world)) > 0
+    assert {one.ticket.branch.split("/")[0] for one in world.begun} == {"s000"}
+
+
 def test_what_was_released_before_a_pause_is_warmed_for_too():
     world = elastic(farm=farm_of(l4=node_type(max_nodes=4)))
     submit(world, stills(200, wave=200))
