@@ -8,7 +8,7 @@ the body is and whether it says what it has to. No CORS: no page of another orig
 import ipaddress
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +28,7 @@ from ancestra_farm.api.people import NotAllowed, Person, TokenEnded
 from ancestra_farm.api.problems import Refusal, problem_response
 from ancestra_farm.api.reach import somebody
 from ancestra_farm.api.routes import ROWS, Call, Row
+from ancestra_farm.api.streams import Streams
 from ancestra_farm.api.tokens import looks_like_token
 from ancestra_farm.api.wire import Fault
 from ancestra_farm.ledger.errors import StoreUnavailable, Superseded
@@ -43,11 +44,11 @@ _LOG = logging.getLogger(__name__)
 
 def build_app(desk: Desk, *, names: Collection[str] | None = LOOPBACK_NAMES) -> Starlette:
     """The application in front of ``desk``. ``names``: hosts that requests may name, None: any."""
-    bodies = Bodies()
+    bodies, streams = Bodies(), Streams()
     by_path: dict[str, dict[str, Row]] = {}
     for row in ROWS:
         by_path.setdefault(row.path, {})[row.method] = row
-    routes = [Route(path, _endpoint(desk, bodies, rows), methods=list(rows)) for path, rows in by_path.items()]
+    routes = [Route(path, _endpoint(desk, bodies, streams, rows), methods=list(rows)) for path, rows in by_path.items()]
     text = json.dumps(description(), ensure_ascii=False)
 
     async def openapi(_request: Request) -> Response:
@@ -109,18 +110,18 @@ def _without_port(host: str) -> str:
     return (name if colon and port.isdigit() else host).lower()
 
 
-def _endpoint(desk: Desk, bodies: Bodies, rows: Mapping[str, Row]) -> Callable[[Request], Any]:
+def _endpoint(desk: Desk, bodies: Bodies, streams: Streams, rows: Mapping[str, Row]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         row = rows["GET" if request.method == "HEAD" else request.method]
         try:
-            return await _served(desk, bodies, row, request)
+            return await _served(desk, bodies, streams, row, request)
         except Exception as error:  # noqa: BLE001 - every one of them becomes a sentence
             return _refused(desk, request, error)
 
     return endpoint
 
 
-async def _served(desk: Desk, bodies: Bodies, row: Row, request: Request) -> Response:
+async def _served(desk: Desk, bodies: Bodies, streams: Streams, row: Row, request: Request) -> Response:
     person = await _who(desk, row, request)
     _same_epoch(desk, request)
     query = _query(row, request)
@@ -130,6 +131,8 @@ async def _served(desk: Desk, bodies: Bodies, row: Row, request: Request) -> Res
         found = await row.handler(Call(desk, person, query, data if row.body is None else _parsed(row.body, data)))
     if isinstance(found, BaseModel):
         return Response(found.model_dump_json(), media_type="application/json")
+    if isinstance(found, AsyncIterator):
+        return streams.answer(somebody(person), found, row.media)
     return Response(found, headers={"content-type": row.media})
 
 

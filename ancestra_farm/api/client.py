@@ -205,7 +205,7 @@ class Client:
         return self._ask("POST", "/v1/upload_joins", wire.JoinOut, body)
 
     def delivered(self, show: str, shot: str, version: str, file: str, offset: int = 0) -> bytes:
-        """Bytes of a file of a version from an offset on; fewer than asked for at once only at its end.
+        """Bytes of a file of a version from an offset on, as many as come at once; none only at its end.
 
         Raises OrderRefused where there is no such file.
         """

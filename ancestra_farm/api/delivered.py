@@ -4,6 +4,7 @@ Nothing else of the store goes out this way: what is asked for lies in the folde
 asker has a role on its show. Whoever fetches compares each file with the version's manifest.
 """
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -11,18 +12,20 @@ from starlette.concurrency import run_in_threadpool
 from ancestra_farm.api import incoming
 from ancestra_farm.api.problems import Refusal
 from ancestra_farm.api.reach import sight
-from ancestra_farm.ledger.errors import NotThere, StoreRefused
+from ancestra_farm.ledger.errors import NotThere, StoreRefused, StoreUnavailable
 from ancestra_farm.scheduler.stitches import delivery_folder
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
 
-#: Bytes of one answer; it is held in memory while it is on its way.
+#: Bytes of one answer.
 BLOCK_BYTES = 8 * 2**20
+#: Bytes of it that are read, and held in memory, at once: in a bucket each reading is a request of its own.
+READ_BYTES = 2**19
 
 
-async def block(call: "Call") -> bytes:
-    """Bytes of one file of a version, from an offset on: `BLOCK_BYTES`, fewer only at its end."""
+async def block(call: "Call") -> AsyncIterator[bytes]:
+    """Bytes of one file of a version, from an offset on: `BLOCK_BYTES`, or fewer; none only at its end."""
     query: incoming.OfDelivered = call.query
     seen = await sight(call)
     missing = Refusal("not-there", f"there is no {query.file} of {query.version} of {query.shot} of {query.show}")
@@ -30,6 +33,25 @@ async def block(call: "Call") -> bytes:
         raise missing  # of another show nobody learns what there is
     path = f"{delivery_folder(query.show, query.shot, query.version)}/{query.file}"
     try:
-        return await run_in_threadpool(call.desk.delivered, path, query.offset, BLOCK_BYTES)
+        first = await _read(call, path, query.offset, BLOCK_BYTES)
     except (NotThere, StoreRefused):
         raise missing from None
+    return _pieces(call, path, query.offset, first)
+
+
+async def _pieces(call: "Call", path: str, offset: int, first: bytes) -> AsyncIterator[bytes]:
+    """A block as it is read. It ends early where the store does: whoever asks on from there is told why."""
+    piece, left = first, BLOCK_BYTES
+    while piece:
+        yield piece
+        offset, left = offset + len(piece), left - len(piece)
+        if not left:
+            return
+        try:
+            piece = await _read(call, path, offset, left)
+        except (NotThere, StoreRefused, StoreUnavailable):
+            return
+
+
+async def _read(call: "Call", path: str, offset: int, most: int) -> bytes:
+    return await run_in_threadpool(call.desk.delivered, path, offset, min(most, READ_BYTES))

@@ -39,7 +39,8 @@ class Row:
     the handler sees to it that nothing of other shows is told or changed; ``may`` raises NotAllowed for whoever has no
     such role anywhere, before a large body of theirs is read. ``query`` and ``body``: models of what comes in, None:
     nothing; ``raw``: the body is bytes and stays so. ``body_s``: seconds for it to arrive, None: as for most.
-    ``answer``: model of what goes out, None: ``media``. ``problems``: kinds that are its own.
+    ``answer``: model of what goes out, None: ``media``, as bytes or as pieces of them that are made as they go out.
+    ``problems``: kinds that are its own.
     """
 
     method: Literal["GET", "POST"]
@@ -225,7 +226,7 @@ ROWS = (
         on_show=True,
         query=incoming.OfDelivered,
         media="application/octet-stream",
-        problems=("not-there", "unknown-outcome"),
+        problems=("not-there", "unknown-outcome", "busy"),
     ),
     Row("GET", "/v1/queues", "How much waits for which model.", answers.queues, answer=wire.Queues),
     Row(

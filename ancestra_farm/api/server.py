@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ancestra_farm.api.tls import Shown
@@ -17,6 +17,9 @@ MOST_CONNECTIONS = 1024
 HEAD_S = 20.0
 #: Seconds that a stop waits for answers under way; longer than an answer takes to be written.
 GRACE_S = 5
+#: Bytes of an answer that a connection is given at once. It gets the next ones when it is rid of these, so that little
+#: is on its way, and whether it goes on is seen: beyond 7 kB a second none is taken for one that stands still.
+PIECE_BYTES = 2**16
 
 
 class AddressTaken(Exception):
@@ -24,10 +27,15 @@ class AddressTaken(Exception):
 
 
 class _Impatient(H11Protocol):
-    """Closes connections on which nothing is asked: uvicorn lets them stand, and there are only so many."""
+    """Closes connections on which nothing is asked, and those whose answer nobody takes.
+
+    uvicorn lets them stand, and there are only so many. An answer that goes on, however slowly, is left alone.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=PIECE_BYTES)
+        self._rid = 0  # how often it was rid of what it had been given
         self._seen: object = None
         self._later = self.loop.call_later(HEAD_S, self._look)
 
@@ -35,12 +43,18 @@ class _Impatient(H11Protocol):
         self._later.cancel()
         super().connection_lost(exc)
 
+    def resume_writing(self) -> None:
+        self._rid += 1
+        super().resume_writing()
+
     def _look(self) -> None:
-        resting = self.cycle is None or self.cycle.response_complete
-        if resting and self.cycle is self._seen:  # since the last look, no request has come to its body
+        left = self.transport.get_write_buffer_size()
+        resting = left > 0 or self.cycle is None or self.cycle.response_complete
+        now = (self.cycle, self._rid, left)
+        if resting and now == self._seen:  # since the last look, no request has come to its body and no answer went on
             self.transport.abort()
             return
-        self._seen = self.cycle
+        self._seen = now
         self._later = self.loop.call_later(HEAD_S, self._look)
 
 
@@ -72,6 +86,8 @@ def listening(address: str) -> socket.socket:
         raise AddressTaken(f"{address}: {error}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Of its connections, too: of an answer the system holds so much and what is on the line, and no more.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 2 * PIECE_BYTES)
         listener.bind(where)
         listener.listen(128)
     except OSError as error:
@@ -97,7 +113,7 @@ def is_loopback(listener: socket.socket) -> bool:
 def serve_app(app: ASGIApp, listener: socket.socket, shown: Shown | None = None) -> Server:
     """Serve ``app`` on a listening socket, in a daemon thread. ``shown``: over TLS, with this certificate."""
     config = uvicorn.Config(
-        app,
+        _in_pieces(app),
         log_config=None,
         access_log=False,  # addresses hold ids and names; what happened is in the log of the farm
         lifespan="off",
@@ -115,6 +131,25 @@ def serve_app(app: ASGIApp, listener: socket.socket, shown: Shown | None = None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="door", daemon=True)
     thread.start()
     return Server(endpoint_of(listener, tls=shown is not None), server, thread, listener)
+
+
+def _in_pieces(app: ASGIApp) -> ASGIApp:
+    """The same answers, handed on `PIECE_BYTES` at a time."""
+
+    async def cut(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_pieces(message: Message) -> None:
+            whole = message.get("body", b"")
+            if message["type"] != "http.response.body" or len(whole) <= PIECE_BYTES:
+                await send(message)
+                return
+            last = (len(whole) - 1) // PIECE_BYTES * PIECE_BYTES
+            for at in range(0, last, PIECE_BYTES):
+                await send({**message, "body": whole[at : at + PIECE_BYTES], "more_body": True})
+            await send({**message, "body": whole[last:]})
+
+        await app(scope, receive, send_pieces)
+
+    return cut
 
 
 def endpoint_of(listener: socket.socket, *, tls: bool = False) -> str:
