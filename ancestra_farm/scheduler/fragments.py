@@ -8,6 +8,10 @@ way come up on what is free elsewhere: so it costs a load, and nobody a slot. Wh
 and have work, it waits, and others use what is free. Which hosts there should be, and that slots are free at all, is
 decided in `slots`.
 
+Where nodes are to come and none does (`supply`), slots are free that are on no node, and who has such a slot would wait
+for ever while lower classes run. There it is these alone that make way, since nobody finds room elsewhere; and those of
+them that wait for a node themselves go too, as they would take the room that is made.
+
 Only of farms with node types is it known what a node holds.
 """
 
@@ -25,7 +29,7 @@ PLACING_S = 10.0
 
 def cramped(fleet: Fleet, bay: Bay, now: float) -> Host | None:
     """The host, of the highest class, that waits in a bay for room on one node; None where nobody does."""
-    if bay.make is None or bay.planned > bay.slots + ROUNDING:
+    if bay.make is None or (bay.planned > bay.slots + ROUNDING and not bay.supply.droughts):
         return None  # a node is to come
     waiting = [
         host
@@ -41,20 +45,25 @@ def cramped(fleet: Fleet, bay: Bay, now: float) -> Host | None:
 def in_its_way(fleet: Fleet, bay: Bay, cramped: Host) -> list[Host] | None:
     """The hosts that are to go so that it has room: all on one node, those that are least missed.
 
-    None of them: room is being made already. None: there is no node on which it could be.
+    None of them: room is being made already. None: there is no node on which it could be. While the make is dry, also
+    those of lower classes that wait for a node.
     """
+    rank = cramped.pool.rank + bool(bay.supply.droughts)
     best: list[Host] | None = None
     for hosts in _by_node(fleet, bay).values():
         left = [host for host in hosts if not host.stopping]
         chosen: list[Host] = []
-        for host in sorted(_may_go(left, cramped.pool), key=_missed):
+        for host in sorted(_may_go(left, cramped.pool, rank), key=_missed):
             if _has_room(bay, left, cramped):
                 break
             chosen.append(host)
             left.remove(host)
         if _has_room(bay, left, cramped) and (best is None or _lost(chosen) < _lost(best)):
             best = chosen
-    return best
+    if best is None or not bay.supply.droughts:
+        return best
+    waiting = (host for host in fleet.starting.values() if host.bay == bay.name and host.node is None)
+    return best + [host for host in waiting if host.pool.rank >= rank and not host.stopping]
 
 
 def _by_node(fleet: Fleet, bay: Bay) -> dict[str, list[Host]]:
@@ -83,10 +92,10 @@ def _has_room(bay: Bay, hosts: Iterable[Host], host: Host) -> bool:
     return bay.each - taken >= host.slots - ROUNDING
 
 
-def _may_go(hosts: Iterable[Host], pool: Pool) -> Iterator[Host]:
-    """Hosts that a host of this pool need not wait for: of no higher class, and of any that have nothing to do."""
+def _may_go(hosts: Iterable[Host], pool: Pool, rank: int) -> Iterator[Host]:
+    """Hosts that a host of this pool need not wait for: of classes from ``rank`` on, or with nothing to do."""
     for host in hosts:
-        if host.pool is not pool and (host.pool.rank >= pool.rank or (host.idle and not host.pool.queued)):
+        if host.pool is not pool and (host.pool.rank >= rank or (host.idle and not host.pool.queued)):
             yield host
 
 

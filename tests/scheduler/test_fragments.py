@@ -1,5 +1,6 @@
 """Hosts that hold several slots find room on one node, though what is free lies scattered over several."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from ancestra_farm.plan.events import AttemptEnded, CandidateGivenUp
 from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.scheduler.fragments import PLACING_S, in_its_way
 from ancestra_farm.scheduler.hosts import Host
+from ancestra_farm.scheduler.warming import NODE_S
 from ancestra_farm.scheduler.world import NodeOrder, Submit
 from tests.scheduler.elastic import ElasticWorld, farm_of, node_type
 from tests.scheduler.world import CARDS, batch_of
@@ -110,6 +112,35 @@ def test_no_host_of_a_higher_class_that_has_work_makes_way():
     assert in_its_way(fleet, fleet.bays["big"], waiting) is None
     waiting.pool = pools["test/stills"]
     assert in_its_way(fleet, fleet.bays["big"], waiting) is None, "and none of its own model"
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+@pytest.mark.parametrize("nodes", [4, 10])
+def test_a_lower_class_makes_way_where_no_further_node_comes(gpus, nodes):
+    world = crowded(gpus=gpus, nodes=nodes, stock={"big": 2})
+    submit(world, backfill(), stills=1, clips=gpus)
+    world.run_for(120)
+    assert len(world.nodes) == 2
+    submit(world, dailies(), stills=1, clips=gpus)
+    world.run_for(2 * NODE_S + 60)
+    assert first_of(world, "urgent") is not None
+    world.run_for(100)
+    made = world.made
+    world.run_for(1000)
+    assert world.made == made, "who made way is back, and stays"
+    on_nodes = {host for node in world.nodes.values() for host in node.hosts}
+    assert len(on_nodes) == len({one.host for one in world.begun if one.at > world.now - 10}) == 2 * gpus
+
+
+def test_where_no_further_node_comes_nobody_makes_way_for_their_own_class():
+    world = crowded(gpus=1, nodes=4, stock={"big": 2})
+    submit(world, batch_of(f"{{still: {STILLS}}}", shots=1, batch="first"), stills=1, clips=1)
+    world.run_for(400)
+    assert world.scheduler.dispatcher.fleet.bays["big"].supply.droughts
+    many = CLIPS.replace("candidates: 2, wave: 2", "candidates: 40, wave: 40")
+    submit(world, batch_of(f"{{shoot: {many}}}", shots=1, batch="second"), stills=1, clips=1)
+    world.run_for(1000)
+    assert world.made == 2
 
 
 @settings(max_examples=6, deadline=None)
