@@ -73,8 +73,7 @@ class Uploads:
         try:
             new = put_part(self._store, sha256, part, data)
         finally:
-            if not new:
-                self._allowance.give_back(who, len(data))
+            self._allowance.ended(who, len(data), new=new)
 
     def named(self, digests: Collection[str]) -> None:
         """A batch that was taken in names these files: they lie about no more."""

@@ -145,9 +145,10 @@ class Keeper:
         self._pace.when_due("uploads", UPLOADS_S, self._sweep_uploads)
 
     def _sweep_uploads(self) -> None:
-        if count := sweep(self._store, time.time() - PARTS_KEPT_S):
+        before = time.time() - PARTS_KEPT_S
+        if count := sweep(self._store, before):
             _LOG.info("%d parts of files that nobody went on bringing are gone", count)
-        sweep_marks(self._store)
+        sweep_marks(self._store, before)
 
     def _taken(self) -> Iterator[Handed]:
         """What was handed over since, in order."""

@@ -151,7 +151,18 @@ class LocalFolder:
 
     def list(self, folder: str) -> list[str]:
         """Keys of all files below a folder (``""``: the whole store), in no order."""
-        found: list[str] = []
+        return [key for key, _ in self._files(folder)]
+
+    def entries(self, folder: str) -> Sequence[tuple[str, int, float]]:
+        """The same with lengths in bytes and when last written."""
+        found = []
+        for key, entry in self._files(folder):
+            with _reading(self.root / key), contextlib.suppress(FileNotFoundError):
+                stat = entry.stat()
+                found.append((key, stat.st_size, stat.st_mtime))
+        return found
+
+    def _files(self, folder: str) -> "Iterator[tuple[str, os.DirEntry[str]]]":
         waiting = [folder]
         while waiting:
             here = waiting.pop()
@@ -165,8 +176,7 @@ class LocalFolder:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(key)
                     else:
-                        found.append(key)
-        return found
+                        yield key, entry
 
     def delete(self, key: str) -> None:
         """Remove a file; one that is not there is fine. Folders left empty go too."""

@@ -6,6 +6,7 @@ appears whole or not at all, so nothing needs a temporary name.
 """
 
 import contextlib
+import datetime as dt
 import os
 import tempfile
 import threading
@@ -28,6 +29,8 @@ _CONFLICT_TRIES = 8
 _CONFLICT_S = 0.05
 #: extra of this package that brings the file system of a scheme
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
+#: What file systems call the time at which an object was written, in what they list: of S3, Google, Azure.
+_WRITTEN = ("LastModified", "mtime", "last_modified")
 #: How botocore treats a request: what is throttled, broken or cut off is sent up to six times, with jitter between.
 #: ``AWS_MAX_ATTEMPTS`` in the environment changes that. Seconds are those of a connection and of a silence.
 _S3_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 6}}
@@ -252,19 +255,33 @@ class Bucket:
 
     def list(self, folder: str) -> list[str]:
         """Keys of all objects below a folder (``""``: the whole store), in no order."""
+        return list(self._found(folder))
+
+    def entries(self, folder: str) -> Sequence[tuple[str, int, float]]:
+        """The same with lengths in bytes and when last written, as the listing has them."""
+        found = []
+        for key, told in self._found(folder).items():
+            when = next((told[name] for name in _WRITTEN if isinstance(told.get(name), dt.datetime)), None)
+            with contextlib.suppress(NotThere):
+                found.append((key, int(told["size"]), self.modified(key) if when is None else when.timestamp()))
+        return found
+
+    def _found(self, folder: str) -> dict[str, dict[str, Any]]:
+        """What a listing says of all objects below a folder, by their keys."""
         path = f"{self.root}/{folder}" if folder else self.root
 
-        def attempt(_: int) -> list[str]:
+        def attempt(_: int) -> dict[str, dict[str, Any]]:
             with _errors(path):
                 self.fs.invalidate_cache()
                 try:
-                    return list(self.fs.find(path, **self._in_time(2**30)))
+                    return dict(self.fs.find(path, detail=True, **self._in_time(2**30)))
                 except FileNotFoundError:
-                    return []
+                    return {}
 
         start = len(self.root) + 1
+        found = patiently(attempt, _worth_reading_again).items()
         # `find` of a prefix that is itself an object gives that object; it is no folder.
-        return [name[start:] for name in patiently(attempt, _worth_reading_again) if name.startswith(f"{path}/")]
+        return {name[start:]: told for name, told in found if name.startswith(f"{path}/")}
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is fine."""

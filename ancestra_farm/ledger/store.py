@@ -90,6 +90,9 @@ class Backend(Protocol):
     def list(self, folder: str) -> list[str]:
         """Keys of all files below a folder."""
 
+    def entries(self, folder: str) -> Sequence[tuple[str, int, float]]:
+        """The same with lengths and when last written, asked for together: key, bytes, Unix seconds."""
+
     def delete(self, key: str) -> None:
         """Remove a file, if it is there."""
 
@@ -188,6 +191,10 @@ class Store:
     def list(self, prefix: str = "") -> list[str]:
         """Paths of all files below the folder ``prefix`` (``""``: of the whole store), sorted."""
         return sorted(self._backend.list(check_path(prefix.rstrip("/")) if prefix else ""))
+
+    def entries(self, prefix: str) -> Sequence[tuple[str, int, float]]:
+        """All files below a folder in one listing: path, bytes, when last written (Unix seconds), sorted."""
+        return sorted(self._backend.entries(check_path(prefix.rstrip("/"))))
 
     def delete(self, path: str) -> None:
         """Remove a file that can be made again (a part of a table, a presence mark). Never a commit or a medium."""

@@ -161,23 +161,14 @@ def _forget_damaged(store: Store, sha256: str, parts: Sequence[Part]) -> None:
                 store.delete(part.path(sha256))
 
 
-def waiting(store: Store) -> dict[str, list[str]]:
-    """Paths of all parts that lie in a store, by the SHA-256 of their file."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for path in store.list(FOLDER):
-        found[path.split("/")[1]].append(path)
-    return found
-
-
 def aged(store: Store) -> Iterator[tuple[str, int, float]]:
     """Parts that lie in a store: path, bytes, when the last part of the same file came (Unix seconds)."""
-    for paths in waiting(store).values():
-        seen = []
-        for path in paths:
-            with suppress(NotThere):  # the last part may have come meanwhile
-                seen.append((path, store.size(path), store.modified(path)))
-        last = max((modified for _, _, modified in seen), default=0.0)
-        yield from ((path, size, last) for path, size, _ in seen)
+    files: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
+    for entry in store.entries(FOLDER):
+        files[entry[0].split("/")[1]].append(entry)
+    for parts in files.values():
+        last = max(modified for _, _, modified in parts)
+        yield from ((path, size, last) for path, size, _ in parts)
 
 
 def sweep(store: Store, before: float) -> int:

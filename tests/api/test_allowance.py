@@ -2,13 +2,18 @@
 
 import hashlib
 import os
+import threading
 import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ancestra_farm.api.allowance import COUNTED_S, Allowance
+from ancestra_farm.api.allowance import COUNTED_S, MARKED_S, Allowance
+from ancestra_farm.api.problems import Refusal
 from ancestra_farm.farm import keeper
 from ancestra_farm.ledger import brought, uploads
 from ancestra_farm.ledger.errors import StoreRefused
@@ -60,7 +65,7 @@ def test_what_was_joined_counts_until_a_batch_names_it(store: Store) -> None:
     now = [0.0]
     allowance = Allowance(store, 100, lambda: now[0])
     allowance.take("noor", sha256, len(data))
-    put_part(store, sha256, part(data), data)
+    allowance.ended("noor", len(data), new=put_part(store, sha256, part(data), data))
     join(store, sha256, len(data), [part(data)], checked=False)
     assert store.list("uploads") == []
     now[0] += COUNTED_S
@@ -88,6 +93,120 @@ def test_whoever_has_come_to_the_bound_makes_the_store_be_read_only_now_and_then
     assert len(counted) == 2
 
 
+class Counted:
+    """A backend that counts what it is asked."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.asked: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._backend, name)
+
+
+def test_what_somebody_brought_is_counted_by_listings_however_many_parts_there_are() -> None:
+    whole = Store.open(f"memory://{uuid.uuid4().hex}", create=True)
+    backend = Counted(whole._backend)
+    store = Store(whole.url, backend, whole.id)  # type: ignore[arg-type] # stands for the one it counts
+    brought.mark(store, "noor", A)
+    for number in range(200):
+        put_part(store, A, part(b"x", number), b"x")
+    backend.asked.clear()
+    allowance = Allowance(store, 300)
+    allowance.take("noor", A, 1)
+    assert backend.asked == {"list": 1, "entries": 2, "replace": 1}
+    allowance.take("noor", A, 1)
+    allowance.named([B])
+    allowance.take("noor", A, 1)
+    assert backend.asked == {"list": 2, "entries": 2, "replace": 1}, "what is of others is no reason to count again"
+    backend.asked.clear()
+    assert uploads.sweep(store, 0.0) == 0
+    brought.sweep_marks(store, time.time() + 60.0)
+    assert backend.asked == {"entries": 4}
+    assert brought.lying(store, "noor") == 200
+
+
+def test_one_count_of_a_person_is_made_at_a_time_and_nobody_waits_for_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting, goes_on = threading.Event(), threading.Event()
+    lying = brought.lying
+
+    def slow(store: Store, who: str) -> int:
+        counting.set()
+        assert who == "bo" or goes_on.wait(30)
+        return lying(store, who)
+
+    monkeypatch.setattr(brought, "lying", slow)
+    allowance = Allowance(store, 100)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(allowance.take, "noor", A, 10)
+        assert counting.wait(30)
+        with pytest.raises(Refusal, match="is being counted"):
+            allowance.take("noor", B, 10)
+        allowance.take("bo", B, 10)
+        goes_on.set()
+        first.result(30)
+    allowance.take("noor", B, 10)
+
+
+def test_what_arrives_while_somebody_is_counted_is_counted_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    allowance = Allowance(store, 100, lambda: now[0])
+    allowance.take("noor", A, 60)
+    lying = brought.lying
+
+    def overtaken(store: Store, who: str) -> int:
+        counted = lying(store, who)
+        allowance.ended("noor", 60, new=put_part(store, A, part(b"x" * 60), b"x" * 60))
+        return counted
+
+    monkeypatch.setattr(brought, "lying", overtaken)
+    now[0] += COUNTED_S
+    with pytest.raises(StoreRefused):
+        allowance.take("noor", B, 60)
+    monkeypatch.undo()
+    allowance.take("noor", B, 40)
+    with pytest.raises(StoreRefused):
+        allowance.take("noor", B, 1)
+
+
+def test_what_was_on_its_way_is_given_back_once_whatever_happens_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowance = Allowance(store, 100)
+    allowance.take("noor", A, 60)
+    allowance.named([A])
+    allowance.take("noor", B, 10)
+    allowance.ended("noor", 60, new=False)
+    with pytest.raises(StoreRefused):
+        allowance.take("noor", B, 91)
+    monkeypatch.setattr(brought, "mark", None)
+    for _ in range(3):
+        with pytest.raises(TypeError):
+            allowance.take("noor", hashlib.sha256(b"of no mark").hexdigest(), 90)
+    monkeypatch.undo()
+    allowance.take("noor", B, 90)
+
+
+def test_a_mark_is_made_once_in_a_while_and_none_is_swept_before_its_first_part_can_have_come(store: Store) -> None:
+    now = [0.0]
+    allowance = Allowance(store, 100, lambda: now[0])
+    allowance.take("noor", A, 10)
+    (path,) = store.list("brought")
+    brought.sweep_marks(store, time.time() - 60.0)
+    assert store.list("brought") == [path], "its first part is on its way"
+    store.delete(path)
+    allowance.take("noor", A, 10)
+    assert store.list("brought") == []
+    now[0] += MARKED_S
+    allowance.take("noor", A, 10)
+    assert store.list("brought") == [path]
+    brought.sweep_marks(store, time.time() + 60.0)
+    assert store.list("brought") == []
+
+
 def test_what_nobody_goes_on_with_is_swept_while_the_farm_is_at_work(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,9 +214,10 @@ def test_what_nobody_goes_on_with_is_swept_while_the_farm_is_at_work(
     for sha256, data in ((A, old), (B, young)):
         put_part(store, sha256, part(data), data)
         brought.mark(store, "noor", sha256)
-    left = store.local_path(part(old).path(A))
-    assert isinstance(left, Path)
-    os.utime(left, (1.0, 1.0))
+    for path in (part(old).path(A), *store.list("brought")):
+        left = store.local_path(path)
+        assert isinstance(left, Path)
+        os.utime(left, (1.0, 1.0))
     monkeypatch.setattr(keeper, "UPLOADS_S", 0.1)
     with OpenDoor(store):
         wait_for(lambda: len(store.list("uploads")) == 1 and len(store.list("brought")) == 1, 20)

@@ -25,6 +25,18 @@ def test_a_new_store_holds_its_mark_and_nothing_else(store: Store):
     assert mark["id"] == store.id
 
 
+def test_one_listing_tells_of_lengths_and_times_too(store: Store):
+    for number in range(3):
+        store.create(f"uploads/{number}/part", b"x" * number)
+    store.create("uploads-of-another/part", b"x")
+    told = store.entries("uploads")
+    assert [path for path, _, _ in told] == store.list("uploads")
+    for path, size, modified in told:
+        assert size == store.size(path)
+        assert modified == pytest.approx(store.modified(path), abs=1.0)
+    assert store.entries("nowhere") == store.entries("STORE") == []
+
+
 def test_opening_again_finds_the_same_store(store: Store, address: str):
     assert Store.open(address).id == store.id
     assert Store.open(address, create=True).id == store.id
