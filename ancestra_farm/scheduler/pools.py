@@ -35,7 +35,8 @@ class Pool:
     ``start_failures``: in a row, the last one ``failed_at``; ``another_try``: long enough ago to try once more;
     ``doubted``: they were so many that it is tried with one host.
     ``sizes``: slots that one host takes, by the bays it can be in, the first to be filled first; ``standing``: hosts
-    that are not about to go, by bay. ``needed``: hosts that its work asks for; ``ample_since``: since when it has more.
+    that are not about to go, by bay. ``needed``: hosts that its work asks for, ``urgent``: that of the highest class;
+    ``ample_since``: since when it has more than needed.
     ``warm``: hosts that are to be there ahead of its work, which will be of the class of rank ``warm_rank``.
     """
 
@@ -61,6 +62,7 @@ class Pool:
     sizes: dict[str, float] = field(default_factory=dict)
     standing: dict[str, int] = field(default_factory=dict)
     needed: int = 0
+    urgent: int = 0
     ample_since: float = inf
     warm: int = 0
     warm_rank: int = len(RANKS)

@@ -52,7 +52,9 @@ def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
         if bay.make is not None:
             bay.planned = nodes.get(bay.make.name, 0) * bay.each
     for pool in fleet.pools.values():
-        pool.needed = sum(wish.hosts for wish in wishes if wish.pool == pool.digest)
+        own = [wish for wish in wishes if wish.pool == pool.digest]
+        pool.needed = sum(wish.hosts for wish in own)
+        pool.urgent = sum(wish.hosts for wish in own if wish.rank == 0)
         if pool.staying <= pool.needed:
             pool.ample_since = inf
         elif pool.ample_since == inf:

@@ -87,6 +87,9 @@ class Slots:
         for host in list(scaling.idle_for_too_long(self.fleet, now)):
             host.why = "there is nothing for it to do"
             yield from self.stop(host, running=False)
+        for host in supply.need_wait_no_longer(self.fleet):
+            host.why = "it is urgent now, and need not wait for a spot node"
+            yield from self.stop(host, running=False)
         for host in supply.waits_in_vain(self.fleet, now):
             host.why = "no spot node came for it"
             yield from self.stop(host, running=False)

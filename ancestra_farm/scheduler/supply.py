@@ -74,6 +74,17 @@ def waits_in_vain(fleet: Fleet, now: float) -> list[Host]:
     return found
 
 
+def need_wait_no_longer(fleet: Fleet) -> Iterator[Host]:
+    """Hosts that wait for a spot node and may have any now, since work that came or was raised is urgent.
+
+    As many as it needs beyond those that stand, or wait for any node. It says nothing of how spot nodes come.
+    """
+    for pool in fleet.pools.values():
+        if pool.urgent:
+            waiting = [host for host in pool.hosts.values() if host.picky and host.node is None and not host.stopping]
+            yield from waiting[: max(0, pool.urgent - (pool.staying - len(waiting)))]
+
+
 def offers(sizes: Iterable[str], bays: Mapping[str, Bay], rank: int, now: float) -> Iterator[tuple[Bay, float]]:
     """Bays in the order in which work of a class may have slots of them, each with how many may be planned there.
 

@@ -51,6 +51,33 @@ def test_a_make_of_which_some_nodes_came_is_left_with_those():
     assert world.seen["small"] == 3
 
 
+def test_a_batch_that_becomes_urgent_waits_for_spot_nodes_no_longer():
+    types = {"spot": node_type(market="spot", price_per_hour=1), "sure": node_type(price_per_hour=2)}
+    for raised in (True, False):
+        world = elastic(farm=farm_of(**types, scaling={"target_wait_s": 600}), absent=frozenset({"spot"}))
+        submit(world, stills(200, priority="shot"))
+        world.run_for(20)
+        if raised:
+            world.order_batch("b", "priority", priority="dailies")
+        else:  # other work for the hosts that are asked for
+            submit(world, stills(20, batch="urgent", priority="dailies"))
+        world.run_for(world.boot_s + 10)
+        assert set(world.seen) == {"sure"}
+        assert supply_of(world, "spot").scarce_until < world.now, "that says nothing of spot nodes"
+
+
+def test_only_as_many_hosts_as_urgent_work_needs_wait_for_spot_nodes_no_longer():
+    types = {"spot": node_type(market="spot", price_per_hour=1), "sure": node_type(price_per_hour=2)}
+    world = elastic(farm=farm_of(**types), absent=frozenset({"spot"}))
+    submit(world, stills(200, priority="backfill"))
+    world.run_for(20)
+    assert len(world.pending) == 4
+    submit(world, stills(10, batch="urgent", priority="dailies"))
+    world.run_for(world.boot_s + 10)
+    assert world.seen == {"sure": 1}
+    assert world.pending
+
+
 def test_on_demand_nodes_of_a_make_are_waited_for_before_another_make_is_taken():
     types = {
         "spot": node_type(market="spot", price_per_hour=1), "sure": node_type(price_per_hour=2),
