@@ -127,7 +127,7 @@ async def _served(desk: Desk, bodies: Bodies, streams: Streams, row: Row, reques
     query = _query(row, request)
     if row.may is not None:
         await row.may(desk, somebody(person))
-    async with bodies.of(request, row) as data:
+    async with bodies.of(request, row, person.name if person else "") as data:
         found = await row.handler(Call(desk, person, query, data if row.body is None else _parsed(row.body, data)))
     if isinstance(found, BaseModel):
         return Response(found.model_dump_json(), media_type="application/json")

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
 
 
+#: What may be ordered of a batch.
+_ORDERS = frozenset[Right](
+    {"pick", "unpick", "restore", "close", "more", "retry", "cancel", "pause", "unpause", "priority"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What one asker may be told of. ``shows``: of these, None: of everything. ``batches``: the show of each batch."""
@@ -123,6 +129,24 @@ async def may_submit_at_all(desk: Desk, person: Person) -> None:
     shows = await shows_where(desk, person, "submit")
     if shows is not None and not shows:
         person.need("submit")
+
+
+async def may_order_at_all(desk: Desk, person: Person) -> None:
+    """Raise NotAllowed for whoever may order nothing anywhere, before anything of theirs is read."""
+    if any(map(person.may, _ORDERS)):
+        return
+    reach, _ = await _reach(desk, person)
+    if not any(map(reach.shows, _ORDERS)):
+        raise NotAllowed(
+            f"{person.name} may order nothing on any show: ask a supervisor of one (people, in its settings) or an "
+            "operator"
+        )
+
+
+async def may_change_some_show(desk: Desk, person: Person) -> None:
+    """Raise NotAllowed for whoever may change the settings of no show, before anything of theirs is read."""
+    if not person.may("show_settings") and not (await _reach(desk, person))[0].shows("show_settings"):
+        person.need("show_settings")
 
 
 async def may_change_show(desk: Desk, person: Person, show: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ancestra_farm.api import answers, changes, delivered, incoming, nodes, uploads, wire
 from ancestra_farm.api.desk import Desk
 from ancestra_farm.api.people import Person, Right
-from ancestra_farm.api.reach import may_submit_at_all
+from ancestra_farm.api.reach import may_change_some_show, may_order_at_all, may_submit_at_all
 from ancestra_farm.ledger.uploads import MOST_PART_BYTES
 
 #: Bytes of a body. A batch of thousands of shots is a few megabytes; orders are small.
@@ -155,6 +155,7 @@ ROWS = (
         "Give orders: all are taken or none, and answered once they are durable.",
         answers.give,
         on_show=True,
+        may=may_order_at_all,
         body=incoming.OrdersIn,
         answer=wire.Taken,
         problems=_ORDERED,
@@ -195,6 +196,7 @@ ROWS = (
         changes.change_show,
         "show_settings",
         on_show=True,
+        may=may_change_some_show,
         body=incoming.ShowSettingsIn,
         body_bytes=SETTINGS_BYTES,
         answer=wire.Taken,

@@ -334,15 +334,19 @@ def begun(door: OpenDoor, path: str, token: str, length: int, data: bytes = b"")
     return sender
 
 
-def test_of_whoever_may_not_submit_nothing_large_is_read(open_door: OpenDoor) -> None:
+def test_of_whoever_may_do_it_nowhere_nothing_large_is_read(open_door: OpenDoor) -> None:
     digest = f"sha256:{'0' * 64}"
-    for path in ("/v1/batches", f"/v1/upload_parts?digest={digest}&number=0&part={digest}", "/v1/upload_joins"):
-        with begun(open_door, path, open_door.token("artist"), 2**20) as sender:
-            assert sender.recv(100).startswith(b"HTTP/1.1 403"), path
+    of_submitters = ("/v1/batches", f"/v1/upload_parts?digest={digest}&number=0&part={digest}", "/v1/upload_joins")
+    asked = [*((path, "artist") for path in of_submitters), ("/v1/orders", "viewer"), ("/v1/show_settings", "artist")]
+    for path, role in asked:
+        for token in (open_door.token(role), open_door.token("member", "nobody at all")):
+            with begun(open_door, path, token, 2**20) as sender:
+                assert sender.recv(100).startswith(b"HTTP/1.1 403"), (path, role)
 
 
 def test_what_all_send_at_once_has_a_bound(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_HELD_BYTES", 1000)
+    monkeypatch.setattr(bodies, "SMALL_BYTES", 0)
     token, body = open_door.token("operator"), b" " * 900
     slow: list[socket.socket] = []
 
@@ -358,6 +362,28 @@ def test_what_all_send_at_once_has_a_bound(open_door: OpenDoor, monkeypatch: pyt
         for one in slow:
             one.close()
     assert wait_for(lambda: open_door.ask("POST", "/v1/orders", body).status == 400, 20) is True
+
+
+def test_what_one_person_sends_leaves_room_for_others_and_what_is_small_needs_none(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "MOST_OF_ONE_BYTES", 1000)
+    monkeypatch.setattr(bodies, "SMALL_BYTES", 100)
+    token, large, small = open_door.token("operator"), b" " * 900, b" " * 100
+    slow: list[socket.socket] = []
+
+    def is_full() -> bool:
+        slow.append(begun(open_door, "/v1/orders", token, 2000, large))
+        return open_door.ask("POST", "/v1/orders", large).status == 503
+
+    try:
+        wait_for(is_full, 20)
+        for body, role in ((small, "operator"), (large, "wrangler")):
+            said = open_door.ask("POST", "/v1/orders", body, role=role)
+            assert (said.status, said.json["type"]) == (400, "#malformed"), role
+    finally:
+        for one in slow:
+            one.close()
 
 
 def test_somebody_who_goes_away_before_the_answer_may_ask_again(own_door: OpenDoor) -> None:
