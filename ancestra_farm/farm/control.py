@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ancestra_farm.api.desk import Leaving
+from ancestra_farm.farm.clock import SteadyClock
 from ancestra_farm.farm.news import LEAVING, Asked, Inbox
 from ancestra_farm.farm.upkeep import Upkeep
 from ancestra_farm.ledger.errors import StoreError, Superseded
@@ -178,6 +179,7 @@ class ControlLoop:
 
     ``stay``: go on when nothing is left to do, until a stop; people may want more. ``messenger``: None tells nobody.
     ``census``: has it looked who has a token, and waits for nothing; `PeopleSeen` follows where that has changed.
+    ``now``: seconds since the Unix epoch that never step; None: a `SteadyClock`.
     """
 
     def __init__(
@@ -188,7 +190,7 @@ class ControlLoop:
         inbox: Inbox,
         upkeep: Upkeep,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
         stay: bool = False,
         messenger: Tells | None = None,
         census: Callable[[], None] | None = None,
@@ -202,7 +204,7 @@ class ControlLoop:
         self._hands = hands
         self._inbox = inbox
         self._upkeep = upkeep
-        self._now = now
+        self._now = SteadyClock() if now is None else now
         self._stay = stay
         self._slots: SlotsChanged | None = None
         self._done: AllDone | None = None

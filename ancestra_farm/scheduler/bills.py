@@ -65,7 +65,7 @@ class Bill:
         else:
             for name in up.keys() | self._up.keys():
                 number = len(up.get(name, frozenset()) | self._up.get(name, frozenset()))
-                self._owe(name, number * (now - self._since), self._prices.get(name, prices.get(name, 0.0)))
+                self._owe(name, number * max(0.0, now - self._since), self._prices.get(name, prices.get(name, 0.0)))
         self._since, self._up, self._prices = now, up, prices
         if last or now - self._told_at >= (QUIET_TELL_S if quiet else TELL_S):
             self._told_at = now

@@ -80,6 +80,12 @@ def test_what_another_controller_did_not_tell_is_told_by_the_next():
     assert ahead.node_s == 0.0, "by a clock that is behind"
 
 
+def test_no_bill_is_below_nought_by_a_clock_that_was_put_back():
+    farm, bill, there = farm_of(l4=node_type()), Bill(), SlotsChanged(0, 1, (("n1", "l4"),))
+    looks = (100.0, 40.0, 100.0)
+    assert sum(paid.node_s for now in looks for paid in bill.look(farm, there, now, last=True)) == 60.0
+
+
 class Tended:
     """A farm whose nodes come, go and are counted, and whose controller is killed, at seconds of our choosing."""
 
