@@ -21,7 +21,7 @@ from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreFull, St
 from ancestra_farm.ledger.materials import sha256_of
 from ancestra_farm.ledger.revoked import revocations
 from ancestra_farm.ledger.store import Store
-from ancestra_farm.ledger.uploads import MOST_PARTS, Part, forget, held, join, part_bytes, put_part
+from ancestra_farm.ledger.uploads import MOST_PARTS, Part, forget, held, is_there, join, part_bytes, put_part
 
 if TYPE_CHECKING:
     from ancestra_farm.api.routes import Call
@@ -48,7 +48,7 @@ class Uploads:
         """How far a file has come. Raises StoreRefused for what was revoked."""
         sha256 = sha256_of(digest)
         self._check(digest)
-        if self._store.has_material(sha256, size):
+        if is_there(self._store, sha256, size):
             forget(self._store, sha256)  # of somebody who ended between the last step and the next to last
             return wire.UploadStanding(there=True, part_bytes=part_bytes(size))
         parts = [
@@ -101,7 +101,7 @@ class Uploads:
         sha256 = sha256_of(digest)
         try:
             self._check(digest)
-            if self._store.has_material(sha256, size):
+            if is_there(self._store, sha256, size):
                 forget(self._store, sha256)
             else:
                 join(self._store, sha256, size, parts, checked=False)

@@ -20,10 +20,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreRefused
+from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, StoreError, StoreRefused
 from ancestra_farm.ledger.points import reached
 from ancestra_farm.ledger.store import Store, fetch_url, material_path
-from ancestra_farm.ledger.uploads import Progressed, forget, part_bytes, put_in_parts, size_of, untold
+from ancestra_farm.ledger.uploads import (
+    Progressed,
+    forget,
+    found_damaged,
+    note_damaged,
+    part_bytes,
+    put_in_parts,
+    size_of,
+    untold,
+)
 
 #: Where material lies in a store.
 FOLDER = "materials"
@@ -62,8 +71,9 @@ def put_material(store: Store, file: Path, digest: str, progressed: Progressed =
     """
     sha256 = sha256_of(digest)
     size = size_of(file)
-    if store.resumes and size > part_bytes(size):
-        if not store.keeps(file, sha256):
+    damaged = found_damaged(store, sha256)
+    if damaged or (store.resumes and size > part_bytes(size)):
+        if damaged or not store.keeps(file, sha256):
             return put_in_parts(store, file, sha256, progressed)
         forget(store, sha256)  # of somebody who ended between the last step and the next to last
     missing = not store.has_material(sha256, size)
@@ -123,6 +133,7 @@ class NodeMaterials:
         if not here.is_file():
             raise NotThere(f"{here} is not there; hand the batch in again that names this material")
         if file_sha256(here) != sha256:
+            self._note_damaged(sha256)
             raise MaterialDamaged(f"{here} has been changed; hand the batch in again that names this material")
         return _Held(here)
 
@@ -132,9 +143,17 @@ class NodeMaterials:
             self._store.fetch(path, file)
 
         while True:
-            file = _cached(sha256, fetch, self._cache or node_cache(), path)
+            try:
+                file = _cached(sha256, fetch, self._cache or node_cache(), path)
+            except MaterialDamaged:
+                self._note_damaged(sha256)
+                raise
             if (held := _Held.cached(file)) is not None:
                 return held  # else it made way this very moment
+
+    def _note_damaged(self, sha256: str) -> None:
+        with suppress(StoreError):  # what is wrong is said all the same
+            note_damaged(self._store, sha256)
 
 
 class _Held:

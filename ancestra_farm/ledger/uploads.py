@@ -4,6 +4,9 @@ A file is cut into parts of one size. Each is kept as ``uploads/<sha256 of the f
 appears whole, so whoever goes on needs no notes: what is listed is there. Parts are named by their content, so that two
 who bring the same file at once bring the same parts. Once all are there they become material in one step, and go. What
 nobody goes on with for a day is swept, by the controller at work or by `gc`.
+
+Whoever reads material and finds it damaged leaves a note beside its parts, so that it is brought once more by whoever
+hands it in again: by its length alone, which is all that is asked of material otherwise, it would seem to be there.
 """
 
 import hashlib
@@ -37,6 +40,8 @@ _DELETED_AT_ONCE = 8
 #: Parts that went while they were counted on (another one finished, or a sweep) are brought again so often.
 _TRIES = 3
 
+#: The note that material was found damaged; it goes with the parts.
+_NOTE = "damaged"
 _PART = re.compile(r"uploads/([0-9a-f]{64})/(\d{5})-([0-9a-f]{64})")
 
 Progressed = Callable[[int, int], None]
@@ -122,6 +127,21 @@ def held(store: Store, sha256: str) -> frozenset[Part]:
     return frozenset(Part(int(match[2]), match[3]) for match in found if match is not None)
 
 
+def note_damaged(store: Store, sha256: str) -> None:
+    """Somebody has read material and found other bytes than its digest (hex) says. Repeatable."""
+    store.create(f"{FOLDER}/{sha256}/{_NOTE}", b"")
+
+
+def found_damaged(store: Store, sha256: str) -> bool:
+    """Whether somebody found this material damaged since it was last put."""
+    return store.exists(f"{FOLDER}/{sha256}/{_NOTE}")
+
+
+def is_there(store: Store, sha256: str, size: int) -> bool:
+    """Whether there is material of this digest (hex) and length that nobody found damaged; nothing of it is read."""
+    return store.has_material(sha256, size) and not found_damaged(store, sha256)
+
+
 def put_part(store: Store, sha256: str, part: Part, data: bytes) -> bool:
     """Keep one part; False where it was there. Raises StoreRefused where ``data`` is not what the part says."""
     if not 0 <= part.number < MOST_PARTS or hashlib.sha256(data).hexdigest() != part.sha256:
@@ -165,6 +185,8 @@ def aged(store: Store) -> Iterator[tuple[str, int, float]]:
     """Parts that lie in a store: path, bytes, when the last part of the same file came (Unix seconds)."""
     files: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
     for entry in store.entries(FOLDER):
+        if entry[0].endswith(f"/{_NOTE}"):
+            continue  # it is good until the file has come
         files[entry[0].split("/")[1]].append(entry)
     for parts in files.values():
         last = max(modified for _, _, modified in parts)
@@ -204,9 +226,9 @@ def put_in_parts(store: Store, file: Path, sha256: str, progressed: Progressed =
         try:
             return join(store, sha256, size, parts, checked=True)
         except NotThere:
-            if last and not store.has_material(sha256, size):
+            if last and not is_there(store, sha256, size):
                 raise
-        if store.has_material(sha256, size):  # somebody else brought it meanwhile
+        if is_there(store, sha256, size):  # somebody else brought it meanwhile
             break
     meter.at(size, 0)
     forget(store, sha256)

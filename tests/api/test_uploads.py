@@ -23,7 +23,8 @@ from ancestra_farm.api.problems import Refusal
 from ancestra_farm.api.tokens import OwnToken
 from ancestra_farm.api.uploading import carry
 from ancestra_farm.batch.materials import Material
-from ancestra_farm.ledger.errors import SourceChanged
+from ancestra_farm.ledger.errors import MaterialDamaged, SourceChanged
+from ancestra_farm.ledger.materials import NodeMaterials
 from ancestra_farm.ledger.revoked import revoke
 from ancestra_farm.ledger.store import Store, material_path
 from ancestra_farm.ledger.uploads import PART_BYTES, Part, held, put_part, sweep
@@ -179,6 +180,22 @@ def test_a_file_that_changes_on_its_way_is_not_kept(store: Store, material: Mate
         with pytest.raises(SourceChanged, match="check the batch again"):
             carry(client, [material])
         assert store.list("materials") == []
+
+
+def test_what_a_node_found_damaged_is_brought_once_more(store: Store, material: Material) -> None:
+    with OpenDoor(store) as door, client_of(door) as client:
+        carry(client, [material])
+        here = store.local_path(PATH)
+        assert here is not None
+        here.write_bytes(DATA[:-1] + b"!")
+        with pytest.raises(MaterialDamaged, match="hand the batch in again"):
+            NodeMaterials(store)(material.digest)
+        sent: list[int] = []
+        for _ in range(2):
+            carry(client, [material], lambda _, count: sent.append(count))
+        assert sent == [len(DATA), 0]
+    assert NodeMaterials(store)(material.digest).read_bytes() == DATA
+    assert store.list("uploads") == []
 
 
 def test_what_was_revoked_is_refused_before_a_byte_of_it_is_sent(store: Store, material: Material) -> None:

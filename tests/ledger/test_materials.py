@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ancestra_farm.batch.schema import Batch
+from ancestra_farm.ledger import uploads
 from ancestra_farm.ledger.errors import MaterialDamaged, NotThere, SourceChanged, StoreRefused
 from ancestra_farm.ledger.gc import Pile, gc
 from ancestra_farm.ledger.log import Writer
@@ -117,6 +118,23 @@ def test_damaged_material_is_refused_and_handing_it_in_again_puts_it_right(local
         material(local_store, DIGEST)
     put_material(local_store, file, DIGEST)
     assert material(local_store, DIGEST).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("data", [b"", b"short", DATA * 2], ids=["empty", "short", "in parts"])
+def test_what_a_node_found_damaged_is_sent_to_a_bucket_once_more(
+    memory_store: Store, tmp_path: Path, cache: Path, data: bytes
+):
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    digest = digest_of(data)
+    path = put_material(memory_store, file, digest)
+    memory_store.replace(path, data[:-1] + b"!")  # of the same length, if it has any
+    with pytest.raises(MaterialDamaged):
+        material(memory_store, digest, cache)
+    assert uploads.sweep(memory_store, time.time() + 60.0) == 0, "the note is good until the file has come"
+    put_material(memory_store, file, digest)
+    assert material(memory_store, digest, cache).read_bytes() == data
+    assert memory_store.list("uploads") == []
 
 
 def test_material_that_is_not_there_is_said_plainly(store: Store, cache: Path):
