@@ -37,7 +37,8 @@ class Pool:
     ``sizes``: slots that one host takes, by the bays it can be in, the first to be filled first; ``standing``: hosts
     that are not about to go, by bay. ``needed``: hosts that its work asks for, ``urgent``: that of the highest class;
     ``ample_since``: since when it has more than needed.
-    ``warm``: hosts that are to be there ahead of its work, which will be of the class of rank ``warm_rank``.
+    ``warm``: hosts that are to be there ahead of its work, which will be of the class of rank ``warm_rank``
+    and begins at ``warm_by``; inf: nobody knows.
     """
 
     digest: str
@@ -66,6 +67,7 @@ class Pool:
     ample_since: float = inf
     warm: int = 0
     warm_rank: int = len(RANKS)
+    warm_by: float = inf
 
     @property
     def model(self) -> str:

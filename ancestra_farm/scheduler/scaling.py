@@ -64,9 +64,10 @@ def plan(fleet: Fleet, pools: Iterable[Pool], now: float) -> None:
 def foresee(fleet: Fleet, pools: Iterable[Pool], now: float) -> list[Wish]:
     """What the work of these pools asks for, with what is not there yet: for that, note which hosts are to be warm."""
     soon, beginning = needed_soon(fleet), beginning_soon(fleet, now)
-    ranks: dict[str, int] = {}
-    for stage in beginning.values():
-        ranks[stage.plan.model_digest] = min(stage.batch.rank, ranks.get(stage.plan.model_digest, len(RANKS)))
+    first: dict[str, tuple[int, float]] = {}
+    for ref, stage in beginning.items():
+        digest, begins = stage.plan.model_digest, (stage.batch.rank, fleet.foreseen[ref])
+        first[digest] = min(begins, first.get(digest, begins))
     batches = {stage.batch.name: stage.batch for stage in beginning.values()}
     if fleet.grows:  # else nobody is asked for nodes, and all that is still to come need not be counted
         batches.update((batch.name, batch) for batch in fleet.batches_at_work())
@@ -74,9 +75,10 @@ def foresee(fleet: Fleet, pools: Iterable[Pool], now: float) -> list[Wish]:
     wishes: list[Wish] = []
     for pool in pools:
         own = wishes_of(fleet, pool, ahead)
-        pool.warm, pool.warm_rank = 0, len(RANKS)
-        if own and pool.digest in ranks:
-            pool.warm, pool.warm_rank = sum(wish.hosts for wish in own), ranks[pool.digest]
+        pool.warm, pool.warm_rank, pool.warm_by = 0, len(RANKS), inf
+        if own and pool.digest in first:
+            pool.warm = sum(wish.hosts for wish in own)
+            pool.warm_rank, pool.warm_by = first[pool.digest]
         elif not own and pool.digest in soon:
             pool.warm, pool.warm_rank = 1, soon[pool.digest]
             own = [Wish(pool.digest, pool.warm_rank, 1, pool.sizes)]

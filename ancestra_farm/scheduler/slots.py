@@ -243,22 +243,24 @@ class Slots:
         ]
         for above, rival in sorted(rivals, key=lambda entry: (-entry[1].rank, entry[0] <= 0, entry[1].digest)):
             more = rival.standing.get(bay.name, 0) if starved and rival.rank >= pool.rank else above
-            worth = self._worth_switching(pool, rival, aged=bool(aged))
+            worth = self._worth_switching(pool, rival, now, aged=bool(aged))
             if more > 0 and worth > 0:
                 staying = [host for host in rival.hosts.values() if not host.stopping and host.bay == bay.name]
                 for number, host in enumerate(sorted(staying, key=_least_missed)[:more]):
                     yield host, worth if number < above else 1
 
-    def _worth_switching(self, pool: Pool, rival: Pool, *, aged: bool) -> float:
+    def _worth_switching(self, pool: Pool, rival: Pool, now: float, *, aged: bool) -> float:
         """For how many further hosts of this pool, which take a load each, hosts of a rival should give way.
 
         All, if the rival has nothing to do. One at least, if the rival is of a lower class and this pool has no host
-        yet, or has waited too long. Else as many as what waits here keeps busy for more than so many loads each.
+        yet, or has waited too long. Else as many as what waits here keeps busy for more than so many loads each. What
+        is of a higher class and begins when a load is over counts as what waits.
         """
         if not any(usable(self.fleet, rival, line) for line in rival.lines.values()):
             return inf
         busy = ceil(pool.queued_s() / (self.tunables.switch_loads * pool.load_s) - pool.staying) - 1
-        return max(busy, int(aged or (pool.rank < rival.rank and pool.staying == 0)))
+        begins = pool.warm_rank < rival.rank and now >= pool.warm_by - pool.load_s - self.tunables.rescale_s
+        return max(busy, pool.warm if begins else 0, int(aged or (pool.rank < rival.rank and pool.staying == 0)))
 
     # ---- hosts that cannot come up ---------------------------------------------------------------------------------
 

@@ -87,11 +87,37 @@ def test_nodes_that_are_asked_for_ahead_are_not_taken_by_what_is_at_work():
         world.run_for(200)
         assert len(world.nodes) == 1
         submit(world, stills(6000, wave=3000, priority="dailies"), start_at=world.now + 400)
-        world.run_for(395)
+        world.run_for(360)
         ahead = [host for host in world.scheduler.dispatcher.fleet.hosts.values() if host.pool.model == "test/stills"]
         assert len(ahead) == 3
         assert all(host.ready for host in ahead)
         assert world.made == 4  # none of them came and went
+
+
+def test_work_of_a_lower_class_makes_way_one_load_before_what_is_put_off_begins():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=2)))
+    world.seconds["test/clips"] = 2.0
+    clips = "{clip: {role: text_to_video, model: test/clips, candidates: 40000, wave: 4000}}"
+    submit(world, batch_of(clips, batch="c", priority="backfill"))
+    world.run_for(120)
+    start = world.now + 600
+    submit(world, stills(200, priority="dailies"), start_at=start)
+    world.run_for(700)
+    assert min(begun(world)) - start < 1.0
+    assert len({one.host for one in world.begun if one.ticket.batch == "b"}) == 2
+    lead_s = world.load_s + world.scheduler.tunables.rescale_s
+    assert max(at for at in begun(world, "c") if at < start) > start - lead_s - 10.0, "until then it goes on"
+
+
+def test_nobody_of_the_same_class_makes_way_for_what_is_put_off():
+    world = elastic(farm=farm_of(l4=node_type(max_nodes=2)))
+    world.seconds["test/clips"] = 2.0
+    clips = "{clip: {role: text_to_video, model: test/clips, candidates: 40000, wave: 4000}}"
+    submit(world, batch_of(clips, batch="c"))
+    world.run_for(120)
+    submit(world, stills(200), start_at=world.now + 600)
+    world.run_for(595)
+    assert world.made == 2
 
 
 def test_hosts_that_load_faster_than_was_thought_stay_until_the_work_begins():
