@@ -145,6 +145,7 @@ def _in_pieces(app: ASGIApp) -> ASGIApp:
             last = (len(whole) - 1) // PIECE_BYTES * PIECE_BYTES
             for at in range(0, last, PIECE_BYTES):
                 await send({**message, "body": whole[at : at + PIECE_BYTES], "more_body": True})
+                await asyncio.sleep(0)  # others have their turn, and a connection that is lost now is known to be
             await send({**message, "body": whole[last:]})
 
         await app(scope, receive, send_pieces)
