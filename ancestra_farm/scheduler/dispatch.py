@@ -53,7 +53,7 @@ class Dispatcher:
     # ---- what there is to do ---------------------------------------------------------------------------------------
 
     def add_pools(self, batch: BatchState) -> None:
-        """Make a pool for every model the batch names; one that would not load gets another chance.
+        """Make a pool for every model the batch names, as it states it; one that would not load gets another chance.
 
         A model is what its digest names: hosts that hold other weights under the same id are of another pool.
         """

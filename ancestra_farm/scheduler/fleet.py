@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ancestra_farm.batch.farm_settings import NO_FARM_SETTINGS, FarmSettings
+from ancestra_farm.plan.recipe import model_digest
 from ancestra_farm.scheduler.bays import CPUS, GPUS, Bay, bay_on, bays_of, plain_bays, sizes_in, stand, whole
 from ancestra_farm.scheduler.hosts import Host, Lease
 from ancestra_farm.scheduler.lines import Line
@@ -46,6 +47,12 @@ class Fleet:
     def type_of(self, host: Host) -> str:
         """The type of the node a host is on; empty where that is not known."""
         return next((node_type for node, node_type in self.told.nodes if node == host.node), "")
+
+    def give_another_chance(self, batch: BatchState) -> None:
+        """A batch was submitted again as it is: what it needs and would not load is tried at once."""
+        for card in batch.plan.cards.values():
+            self.pools[model_digest(card)].start_failures = 0
+        self.stale = True
 
     def leases(self) -> Iterator[tuple[Host, Lease]]:
         """Every lease with its host."""

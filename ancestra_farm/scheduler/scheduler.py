@@ -91,8 +91,8 @@ class Scheduler:
         """Begin to work on what the log left: everything released and not ended is queued again."""
         self._out = node_orders.standing(self.state, self.dispatcher, now)
         self.dispatcher.now = now
-        for batch in self.state.batches.values():
-            self._take_up(batch)
+        for batch in sorted(self.state.batches.values(), key=lambda batch: batch.submitted.at):
+            self._take_up(batch)  # what the newest says of a model holds, as it did when it came
         self._settle(now)
         return self._out
 
@@ -174,7 +174,7 @@ class Scheduler:
             self._take_up(self.state.batches[name])
             self._look_again(self.state.batches[name].show)
         else:
-            self.dispatcher.add_pools(self.state.batches[name])
+            self.dispatcher.fleet.give_another_chance(self.state.batches[name])
 
     def _order(self, happening: Order, now: float) -> None:
         given = happening.order

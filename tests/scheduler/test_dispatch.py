@@ -9,7 +9,7 @@ from ancestra_farm.plan.events import AttemptEnded, WaveReleased
 from ancestra_farm.scheduler import Tunables, folded
 from ancestra_farm.scheduler.counts import FilterCost
 from ancestra_farm.scheduler.filter_order import cheapest_rejection_first
-from ancestra_farm.scheduler.world import AllDone, Dispatch, SlotsChanged, StartHost, StopRequested
+from ancestra_farm.scheduler.world import AllDone, Dispatch, HostLost, SlotsChanged, StartHost, StopRequested
 from tests.scheduler.world import CARDS, CLIPS, STILLS, Fate, World, batch_of, finished, submission
 
 MANY = "{role: text_to_image, model: test/stills, candidates: 5000, wave: 1000}"
@@ -213,3 +213,31 @@ def test_many_batches_in_one_store_each_end_as_if_alone():
             branches = batch.shots[shot].stages[stage].branches.values()
             assert [c for branch in branches for c in branch.survivor_ids()] == survivors
     assert len(world.scheduler.progress()) == 6
+
+
+def needs_of_stills(scheduler):
+    (pool,) = (pool for pool in scheduler.dispatcher.fleet.pools.values() if pool.model == "test/stills")
+    return pool.card.cpus
+
+
+def test_what_the_newest_batch_states_of_a_model_holds_after_a_restart_too():
+    world = World(cpus=8)
+    states = {"a": 1.0, "b2": 4.0}
+    for name, seed in (("a", 7), ("b2", 7), ("a", 8)):  # the first is given anew
+        world.submit(batch_of(f"{{still: {STILLS}}}", batch=name, seed=seed), cpus=states[name])
+        again = folded(world.log)
+        again.resume(world.now)
+        assert needs_of_stills(world.scheduler) == needs_of_stills(again) == states[name]
+    world.submit(batch_of(f"{{still: {STILLS}}}", batch="b2"), cpus=4.0)
+    assert needs_of_stills(world.scheduler) == 1.0, "nothing new was stated"
+
+
+def test_a_batch_that_is_submitted_again_as_it_is_has_what_could_not_start_tried_at_once():
+    world = World(cpus=1)
+    world.submit(batch_of(f"{{still: {STILLS}}}"))
+    while world.hosts:
+        host = next(iter(world.hosts))
+        world.hosts.pop(host)
+        world.tell(HostLost(host, "exception", "no space left on device"))
+    world.submit(batch_of(f"{{still: {STILLS}}}"))
+    assert world.hosts
