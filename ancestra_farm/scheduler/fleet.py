@@ -51,7 +51,8 @@ class Fleet:
     def give_another_chance(self, batch: BatchState) -> None:
         """A batch was submitted again as it is: what it needs and would not load is tried at once."""
         for card in batch.plan.cards.values():
-            self.pools[model_digest(card)].start_failures = 0
+            if (pool := self.pools.get(model_digest(card))) is not None:
+                pool.start_failures = 0
         self.stale = True
 
     def leases(self) -> Iterator[tuple[Host, Lease]]:
