@@ -14,6 +14,7 @@ from ancestra_farm.batch.card import ModelCard
 from ancestra_farm.models.diffusion import checked, weights
 from ancestra_farm.models.diffusion import hub as hub_module
 from ancestra_farm.models.diffusion.weights import WeightsMissing, WeightsRefused, fetch, folder_of, is_here
+from tests.farm.processes import wait_for
 from tests.models.diffusion.fake_hub import COMMIT, FakeHub
 
 INDEX = {
@@ -431,10 +432,11 @@ def fetching() -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_fetch_that_was_killed_leaves_no_folder_and_is_taken_up(hub: FakeHub):
+def test_a_fetch_that_was_killed_leaves_no_folder_and_is_taken_up(hub: FakeHub, cache: Path):
     hub.stall.add(UNET)
     killed = fetching()
     assert hub.stalled.wait(timeout=120), killed.communicate()
+    wait_for(lambda: list(cache.rglob("fetching/*/model_index.json")), 120)
     killed.kill()
     killed.communicate()
     assert not is_here(pinned())
