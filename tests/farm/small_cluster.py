@@ -17,6 +17,7 @@ from ray.cluster_utils import Cluster
 
 from ancestra_farm.farm.cluster import ENVIRONMENT, OBJECT_STORE_BYTES
 from ancestra_farm.farm.scratch import scratch
+from tests.farm.processes import wait_for
 
 T = TypeVar("T")
 
@@ -76,7 +77,12 @@ def add_node(cluster: Cluster, environment: Mapping[str, str] = MappingProxyType
 
 
 def nodes_of(cluster: Cluster, count: int, environment: Mapping[str, str] = MappingProxyType({})) -> list[Any]:
-    """So many nodes that are up: those that an earlier test has left, and new ones, which take seconds to come up."""
+    """So many nodes that are up: those that an earlier test has left, and new ones, which take seconds to come up.
+
+    Ray believes for a while that a node which was killed is up, and would put hosts there.
+    """
+    known = {node.node_id for node in cluster.list_all_nodes()}
+    wait_for(lambda: {node["NodeID"] for node in ray.nodes() if node["Alive"]} <= known, 120)
     up = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     found = [node for node in cluster.worker_nodes if node.node_id in up][:count]
     return found + [add_node(cluster, environment) for _ in range(count - len(found))]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ancestra_farm.batch.card import ModelCard
-from ancestra_farm.models.diffusion.room import LIMIT, Hold, Kept, make_room_for_material, to_go
+from ancestra_farm.models.diffusion.room import LIMIT, Hold, Kept, _size, make_room_for_material, to_go
 from ancestra_farm.models.diffusion.weights import WeightsMissing, fetch, folder_of, is_here
 from tests.farm.processes import wait_for
 from tests.models.diffusion.fake_hub import COMMIT, FakeHub
@@ -261,7 +261,7 @@ def test_a_fetch_that_was_broken_off_makes_way_too(hub: FakeHub, cache: Path, ro
     killed = process(FETCH, "one")
     assert hub.stalled.wait(timeout=120), killed.communicate()
     # So much of it is on the disk that the other one finds no room beside it.
-    wait_for(lambda: sum(file.stat().st_size for file in (cache / "fetching").glob("*/**/*")) > SIZE // 2, 120)
+    wait_for(lambda: _size(cache / "fetching") > SIZE // 2, 120)
     room_for(1.2)
     with pytest.raises(WeightsMissing, match=LIMIT):
         fetch(model("two"), print)  # it is still coming, and will be as large as the bound
