@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.batchfile import soundness
 from ancestra_farm.api.desk import answered
-from ancestra_farm.api.people import Person, noted
+from ancestra_farm.api.people import Person, named, noted
 from ancestra_farm.api.problems import Refusal
 from ancestra_farm.api.reach import EVERYTHING, may_order, may_submit, sight, somebody
 from ancestra_farm.batch.materials import digests_in
@@ -149,7 +149,7 @@ async def _submitted(call: "Call", body: incoming.SubmitIn) -> str:
     if faults := await run_in_threadpool(soundness, body.document, body.cards):
         raise _no_batch(faults)
     await may_submit(call.desk, person, body.document, body.cards)
-    return who if not by else f"{who} (by {by})"
+    return named(who, by)
 
 
 def _no_batch(faults: Sequence[wire.Fault]) -> Refusal:

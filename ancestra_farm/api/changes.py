@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ancestra_farm.api import incoming, questions, wire
 from ancestra_farm.api.answers import acting
 from ancestra_farm.api.desk import answered
-from ancestra_farm.api.people import Right
+from ancestra_farm.api.people import Right, named
 from ancestra_farm.api.reach import may_change_show, may_weigh, shows_where, sight, somebody
 from ancestra_farm.plan.farm_events import SettingsGiven
 
@@ -54,8 +54,7 @@ async def change_show(call: "Call") -> wire.Taken:
 async def _change(call: "Call", body: incoming.SettingsIn, right: Right, show: str) -> wire.Taken:
     who, by = acting(somebody(call.person), body.who)
     at, order_id = time.time(), body.order_id or uuid.uuid4().hex
-    told = who if not by else f"{who} (by {by})"
-    given = SettingsGiven("show" if show else "farm", show, body.document, told, at, order_id)
+    given = SettingsGiven("show" if show else "farm", show, body.document, named(who, by), at, order_id)
     commit = await answered(call.desk.change(given, body.based_on))
     taken = wire.Acknowledged(order_id=order_id, order=right, who=who, by=by)
     return wire.Taken(commit=commit, epoch=call.desk.health.epoch, at=at, orders=(taken,))

@@ -146,9 +146,7 @@ class Client:
 
     def check(self, document: str, cards: Mapping[str, str], start_at: float | None = None) -> None:
         """Ask whether a batch would be taken, before its files are brought. Raises OrderRefused, NotAllowed."""
-        body: dict[str, Any] = {"document": document, "cards": dict(cards)}
-        body |= {} if start_at is None else {"start_at": start_at}
-        self._ask("POST", "/v1/batch_checks", wire.Checked, body | self._named(self.who))
+        self._ask("POST", "/v1/batch_checks", wire.Checked, self._batch(document, cards, start_at))
 
     def submit(
         self, document: str, cards: Mapping[str, str], start_at: float | None = None, order_id: str = ""
@@ -158,10 +156,12 @@ class Client:
         ``start_at``: when it is to begin, in seconds since the Unix epoch; None: now. ``order_id``: what was taken
         under it is not taken once more, whatever others did since; empty: one is made.
         """
-        body: dict[str, Any] = {"document": document, "cards": dict(cards), "order_id": order_id or uuid.uuid4().hex}
-        if start_at is not None:
-            body["start_at"] = start_at
-        return self._ask("POST", "/v1/batches", wire.Taken, body | self._named(self.who))
+        body = self._batch(document, cards, start_at) | {"order_id": order_id or uuid.uuid4().hex}
+        return self._ask("POST", "/v1/batches", wire.Taken, body)
+
+    def _batch(self, document: str, cards: Mapping[str, str], start_at: float | None) -> dict[str, Any]:
+        body: dict[str, Any] = {"document": document, "cards": dict(cards), **self._named(self.who)}
+        return body if start_at is None else body | {"start_at": start_at}
 
     def change(self, given: SettingsGiven, based_on: str) -> wire.Taken:
         """Give settings in place of a version; durable on return. The same under the same id again change nothing.

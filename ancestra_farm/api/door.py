@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ancestra_farm.api.afar import Place
 from ancestra_farm.api.client import Client, EndpointGone
-from ancestra_farm.api.people import checked_name, noted, owner
+from ancestra_farm.api.people import checked_name, named, noted, owner
 from ancestra_farm.api.tokens import kept_token, own_token, user_name
 from ancestra_farm.api.wire import Taken
 from ancestra_farm.ledger.liveness import Presence
@@ -59,7 +59,7 @@ def give_settings(store: Place, given: SettingsGiven, based_on: str, who: str = 
         from ancestra_farm.api.offline import take  # noqa: PLC0415 - loads the log's reader
         from ancestra_farm.scheduler.world import ChangeSettings  # noqa: PLC0415 - as above
 
-        told = dataclasses.replace(given, who=f"{name} (by {by})" if by else name)
+        told = dataclasses.replace(given, who=named(name, by))
         purpose = f"settings of {f'show {given.name}' if given.name else 'the farm'}"
         return take(_itself(store), lambda: [ChangeSettings(told, based_on)], name, purpose).commit
 
@@ -116,7 +116,7 @@ def own_name(store: Place) -> str:
     Whose a token from the environment is only the store can say.
     """
     token = kept_token(store.id)
-    if token is not None and not token.name and isinstance(store, Store):
-        person = owner(store, token.token)
-        return checked_name(user_name()) if person is None else person.name
-    return (token.name if token is not None else "") or checked_name(user_name())
+    if token is not None and token.name:
+        return token.name
+    person = owner(store, token.token) if token is not None and isinstance(store, Store) else None
+    return checked_name(user_name()) if person is None else person.name

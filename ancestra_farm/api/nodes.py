@@ -71,7 +71,7 @@ def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
         state: Literal["in use", "blocked", "leaving"] = "in use"
         if departure is not None:
             state = "blocked" if departure.blocked else "leaving"
-        priced = kind is not None and kind.price_per_hour > 0.0
+        price = 0.0 if kind is None else kind.price_per_hour
         found.append(
             wire.NodeStanding(
                 node=node,
@@ -80,8 +80,8 @@ def standing(scheduler: Scheduler) -> list[wire.NodeStanding]:
                 node_type=types.get(node, ""),
                 why="" if departure is None else departure.why,
                 leaves_at=departure.at if departure is not None and isfinite(departure.at) else None,
-                price_per_hour=kind.price_per_hour if kind is not None and priced else None,
-                currency=fleet.farm.currency if priced else "",
+                price_per_hour=price or None,
+                currency=fleet.farm.currency if price else "",
             )
         )
     return found

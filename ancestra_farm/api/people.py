@@ -225,6 +225,16 @@ def noted(note: str, by: str) -> str:
     return f"{note} (given by {by})" if note else f"given by {by}"
 
 
+def named(who: str, by: str) -> str:
+    """Whose something is, with who gave it for them; ``by``: empty where they did themselves."""
+    return f"{who} (by {by})" if by else who
+
+
+def record_path(digest: str) -> str:
+    """Where the store keeps whose token it is. ``digest``: of the token, hex."""
+    return f"{FOLDER}/{digest[:16]}.json"
+
+
 def issue(store: Store, name: str, role: Role, by: str, now: float | None = None, *, until: float | None = None) -> str:
     """Make a token for a person: the token, which exists nowhere else from here on. ``until``: when it stops to count.
 
@@ -235,7 +245,7 @@ def issue(store: Store, name: str, role: Role, by: str, now: float | None = None
     digest = digest_of(token)
     record = {"name": name, "role": role, "sha256": digest, "at": time.time() if now is None else now, "by": by}
     record |= {} if until is None else {"until": until}
-    store.replace(f"{FOLDER}/{digest[:16]}.json", json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    store.replace(record_path(digest), json.dumps(record, ensure_ascii=False).encode() + b"\n")
     return token
 
 
@@ -245,7 +255,7 @@ def revoke(store: Store, name: str, by: str, now: float | None = None) -> int:
     for person in theirs:
         said = {"name": name, "at": time.time() if now is None else now, "by": by}
         store.replace(f"{GONE}/{person.token_id}.json", json.dumps(said, ensure_ascii=False).encode() + b"\n")
-        store.delete(f"{FOLDER}/{person.token_id}.json")
+        store.delete(record_path(person.token_id))
     return len(theirs)
 
 
@@ -296,6 +306,6 @@ def read_person(store: Store, path: str) -> tuple[Person, str] | None:
         until = None if record.get("until") is None else float(record["until"])
     except (NotThere, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if role not in RIGHTS or path != f"{FOLDER}/{digest[:16]}.json" or not (until is None or isfinite(until)):
+    if role not in RIGHTS or path != record_path(digest) or not (until is None or isfinite(until)):
         return None
     return Person(name, role, digest[:16], at, by, until), digest

@@ -126,9 +126,7 @@ async def shows_where(desk: Desk, person: Person, right: Right) -> frozenset[str
 
 async def may_submit_at_all(desk: Desk, person: Person) -> None:
     """Raise NotAllowed for whoever may submit nothing anywhere, before anything of theirs is read."""
-    shows = await shows_where(desk, person, "submit")
-    if shows is not None and not shows:
-        person.need("submit")
+    await _need_somewhere(desk, person, "submit")
 
 
 async def may_order_at_all(desk: Desk, person: Person) -> None:
@@ -145,8 +143,12 @@ async def may_order_at_all(desk: Desk, person: Person) -> None:
 
 async def may_change_some_show(desk: Desk, person: Person) -> None:
     """Raise NotAllowed for whoever may change the settings of no show, before anything of theirs is read."""
-    if not person.may("show_settings") and not (await _reach(desk, person))[0].shows("show_settings"):
-        person.need("show_settings")
+    await _need_somewhere(desk, person, "show_settings")
+
+
+async def _need_somewhere(desk: Desk, person: Person, right: Right) -> None:
+    if await shows_where(desk, person, right) == frozenset():
+        person.need(right)
 
 
 async def may_change_show(desk: Desk, person: Person, show: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from math import inf
 
-from ancestra_farm.api.people import FOLDER, Person, digest_of, gone, holders, read_person
+from ancestra_farm.api.people import FOLDER, Person, digest_of, gone, holders, read_person, record_path
 from ancestra_farm.ledger.errors import StoreUnavailable
 from ancestra_farm.ledger.store import MARK, Store
 from ancestra_farm.scheduler.holders import PeopleSeen
@@ -85,7 +85,7 @@ class Register:
         any more, StoreUnavailable where only the store could say and does not, or has not for too long.
         """
         digest = digest_of(token)
-        path = f"{FOLDER}/{digest[:16]}.json"
+        path = record_path(digest)
         with self._turn:
             if sure and path in self._known:
                 self._doubted.add(path)

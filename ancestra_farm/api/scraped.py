@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from ancestra_farm.api.afar import Place
 from ancestra_farm.api.client import Client, EndpointGone
-from ancestra_farm.api.people import NotAllowed, checked_name, digest_of, everybody, issue
+from ancestra_farm.api.people import NotAllowed, checked_name, issue, owner
 from ancestra_farm.api.tokens import OwnToken, own_token, user_name
 from ancestra_farm.ledger.errors import StoreError
 from ancestra_farm.ledger.store import Store
@@ -49,8 +49,8 @@ def scrape_token(store: Place, folder: Path) -> OwnToken:
         _keep(path, lent.token)
         return lent
     kept = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-    now = time.time()
-    if kept and digest_of(kept) in {digest for one, digest in everybody(store).values() if one.counts(now)}:
+    person = owner(store, kept) if kept else None
+    if person is not None and person.counts(time.time()):
         return OwnToken(kept, "", str(path))
     try:
         name = checked_name(f"prometheus on {socket.gethostname()}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestra_farm.batch.numbers import counted
-from ancestra_farm.plan.moments import clock
+from ancestra_farm.plan.moments import until
 
 Fields = Mapping[str, Any]
 
@@ -141,7 +141,7 @@ def _order(fields: Fields) -> str:
         str(fields.get("filter") or ""),
         str(fields.get("priority") or ""),
         f"weight {float(fields['weight']):g}" if fields.get("weight") is not None else "",
-        f"until {clock(float(fields['until']))}" if fields.get("until") is not None else "",
+        until(fields.get("until")),
     ]
     what = " ".join(part for part in (str(fields["order"]), _where(fields), about, *more) if part)
     note = f": {fields['note']}" if fields.get("note") else ""
@@ -184,7 +184,7 @@ def _token(fields: Fields) -> str:
     if fields["what"] == "ended":
         return token
     by = f" by {fields['who']}" if fields.get("who") else " in the store, nobody said by whom"
-    return token + by + (f", until {clock(float(fields['until']))}" if fields.get("until") is not None else "")
+    return ", ".join(filter(None, (token + by, until(fields.get("until")))))
 
 
 def _node_noticed(fields: Fields) -> str:

@@ -12,7 +12,7 @@ from ancestra_farm.cli.listing import column, json_keys, number, print_rows
 from ancestra_farm.cli.options import BatchOption, JsonOption, StoreOption
 from ancestra_farm.plan.events import BatchSubmitted, Event, MediaCollected, OrderGiven, SubmissionRepeated
 from ancestra_farm.plan.farm_events import NodeOrdered, SettingsGiven, StopOrdered, TokenNoted
-from ancestra_farm.plan.moments import clock
+from ancestra_farm.plan.moments import until
 
 app = typer.Typer(name="log", help="What the log tells of people.", no_args_is_help=True)
 
@@ -89,8 +89,8 @@ def told(commit: int, event: Event) -> Iterator[OrderRow]:
         case StopOrdered():
             yield OrderRow(commit, event.at, event.who, "stop", "", "the farm", "")
         case TokenNoted():
-            until = "" if event.until is None else f", until {clock(event.until)}"
-            who, says = event.who or NOBODY_SAID, f"{event.role}, token {event.token_id[:8]}{until}"
+            who = event.who or NOBODY_SAID
+            says = ", ".join(filter(None, (event.role, f"token {event.token_id[:8]}", until(event.until))))
             yield OrderRow(commit, event.at, who, f"token {event.what}", "", event.name, says)
         case MediaCollected():
             says = f"media of {len(event.candidate_ids):,} rejects"
@@ -104,6 +104,6 @@ def _said(event: OrderGiven) -> Iterator[str]:
     for field in fields(event):
         value = getattr(event, field.name)
         if field.name == "until" and value is not None:
-            yield f"until {clock(value)}"
+            yield until(value)
         elif field.name not in _SHOWN and value not in ("", 0, None):
             yield f"{field.name} {value:g}" if isinstance(value, float) else f"{field.name} {value}"

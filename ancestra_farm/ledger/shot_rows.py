@@ -20,7 +20,7 @@ from ancestra_farm.plan.events import (
     WaveClosed,
     WaveReleased,
 )
-from ancestra_farm.plan.moments import clock
+from ancestra_farm.plan.moments import until
 from ancestra_farm.plan.recipe import Rung
 from ancestra_farm.plan.space import Space
 
@@ -381,7 +381,7 @@ def order_row(event: OrderGiven, show: str, epoch: int) -> dict[str, Any]:
     says = {
         "more": f"{event.candidates} more",
         "retry": f"rejected by {event.filter}" if event.filter else event.cause,
-        "pause": "" if event.until is None else f"until {clock(event.until)}",
+        "pause": until(event.until),
         "priority": ", ".join(
             part for part in (event.priority, "" if event.weight is None else f"weight {event.weight:g}") if part
         ),

@@ -120,10 +120,9 @@ class NodeOrdered:
 class TokenNoted:
     """Somebody has a token, has it in another role, or has it no more. The token itself stands nowhere.
 
-    ``until``: Unix seconds at which it stops to count by itself (``ended``), if it does.
-
     ``token_id``: the first 16 hex digits of its digest. ``who`` did it, by their own word, as whoever does it writes
-    the store; empty: a record went, or was put there, and nobody said who did that.
+    the store; empty: a record went, or was put there, and nobody said who did that. ``until``: when it stops to count
+    by itself (``ended``), in seconds since the Unix epoch; None: it does not.
     """
 
     what: Literal["issued", "changed", "revoked", "ended"]

@@ -5,6 +5,11 @@ import datetime as dt
 _UNIX = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
+def until(at: float | None) -> str:
+    """``until 2027-03-01 08:00 UTC``; empty for no time."""
+    return "" if at is None else f"until {clock(at)}"
+
+
 def clock(at: float) -> str:
     """A time: ``2027-03-01 08:00 UTC``, with its second where it is on no full minute.
 

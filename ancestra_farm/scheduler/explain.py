@@ -9,7 +9,7 @@ from ancestra_farm.scheduler import after, supply
 from ancestra_farm.scheduler.chains import selected_chains
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.fleet import Fleet
-from ancestra_farm.scheduler.pauses import told_end
+from ancestra_farm.scheduler.pauses import standing, told_end
 from ancestra_farm.scheduler.pools import Pool
 from ancestra_farm.scheduler.progress import shot_status, stage_status
 from ancestra_farm.scheduler.state import BatchState, FarmState, ShotState, StageState
@@ -126,9 +126,7 @@ def _standing_orders(batch: BatchState, shot: ShotState) -> list[str]:
             f"{shot.plan.name} was cancelled by {_told(cancelled, 'at')}; what is published stays, and retry, more or "
             "submitting the batch again takes it up."
         )
-    sentences += [
-        f"{_told_pause(pause)}: nothing of it starts." for pause in (batch.pause, shot.pause) if pause is not None
-    ]
+    sentences += [f"{_told_pause(pause)}: nothing of it starts." for pause in standing(batch, shot)]
     if batch.broke and shot.has_work:
         sentences.append(f"{_told_broke(batch)}: nothing of it starts until there is more, by the farm's settings.")
     return sentences

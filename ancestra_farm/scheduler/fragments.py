@@ -31,11 +31,7 @@ def cramped(fleet: Fleet, bay: Bay, now: float) -> Host | None:
     """The host, of the highest class, that waits in a bay for room on one node; None where nobody does."""
     if bay.make is None or (bay.planned > bay.slots + ROUNDING and not bay.supply.droughts):
         return None  # a node is to come
-    waiting = [
-        host
-        for host in fleet.starting.values()
-        if host.bay == bay.name and host.node is None and not host.stopping and now - host.asked_at > PLACING_S
-    ]
+    waiting = [host for host in _waiting(fleet, bay) if now - host.asked_at > PLACING_S]
     host = min(waiting, key=lambda host: host.pool.rank, default=None)
     if host is None or any(_has_room(bay, hosts, host) for hosts in _by_node(fleet, bay).values()):
         return None
@@ -62,8 +58,14 @@ def in_its_way(fleet: Fleet, bay: Bay, cramped: Host) -> list[Host] | None:
             best = chosen
     if best is None or not bay.supply.droughts:
         return best
-    waiting = (host for host in fleet.starting.values() if host.bay == bay.name and host.node is None)
-    return best + [host for host in waiting if host.pool.rank >= rank and not host.stopping]
+    return best + [host for host in _waiting(fleet, bay) if host.pool.rank >= rank]
+
+
+def _waiting(fleet: Fleet, bay: Bay) -> Iterator[Host]:
+    """The hosts of a bay that are on no node yet."""
+    for host in fleet.starting.values():
+        if host.bay == bay.name and host.node is None and not host.stopping:
+            yield host
 
 
 def _by_node(fleet: Fleet, bay: Bay) -> dict[str, list[Host]]:

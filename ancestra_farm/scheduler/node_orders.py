@@ -9,7 +9,7 @@ from dataclasses import replace
 from ancestra_farm.plan.farm_events import NodeOrdered
 from ancestra_farm.scheduler.dispatch import Dispatcher
 from ancestra_farm.scheduler.hosts import Host
-from ancestra_farm.scheduler.ordered import node_order_digest
+from ancestra_farm.scheduler.ordered import node_order_digest, taken_before
 from ancestra_farm.scheduler.state import FarmState
 from ancestra_farm.scheduler.waves import Emit
 from ancestra_farm.scheduler.world import BlockNodes, DrainNode, Instruction, OrderRefused
@@ -26,9 +26,7 @@ def order(state: FarmState, dispatcher: Dispatcher, given: NodeOrdered, emit: Em
     """
     if not given.who.strip():
         raise OrderRefused("an order needs the name of the person who gives it")
-    if given.order_id and (known := state.orders.get(given.order_id)) is not None:
-        if known != node_order_digest(given):
-            raise OrderRefused(f"the id {given.order_id} was given to another order before; give this one its own")
+    if taken_before(state, given.order_id, node_order_digest(given)):
         return []
     if sum(map(bool, (given.node, given.host, given.model))) != 1:
         raise OrderRefused("say which node, which host, or (to forgive) which model: one of them")

@@ -13,6 +13,7 @@ from ancestra_farm.plan.recipe import Rung, digest_of
 from ancestra_farm.scheduler.phases import Retry
 from ancestra_farm.scheduler.results import Results
 from ancestra_farm.scheduler.state import DISOWNED, BatchState, Branch, FarmState, ShotState, StageState
+from ancestra_farm.scheduler.world import OrderRefused
 
 #: Ids of orders that are remembered. A client whose answer was lost asks again within minutes; after so many other
 #: orders nobody does, and remembering all would let the state grow for ever.
@@ -62,6 +63,14 @@ def order_digest(given: OrderGiven) -> str:
     """What the order says, but for when, and for which stage (which may be worked out on taking it): 32 hex digits."""
     names = [name for name in OrderGiven.__slots__ if name not in ("at", "stage")]
     return digest_of("order", [(name, repr(getattr(given, name))) for name in names]).hex()
+
+
+def taken_before(state: FarmState, order_id: str, digest: str) -> bool:
+    """Whether this was taken under its id. ``digest``: what it says. Raises OrderRefused where something else was."""
+    known = state.orders.get(order_id) if order_id else None
+    if known is not None and known != digest:
+        raise OrderRefused(f"the id {order_id} was given to another order before; give this one its own")
+    return known is not None
 
 
 def submission_digest(submitted: BatchSubmitted | SubmissionRepeated) -> str:

@@ -27,6 +27,7 @@ from ancestra_farm.scheduler.ordered import (
     shots_of,
     stages_of,
     submission_digest,
+    taken_before,
     to_retry,
 )
 from ancestra_farm.scheduler.phases import Retry
@@ -77,7 +78,7 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
         at=now,
         order_id=request.order_id,
     )
-    if _taken_before(state, request.order_id, submission_digest(submitted)):
+    if taken_before(state, request.order_id, submission_digest(submitted)):
         return name, False
     known = state.batches.get(name)
     if known is not None and known.show != plan.batch.show and not request.accepted:
@@ -105,14 +106,6 @@ def submit(state: FarmState, request: Submit, emit: Emit, now: float) -> tuple[s
     return name, True
 
 
-def _taken_before(state: FarmState, order_id: str, digest: str) -> bool:
-    """Whether this was taken under its id. ``digest``: what it says. Raises OrderRefused where something else was."""
-    known = state.orders.get(order_id) if order_id else None
-    if known is not None and known != digest:
-        raise OrderRefused(f"the id {order_id} was given to another order before; give this one its own")
-    return known is not None
-
-
 def _begins(batch: str, who: str, at: float, now: float) -> OrderGiven:
     """What has a batch begin later: it is paused until then. Raises OrderRefused for a time that is past, or nobody."""
     if not who.strip():
@@ -125,7 +118,7 @@ def order(state: FarmState, given: OrderGiven, emit: Emit, now: float) -> bool:
     """Take an order or raise OrderRefused. False where it was taken before, under the same id: nothing changes."""
     if not given.who.strip():
         raise OrderRefused("an order needs the name of the person who gives it")
-    if _taken_before(state, given.order_id, order_digest(given)):
+    if taken_before(state, given.order_id, order_digest(given)):
         return False
     batch = state.batches.get(given.batch)
     if batch is None:

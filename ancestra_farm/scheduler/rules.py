@@ -17,6 +17,7 @@ from ancestra_farm.batch.show_settings import ShowSettings, matches
 from ancestra_farm.plan.estimate import estimate
 from ancestra_farm.plan.farm_events import SettingsGiven
 from ancestra_farm.plan.plan import Plan
+from ancestra_farm.scheduler.ordered import taken_before
 from ancestra_farm.scheduler.placement import needs_of, nowhere
 from ancestra_farm.scheduler.prices import prices_of
 from ancestra_farm.scheduler.settings import Settings, key_of, read, settings_digest
@@ -46,9 +47,7 @@ def change(state: FarmState, given: SettingsGiven, emit: Emit, based_on: str | N
     if isinstance(meant, ShowSettings) and meant.show != given.name:
         raise OrderRefused(f"these are the settings of {meant.show}, not of {what}")
     clean = replace(given, document=canonical(meant))
-    if given.order and (known := state.orders.get(given.order)) is not None:
-        if known != settings_digest(clean):
-            raise OrderRefused(f"the id {given.order} was given to another order before; give this one its own")
+    if taken_before(state, given.order, settings_digest(clean)):
         return False
     before = state.settings.given.get(key_of(clean))
     if before is not None and before.document == clean.document:
